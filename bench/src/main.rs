@@ -1,0 +1,3 @@
+//! What it costs: load generator, null forwarder, in-memory benches.
+
+fn main() {}

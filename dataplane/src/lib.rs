@@ -1,0 +1,1 @@
+//! A frame's life in user space: tables, stages, workers, ports.

@@ -1,0 +1,3 @@
+//! An independent judge of the compiled XDP object: libbpf and the verifier.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The XDP steering program: its decision, its maps, its compiled object.

@@ -1,0 +1,1 @@
+//! Networks made of namespaces and veth pairs, removed again whatever happens.

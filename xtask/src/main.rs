@@ -1,0 +1,3 @@
+//! One module per development command: lab, test, ebpf.
+
+fn main() {}
