@@ -1,0 +1,100 @@
+//! A batch: up to 64 frames on their way through the stages, and what is known about each so far.
+//!
+//! Place on the path: filled by a port, annotated by `decap` or `admit`, `learn` and `forward`, emptied by `flood` and
+//! `encap`. Stages pass over all slots one after the other, so that the look-ups of one pass overlap in the CPU.
+
+use arrayvec::ArrayVec;
+use xsk::{BATCH, Frame, FrameBatch};
+
+use crate::{
+    tables::{
+        bridge_domains::{DomainId, MemberId},
+        fdb::MacKey,
+    },
+    verdict::DropReason,
+};
+
+/// What the stages decided about a slot so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not decided: the next stage looks at it.
+    Undecided,
+    /// Leaves by this member.
+    Forward(MemberId),
+    /// Leaves by the flood set.
+    Flood,
+    /// Leaves nowhere.
+    Drop(DropReason),
+}
+
+/// What is known about one frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The decision so far.
+    pub fate: Fate,
+    /// The bridge domain it entered.
+    pub domain: DomainId,
+    /// The member it came from.
+    pub ingress: MemberId,
+    /// Position in the session table of the pseudowire it came from.
+    pub session: Option<u32>,
+    /// Inner source address.
+    pub source: MacKey,
+    /// Inner destination address.
+    pub destination: MacKey,
+}
+
+impl Slot {
+    /// A slot nobody looked at.
+    const FRESH: Self = Self {
+        fate: Fate::Undecided,
+        domain: DomainId(0),
+        ingress: MemberId(0),
+        session: None,
+        source: MacKey::new([0; 6]),
+        destination: MacKey::new([0; 6]),
+    };
+
+    /// Ends the frame's way. The first reason stands.
+    #[inline]
+    pub fn discard(&mut self, reason: DropReason) {
+        if !matches!(self.fate, Fate::Drop(_)) {
+            self.fate = Fate::Drop(reason);
+        }
+    }
+}
+
+/// Frames and their slots, position by position.
+#[derive(Debug)]
+pub struct Batch {
+    /// The frames; a port adds to them.
+    pub frames: FrameBatch,
+    slots: ArrayVec<Slot, BATCH>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { frames: FrameBatch::new(), slots: ArrayVec::new() }
+    }
+}
+
+impl Batch {
+    /// Gives every frame a fresh slot; called once after a port filled the batch.
+    #[inline]
+    pub fn open(&mut self) {
+        self.slots.clear();
+        self.slots.extend(self.frames.iter().map(|_| Slot::FRESH));
+    }
+
+    /// Frames with their slots, whose way is not decided yet.
+    #[inline]
+    pub fn undecided(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {
+        self.frames.iter_mut().zip(&mut self.slots).filter(|(_, slot)| slot.fate == Fate::Undecided)
+    }
+
+    /// Takes all frames out, with what was decided about them.
+    #[inline]
+    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, Slot)> {
+        self.frames.drain(..).zip(self.slots.drain(..))
+    }
+}

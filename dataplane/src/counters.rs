@@ -1,0 +1,181 @@
+//! Counters: plain 64-bit integers with one writer each, readable by anyone at any time.
+//!
+//! Place on the path: the last stage adds to them. Each worker owns its own set, so an addition is a load, an add and
+//! a store, without a lock prefix; the main thread sums the workers' sets when somebody asks.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+
+use crossbeam::utils::CachePadded;
+
+use crate::verdict::DropReason;
+
+/// A number that one thread adds to and others read. Units: as its field says.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `count`. Only the owning worker may call this: two writers would lose additions (never memory safety).
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Sets the value, for gauges.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The value now.
+    #[must_use]
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One counter per drop reason.
+#[derive(Debug)]
+pub struct DropCounters([Counter; DropReason::COUNT]);
+
+impl Default for DropCounters {
+    fn default() -> Self {
+        Self(core::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl DropCounters {
+    /// Counts one drop.
+    #[inline]
+    pub fn add(&self, reason: DropReason) {
+        if let Some(counter) = self.0.get(reason.index()) {
+            counter.add(1);
+        }
+    }
+
+    /// Drops for `reason`. Units: frames.
+    #[must_use]
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0.get(reason.index()).map_or(0, Counter::get)
+    }
+
+    /// All drops together. Units: frames.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(Counter::get).sum()
+    }
+}
+
+/// What one worker did. Master invariant: `received = forwarded + flooded + drops.total()`.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// Frames taken from receive rings.
+    pub received: Counter,
+    /// Frames sent to the one member that the FDB named.
+    pub forwarded: Counter,
+    /// Frames sent to at least one member of the flood set.
+    pub flooded: Counter,
+    /// Frames dropped, by reason.
+    pub drops: DropCounters,
+    /// Copies made for floods, the original not counted.
+    pub copies: Counter,
+    /// Flood destinations that were left out, by the reason a unicast frame would have been dropped for.
+    pub copy_drops: DropCounters,
+    /// Batches with at least one frame.
+    pub batches: Counter,
+    /// Times the worker went to sleep in `poll(2)`.
+    pub sleeps: Counter,
+    /// Source addresses that found the FDB full and were not learned.
+    pub fdb_full: Counter,
+    /// Gauge: chunks in the worker's private cache.
+    pub chunks_cached: Counter,
+    /// Gauge: chunks lent to the kernel for reception on the worker's queues.
+    pub chunks_in_fill: Counter,
+    /// Gauge: chunks handed to the kernel for transmission and not yet completed.
+    pub chunks_in_tx: Counter,
+    /// Gauge: chunks the worker answers for: taken from the shared pool or come with a queue, and not given back.
+    /// Conservation: `chunks_on_loan = chunks_cached + chunks_in_fill + chunks_in_tx`.
+    pub chunks_on_loan: Counter,
+    /// Gauge: 1 while the worker's loop runs.
+    pub running: Counter,
+}
+
+/// What one worker did for one session, in both directions.
+#[derive(Debug, Default)]
+pub struct SessionCounters {
+    /// Frames that came out of the pseudowire, whole and with the right cookie.
+    pub rx_frames: Counter,
+    /// Their bytes, inner Ethernet frame without FCS.
+    pub rx_bytes: Counter,
+    /// Frames sent into the pseudowire.
+    pub tx_frames: Counter,
+    /// Their bytes, inner Ethernet frame without FCS.
+    pub tx_bytes: Counter,
+    /// Second, on the engine's clock, of the last frame received; 0: never.
+    pub last_heard_s: AtomicU32,
+    /// Frames that were dropped on the way in (after the session was known) or on the way out.
+    pub drops: DropCounters,
+}
+
+impl SessionCounters {
+    /// Notes that the peer was heard in second `now_s`; at most one store per second.
+    #[inline]
+    pub fn heard(&self, now_s: u32) {
+        if self.last_heard_s.load(Relaxed) != now_s {
+            self.last_heard_s.store(now_s, Relaxed);
+        }
+    }
+}
+
+/// What one worker did on one port.
+#[derive(Debug, Default)]
+pub struct PortCounters {
+    /// Frames received.
+    pub rx_frames: Counter,
+    /// Their bytes as on the wire, without FCS.
+    pub rx_bytes: Counter,
+    /// Frames put on the transmit ring.
+    pub tx_frames: Counter,
+    /// Their bytes as on the wire, without FCS.
+    pub tx_bytes: Counter,
+    /// TCP or UDP frames seen whose checksum was never filled in (sampled: at most one look per batch).
+    pub partial_checksums: Counter,
+}
+
+/// One `T` per worker, each on cache lines of its own; shared by all snapshots, so counts survive a reload.
+#[derive(Debug)]
+pub struct PerWorker<T>(Arc<[CachePadded<T>]>);
+
+impl<T> Clone for PerWorker<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Default> PerWorker<T> {
+    /// A set for workers `0..workers`.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| CachePadded::new(T::default())).collect())
+    }
+}
+
+impl<T> PerWorker<T> {
+    /// The part of worker `worker`; `None` when there are fewer workers.
+    #[must_use]
+    #[inline]
+    pub fn of(&self, worker: usize) -> Option<&T> {
+        self.0.get(worker).map(|padded| &**padded)
+    }
+
+    /// Every worker's part, worker 0 first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|padded| &**padded)
+    }
+
+    /// Sum of one number over all workers.
+    pub fn sum(&self, number: impl Fn(&T) -> u64) -> u64 {
+        self.iter().map(number).sum()
+    }
+}

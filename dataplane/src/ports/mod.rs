@@ -1,0 +1,124 @@
+//! Ports: where frames come from and go to.
+//!
+//! Place on the path: first and last. The engine is written against [`Port`]; [`xsk_port`] is the real thing,
+//! [`mem_port`] stands in for it in tests and benches.
+
+pub mod mem_port;
+pub mod xsk_port;
+
+use std::os::fd::BorrowedFd;
+
+use xsk::{ChunkCache, Frame, FrameBatch};
+
+use crate::tables::PortId;
+
+/// One worker's hold on one queue of a port. All calls are for that worker's thread alone.
+pub trait Port {
+    /// The port this queue belongs to.
+    fn id(&self) -> PortId;
+
+    /// Moves waiting frames into `batch`, up to the room left in it. Returns how many.
+    fn receive(&mut self, batch: &mut FrameBatch) -> usize;
+
+    /// Queues a frame; it leaves with the next [`Port::flush`].
+    ///
+    /// # Errors
+    /// Gives the frame back when the ring is full.
+    fn transmit(&mut self, frame: Frame) -> Result<(), Frame>;
+
+    /// Sends what was queued.
+    fn flush(&mut self);
+
+    /// Takes back chunks whose transmission is over and lends new ones for reception.
+    fn reclaim(&mut self, cache: &mut ChunkCache);
+
+    /// What to wait on for frames; `None` for ports in memory.
+    fn wait_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Chunks the other side of the rings holds: lent for reception, queued for transmission.
+    fn held(&self) -> xsk::Held;
+
+    /// Notes a sampled frame whose checksum was never filled in.
+    fn note_partial_checksum(&self);
+}
+
+/// The queues one worker serves.
+#[derive(Debug)]
+pub struct PortSet<P> {
+    ports: Vec<P>,
+    /// Position in `ports` of a queue to transmit on, by [`PortId`].
+    tx_position: Vec<Option<u16>>,
+}
+
+impl<P> Default for PortSet<P> {
+    fn default() -> Self {
+        Self { ports: Vec::new(), tx_position: Vec::new() }
+    }
+}
+
+impl<P: Port> PortSet<P> {
+    /// Adds a queue. The first queue of a port is the one the worker transmits on.
+    pub fn attach(&mut self, port: P) {
+        self.ports.push(port);
+        self.index();
+    }
+
+    /// Takes out all queues of a port.
+    pub fn detach(&mut self, id: PortId) -> Vec<P> {
+        let (gone, kept) = self.ports.drain(..).partition(|port| port.id() == id);
+        self.ports = kept;
+        self.index();
+        gone
+    }
+
+    fn index(&mut self) {
+        let ids = self.ports.iter().map(|port| port.id().index() + 1).max().unwrap_or(0);
+        self.tx_position = vec![None; ids];
+        for (position, port) in (0u16..).zip(&self.ports) {
+            if let Some(slot) = self.tx_position.get_mut(port.id().index()) {
+                slot.get_or_insert(position);
+            }
+        }
+    }
+
+    /// The queue to transmit on towards `id`.
+    #[inline]
+    pub fn tx(&mut self, id: PortId) -> Option<&mut P> {
+        let position = (*self.tx_position.get(id.index())?)?;
+        self.ports.get_mut(usize::from(position))
+    }
+
+    /// Every queue.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut P> {
+        self.ports.iter_mut()
+    }
+
+    /// Every queue.
+    pub fn iter(&self) -> impl Iterator<Item = &P> {
+        self.ports.iter()
+    }
+
+    /// The queue at a position, in order of attachment.
+    #[inline]
+    pub fn at(&mut self, position: usize) -> Option<&mut P> {
+        self.ports.get_mut(position)
+    }
+
+    /// All queues, taken apart.
+    #[must_use]
+    pub fn into_ports(self) -> Vec<P> {
+        self.ports
+    }
+
+    /// Number of queues.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+}

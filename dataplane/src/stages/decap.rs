@@ -1,0 +1,183 @@
+//! decap: an underlay packet becomes the inner frame of a pseudowire.
+//!
+//! ```text
+//! | Ethernet | IPv4 | UDP | flags | session id | cookie | sublayer | inner frame | padding |
+//!  \______________________ pulled off ______________________________/            \_ cut __/
+//! ```
+//! Place on the path: first stage for underlay ports. Cheap checks come first, the cookie after the session look-up
+//! (RFC 3931 §5.1.1), the UDP checksum last. The payload is not moved.
+
+use wire::{
+    ethernet::{self, EtherType, EthernetError},
+    ipv4::{self, Ipv4Error},
+    l2tpv3::{self, L2tpError},
+    overhead::VLAN_TAG_BYTES,
+    udp::{self, UdpError},
+};
+use xsk::Frame;
+
+use super::Context;
+use crate::{
+    batch::{Batch, Slot},
+    tables::{
+        attachment::Ingress,
+        fdb::MacKey,
+        sessions::{Endpoint, NoSession, RxSession},
+    },
+    verdict::DropReason,
+};
+
+#[inline]
+pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
+    for (frame, slot) in batch.undecided() {
+        match open(context, frame.bytes(), slot) {
+            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner),
+            Err(reason) => slot.discard(reason),
+        }
+    }
+}
+
+/// Where the inner frame stands in the outer one. Units: bytes.
+struct Inner {
+    offset: usize,
+    len: usize,
+}
+
+/// Checks a packet from the outside in.
+#[inline]
+fn open<'t>(
+    context: &Context<'t>,
+    bytes: &[u8],
+    slot: &mut Slot,
+) -> Result<(&'t RxSession, Inner), DropReason> {
+    let link = ethernet::read(bytes)?;
+    if link.ethertype != EtherType::IPV4 {
+        return Err(DropReason::NotIp);
+    }
+    let (header, options, payload) = ipv4::split(link.payload)?;
+    ipv4::verify_checksum(header, options)?;
+    if header.is_fragment() {
+        return Err(DropReason::OuterFragment);
+    }
+    let mut endpoint = Endpoint {
+        local: Endpoint::map_v4(header.destination),
+        remote: Endpoint::map_v4(header.source),
+        local_port: 0,
+        remote_port: 0,
+        protocol: header.protocol,
+    };
+    let (session_id, rest) = match header.protocol {
+        ipv4::PROTOCOL_L2TP => l2tpv3::split_ip(payload)?,
+        ipv4::PROTOCOL_UDP => {
+            let (udp, payload) = udp::split(payload)?;
+            endpoint.local_port = udp.destination_port.get();
+            endpoint.remote_port = udp.source_port.get();
+            udp::verify_checksum(udp, payload, header.pseudo_header(udp.length.get()))?;
+            l2tpv3::split_udp(payload)?
+        }
+        _ => return Err(DropReason::NotTunnelProtocol),
+    };
+    let (position, session) = context.tables.sessions.find(session_id, &endpoint)?;
+    slot.session = Some(position);
+    let frame = session.rx_cookie.strip(rest).map_err(after_session)?;
+    let (_, frame) = session.sublayer.strip(frame).map_err(after_session)?;
+    let outer_bytes = link.payload_offset + usize::from(header.total_length.get());
+    Ok((session, Inner { offset: outer_bytes.saturating_sub(frame.len()), len: frame.len() }))
+}
+
+/// Takes the outer headers off and lets the inner frame enter its bridge domain.
+#[inline]
+fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &RxSession, inner: &Inner) {
+    if frame.pull_front(inner.offset).is_none() {
+        return slot.discard(DropReason::PayloadTruncated);
+    }
+    frame.truncate(inner.len);
+    let Ok(view) = ethernet::read(frame.bytes()) else {
+        return slot.discard(DropReason::PayloadTruncated);
+    };
+    let outer_vid = view.tags.outer().map(|tag| tag.vid.get());
+    if let Some(counters) = session.counters.of(context.worker) {
+        counters.rx_frames.add(1);
+        counters.rx_bytes.add(inner.len as u64);
+        counters.heard(context.now_s);
+    }
+    match session.attachment.ingress(outer_vid) {
+        Some(ingress) => enter(frame, slot, ingress),
+        None if session.attachment.is_empty() => slot.discard(DropReason::SessionUnbridged),
+        None => slot.discard(DropReason::VlanNotMember),
+    }
+}
+
+/// Lets a frame enter a bridge domain: without its tag where the member is a VLAN, with its addresses noted.
+#[inline]
+pub(super) fn enter(frame: &mut Frame, slot: &mut Slot, ingress: Ingress) {
+    if ingress.pop_tag {
+        // Popping leaves four free bytes in front, which the frame then gives up.
+        let popped = ethernet::pop_tag(frame.bytes_mut()).ok().and_then(|_| frame.pull_front(VLAN_TAG_BYTES));
+        if popped.is_none() {
+            return slot.discard(DropReason::EthernetMalformed);
+        }
+    }
+    match ethernet::split(frame.bytes()) {
+        Ok((header, _)) => {
+            slot.domain = ingress.domain;
+            slot.ingress = ingress.member;
+            slot.source = MacKey::new(header.source.0);
+            slot.destination = MacKey::new(header.destination.0);
+        }
+        Err(_) => slot.discard(DropReason::EthernetMalformed),
+    }
+}
+
+/// What a short or wrong rest means once the session is known.
+#[inline]
+fn after_session(error: L2tpError) -> DropReason {
+    match error {
+        L2tpError::CookieMismatch => DropReason::CookieMismatch,
+        _ => DropReason::PayloadTruncated,
+    }
+}
+
+impl From<EthernetError> for DropReason {
+    fn from(_: EthernetError) -> Self {
+        Self::EthernetMalformed
+    }
+}
+
+impl From<Ipv4Error> for DropReason {
+    fn from(error: Ipv4Error) -> Self {
+        match error {
+            Ipv4Error::Checksum => Self::IpChecksum,
+            _ => Self::IpMalformed,
+        }
+    }
+}
+
+impl From<UdpError> for DropReason {
+    fn from(error: UdpError) -> Self {
+        match error {
+            UdpError::Checksum => Self::UdpChecksum,
+            _ => Self::UdpMalformed,
+        }
+    }
+}
+
+impl From<L2tpError> for DropReason {
+    fn from(error: L2tpError) -> Self {
+        match error {
+            L2tpError::Version => Self::L2tpVersion,
+            L2tpError::Control => Self::L2tpControl,
+            L2tpError::CookieMismatch => Self::CookieMismatch,
+            _ => Self::L2tpTruncated,
+        }
+    }
+}
+
+impl From<NoSession> for DropReason {
+    fn from(refusal: NoSession) -> Self {
+        match refusal {
+            NoSession::Unknown => Self::UnknownSession,
+            NoSession::WrongSource => Self::WrongSource,
+        }
+    }
+}

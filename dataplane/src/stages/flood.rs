@@ -1,0 +1,88 @@
+//! flood: a frame for everybody, or for somebody unknown, leaves by every member of the flood set.
+//!
+//! Place on the path: called by `emit`. The last member gets the frame itself, each other one a copy; a copy needs a
+//! chunk, and when there is none that member goes without, which is counted.
+
+use xsk::Frame;
+
+use super::{
+    Context,
+    emit::{Exits, send},
+};
+use crate::{
+    batch::Slot,
+    ports::Port,
+    tables::bridge_domains::Member,
+    verdict::{DropReason, Verdict},
+};
+
+/// Offset in its chunk at which a copy starts, so that it can be encapsulated in place. Units: bytes.
+const COPY_START_BYTES: usize = 256;
+
+const _: () = assert!(COPY_START_BYTES >= wire::overhead::MAX_ENCAP_BYTES + wire::overhead::VLAN_TAG_BYTES);
+
+pub(super) fn run<P: Port>(
+    context: &Context<'_>,
+    frame: Frame,
+    slot: &Slot,
+    exits: &mut Exits<'_, P>,
+) -> Verdict {
+    let Some(domain) = context.tables.domain(slot.domain) else {
+        exits.cache.give(frame.into_chunk());
+        return Verdict::Dropped(DropReason::NoDestination);
+    };
+    let mut outcome = Outcome { left: 0, refusal: DropReason::NoDestination };
+    let mut waiting: Option<&Member> = None;
+    for (_, member) in domain.flood_targets(slot.ingress) {
+        if let Some(member) = waiting.replace(member) {
+            outcome.note(context, send_copy(context, &frame, member, exits));
+        }
+    }
+    match waiting {
+        Some(member) => outcome.note(context, send(context, frame, member, exits)),
+        None => exits.cache.give(frame.into_chunk()),
+    }
+    outcome.verdict(context)
+}
+
+/// What became of the destinations so far.
+struct Outcome {
+    left: u64,
+    refusal: DropReason,
+}
+
+impl Outcome {
+    fn note(&mut self, context: &Context<'_>, sent: Result<(), DropReason>) {
+        match sent {
+            Ok(()) => self.left += 1,
+            Err(reason) => {
+                self.refusal = reason;
+                context.counters.copy_drops.add(reason);
+            }
+        }
+    }
+
+    fn verdict(&self, context: &Context<'_>) -> Verdict {
+        if self.left == 0 {
+            return Verdict::Dropped(self.refusal);
+        }
+        context.counters.copies.add(self.left - 1);
+        Verdict::Flooded
+    }
+}
+
+fn send_copy<P: Port>(
+    context: &Context<'_>,
+    frame: &Frame,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    let chunk = exits.cache.take().ok_or(DropReason::NoChunk)?;
+    match frame.copy_into(chunk, COPY_START_BYTES) {
+        Ok(copy) => send(context, copy, member, exits),
+        Err(chunk) => {
+            exits.cache.give(chunk);
+            Err(DropReason::TooBig)
+        }
+    }
+}

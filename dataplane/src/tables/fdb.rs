@@ -1,0 +1,272 @@
+//! FDB: the MAC table of one bridge domain, shared by all workers.
+//!
+//! ```text
+//!  bucket (64 bytes, one cache line)                     entry (64 bits, written as one)
+//! +-------+-------+-- ... --+-------+                   +-----------------------+--------------+
+//! | entry | entry |  8 in all | entry |                 | MAC address (48 bits) | member (16)  |   0 = vacant
+//! +-------+-------+-- ... --+-------+                   +-----------------------+--------------+
+//! ```
+//! Place on the path: `learn` writes it, `forward` reads it.
+//!
+//! Reads take no lock. Learning compares before it writes: a known address on its known member costs loads only, plus
+//! one time-stamp store per entry and second. The main thread alone removes entries. Two workers that learn one new
+//! address at the same moment may leave two entries; look-ups and refreshes always take the first, so the second ages out.
+//!
+//! Deliberately not here: VLAN-aware keys. A VLAN is a bridge domain of its own.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::bridge_domains::MemberId;
+
+/// Entries in one bucket: as many as fill a cache line of 64 bytes.
+const BUCKET_ENTRIES: usize = 8;
+
+/// Buckets an address may stand in: its own and the next ones. Known addresses are nearly always in the first; only
+/// unknown ones cost a look at all.
+const PROBE_BUCKETS: usize = 4;
+
+/// Bits of an entry that hold the member.
+const MEMBER_BITS: u32 = 16;
+
+/// Largest number of entries that can be asked for. Range: 1 to 16 Mi.
+pub const MAX_ENTRIES: usize = 1 << 24;
+
+/// A MAC address as a number below 2^48, first octet most significant. Zero is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacKey(u64);
+
+impl MacKey {
+    /// Group bit of the first octet (IEEE 802-2014 §8.2.2), seen in the number.
+    const GROUP_BIT: u64 = 1 << 40;
+
+    /// 01-80-C2-00-00-00, the first of the sixteen addresses bridges keep to themselves.
+    const RESERVED: u64 = 0x0180_C200_0000;
+
+    /// The key of the six octets of an address in wire order.
+    #[must_use]
+    #[inline]
+    pub const fn new(octets: [u8; 6]) -> Self {
+        let [a, b, c, d, e, f] = octets;
+        Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
+    /// The six octets in wire order.
+    #[must_use]
+    pub const fn octets(self) -> [u8; 6] {
+        let [_, _, a, b, c, d, e, f] = self.0.to_be_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    /// Multicast, broadcast included.
+    #[must_use]
+    #[inline]
+    pub const fn is_group(self) -> bool {
+        self.0 & Self::GROUP_BIT != 0
+    }
+
+    /// Whether a station can have it: neither a group address nor zero.
+    #[must_use]
+    #[inline]
+    pub const fn is_station(self) -> bool {
+        self.0 != 0 && !self.is_group()
+    }
+
+    /// Low octet of an address 01-80-C2-00-00-00..0F; `None` for any other address.
+    #[must_use]
+    #[inline]
+    pub const fn reserved(self) -> Option<u8> {
+        if self.0 & !0xF == Self::RESERVED { Some((self.0 & 0xF) as u8) } else { None }
+    }
+}
+
+/// What learning a source address came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// Known on this member.
+    Known,
+    /// Known on another member until now.
+    Moved,
+    /// New.
+    New,
+    /// New, but its buckets are full: not learned.
+    Full,
+}
+
+/// One entry, as `fdb show` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// The station's address.
+    pub mac: MacKey,
+    /// The member it was last heard on.
+    pub member: MemberId,
+    /// Second of the engine's clock in which it was last heard.
+    pub heard_s: u32,
+}
+
+#[derive(Debug)]
+#[repr(align(64))]
+struct Bucket([AtomicU64; BUCKET_ENTRIES]);
+
+#[derive(Debug)]
+struct Stamps([AtomicU32; BUCKET_ENTRIES]);
+
+/// The table. Fixed size: it never grows, so it never stalls a worker.
+#[derive(Debug)]
+pub struct Fdb {
+    buckets: Box<[Bucket]>,
+    stamps: Box<[Stamps]>,
+    /// Keeps an attacker from choosing addresses that share a bucket.
+    seed: u64,
+    /// Leaves as many bits of a 64-bit hash as count the buckets.
+    shift: u32,
+}
+
+impl Fdb {
+    /// A table with room for about `entries` addresses (rounded up to a power of two, twice the room for slack).
+    /// `seed` should be random. Range of `entries`: clamped to 1..=[`MAX_ENTRIES`].
+    #[must_use]
+    pub fn new(entries: usize, seed: u64) -> Self {
+        let buckets = (entries.clamp(1, MAX_ENTRIES) * 2)
+            .div_ceil(BUCKET_ENTRIES)
+            .next_power_of_two()
+            .max(PROBE_BUCKETS);
+        Self {
+            buckets: (0..buckets).map(|_| Bucket(core::array::from_fn(|_| AtomicU64::new(0)))).collect(),
+            stamps: (0..buckets).map(|_| Stamps(core::array::from_fn(|_| AtomicU32::new(0)))).collect(),
+            seed,
+            shift: u64::BITS - buckets.trailing_zeros(),
+        }
+    }
+
+    /// First bucket of an address.
+    #[inline]
+    fn home(&self, mac: MacKey) -> usize {
+        // The highest bits of the product depend on every bit of the address (Fibonacci hashing).
+        let mixed = (mac.0 ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed >> self.shift) as usize
+    }
+
+    /// The buckets an address may stand in, with their stamps.
+    #[inline]
+    fn candidates(&self, mac: MacKey) -> impl Iterator<Item = (&Bucket, &Stamps)> {
+        let home = self.home(mac);
+        let mask = self.buckets.len() - 1;
+        (0..PROBE_BUCKETS).filter_map(move |step| {
+            let index = (home + step) & mask;
+            Some((self.buckets.get(index)?, self.stamps.get(index)?))
+        })
+    }
+
+    /// Member behind which `mac` lives.
+    #[must_use]
+    #[inline]
+    pub fn lookup(&self, mac: MacKey) -> Option<MemberId> {
+        for (bucket, _) in self.candidates(mac) {
+            for entry in &bucket.0 {
+                let entry = entry.load(Relaxed);
+                if entry >> MEMBER_BITS == mac.0 {
+                    return Some(member_of(entry));
+                }
+            }
+        }
+        None
+    }
+
+    /// Notes that `mac` was heard on `member` in second `now_s`. The caller has checked [`MacKey::is_station`].
+    #[inline]
+    pub fn learn(&self, mac: MacKey, member: MemberId, now_s: u32) -> Learned {
+        let wanted = entry_of(mac, member);
+        for (bucket, stamps) in self.candidates(mac) {
+            for (entry, stamp) in bucket.0.iter().zip(&stamps.0) {
+                let seen = entry.load(Relaxed);
+                if seen >> MEMBER_BITS != mac.0 {
+                    continue;
+                }
+                if stamp.load(Relaxed) != now_s {
+                    stamp.store(now_s, Relaxed);
+                }
+                if seen == wanted {
+                    return Learned::Known;
+                }
+                // Losing the race means that ageing removed it or another worker moved it: the next frame settles it.
+                let _ = entry.compare_exchange(seen, wanted, Relaxed, Relaxed);
+                return Learned::Moved;
+            }
+        }
+        self.insert(mac, wanted, now_s)
+    }
+
+    /// Puts a new address into the first vacant place.
+    #[cold]
+    fn insert(&self, mac: MacKey, wanted: u64, now_s: u32) -> Learned {
+        for (bucket, stamps) in self.candidates(mac) {
+            for (entry, stamp) in bucket.0.iter().zip(&stamps.0) {
+                if entry.load(Relaxed) != 0 {
+                    continue;
+                }
+                stamp.store(now_s, Relaxed);
+                if entry.compare_exchange(0, wanted, Relaxed, Relaxed).is_ok() {
+                    return Learned::New;
+                }
+            }
+        }
+        Learned::Full
+    }
+
+    /// Removes entries not heard for more than `ageing_s` seconds. Main thread only. Returns how many.
+    pub fn age(&self, now_s: u32, ageing_s: u32) -> usize {
+        self.remove_if(|entry| now_s.saturating_sub(entry.heard_s) > ageing_s)
+    }
+
+    /// Removes all entries of `member`. Main thread only. Returns how many.
+    pub fn flush_member(&self, member: MemberId) -> usize {
+        self.remove_if(|entry| entry.member == member)
+    }
+
+    /// Removes the entries that `condemned` picks. Returns how many.
+    fn remove_if(&self, condemned: impl Fn(FdbEntry) -> bool) -> usize {
+        let mut removed = 0;
+        for (entry, stamp) in self.slots() {
+            let seen = entry.load(Relaxed);
+            if seen != 0 && condemned(view(seen, stamp)) {
+                removed += usize::from(entry.compare_exchange(seen, 0, Relaxed, Relaxed).is_ok());
+            }
+        }
+        removed
+    }
+
+    /// All entries, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = FdbEntry> {
+        self.slots().filter_map(|(entry, stamp)| {
+            let seen = entry.load(Relaxed);
+            (seen != 0).then(|| view(seen, stamp))
+        })
+    }
+
+    /// Number of places, vacant ones included.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buckets.len() * BUCKET_ENTRIES
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (&AtomicU64, &AtomicU32)> {
+        self.buckets.iter().zip(&self.stamps).flat_map(|(bucket, stamps)| bucket.0.iter().zip(&stamps.0))
+    }
+}
+
+#[inline]
+const fn entry_of(mac: MacKey, member: MemberId) -> u64 {
+    mac.0 << MEMBER_BITS | member.0 as u64
+}
+
+#[inline]
+const fn member_of(entry: u64) -> MemberId {
+    MemberId((entry & 0xFFFF) as u16)
+}
+
+fn view(entry: u64, stamp: &AtomicU32) -> FdbEntry {
+    FdbEntry { mac: MacKey(entry >> MEMBER_BITS), member: member_of(entry), heard_s: stamp.load(Relaxed) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! L2TP sessions as the receiving half sees them: found by session id, checked by outer addresses and cookie.
+//!
+//! Place on the path: `decap` looks a session up; its transmitting half is in [`super::next_hops`].
+//! Deliberately not here: tunnels. A data packet names no tunnel; a tunnel's addresses and ports stand in each session.
+
+use wire::l2tpv3::{Cookie, SessionId, Sublayer};
+
+use super::attachment::Attachment;
+use crate::counters::{PerWorker, SessionCounters};
+
+/// Position of a session in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionIndex(pub u32);
+
+impl SessionIndex {
+    /// As an index.
+    #[must_use]
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
+///
+/// Addresses are IPv6; IPv4 stands as an IPv4-mapped address (RFC 4291 §2.5.5.2), so both families take one path.
+/// Byte order: host. Ports are 0 for IP protocol 115.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Our address: the packet's destination.
+    pub local: u128,
+    /// The peer's address: the packet's source.
+    pub remote: u128,
+    /// Our UDP port: the packet's destination port.
+    pub local_port: u16,
+    /// The peer's UDP port: the packet's source port.
+    pub remote_port: u16,
+    /// IP protocol: 17 or 115.
+    pub protocol: u8,
+}
+
+/// `::ffff:0:0/96`, the prefix of IPv4-mapped addresses.
+const V4_MAPPED: u128 = 0xFFFF_0000_0000;
+
+impl Endpoint {
+    /// The mapped form of an IPv4 address in wire order.
+    #[must_use]
+    #[inline]
+    pub const fn map_v4(octets: [u8; 4]) -> u128 {
+        V4_MAPPED | u32::from_be_bytes(octets) as u128
+    }
+}
+
+/// What `decap` needs of one session.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub struct RxSession {
+    /// Outer addresses and ports the session's packets must carry.
+    pub endpoint: Endpoint,
+    /// The id in its packets: the one we chose (`ip l2tp`: `session_id`).
+    pub rx_session_id: SessionId,
+    /// The cookie in its packets: the one we chose (`ip l2tp`: `peer_cookie`).
+    pub rx_cookie: Cookie,
+    /// The sublayer in its packets.
+    pub sublayer: Sublayer,
+    /// Position of this session.
+    pub index: SessionIndex,
+    /// Bridge domain its frames enter.
+    pub attachment: Attachment,
+    /// Its counters.
+    pub counters: PerWorker<SessionCounters>,
+}
+
+/// Why no session was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// Nobody has this id.
+    Unknown,
+    /// Somebody has it, between other addresses or ports.
+    WrongSource,
+}
+
+/// One place of the hash table: the key beside the position, so that a miss costs one cache line.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// 0 is vacant: no session has id 0.
+    rx_session_id: u32,
+    position: u32,
+}
+
+/// All sessions, by receive session id. Ids may repeat between tunnels over UDP; the endpoint tells them apart.
+#[derive(Clone, Debug, Default)]
+pub struct SessionTable {
+    places: Box<[Place]>,
+    sessions: Box<[RxSession]>,
+}
+
+impl SessionTable {
+    /// A table of these sessions.
+    ///
+    /// # Panics
+    /// With 2^31 sessions or more.
+    #[must_use]
+    pub fn new(sessions: Vec<RxSession>) -> Self {
+        let mut places = vec![Place::default(); (sessions.len() * 2).next_power_of_two().max(2)];
+        let mask = places.len() - 1;
+        for (position, session) in (0u32..).zip(&sessions) {
+            let rx_session_id = session.rx_session_id.get();
+            let mut at = home(rx_session_id, mask);
+            while places[at].rx_session_id != 0 {
+                at = (at + 1) & mask;
+            }
+            places[at] = Place { rx_session_id, position };
+        }
+        Self { places: places.into(), sessions: sessions.into() }
+    }
+
+    /// The session with this id between these addresses, and its position for [`SessionTable::at`].
+    ///
+    /// # Errors
+    /// [`NoSession`] says whether the id or the addresses do not fit.
+    #[inline]
+    pub fn find(
+        &self,
+        rx_session_id: SessionId,
+        endpoint: &Endpoint,
+    ) -> Result<(u32, &RxSession), NoSession> {
+        let mask = self.places.len().wrapping_sub(1);
+        let mut at = home(rx_session_id.get(), mask);
+        let mut refusal = NoSession::Unknown;
+        // Ends: half of the places are vacant.
+        while let Some(place) = self.places.get(at).filter(|place| place.rx_session_id != 0) {
+            if place.rx_session_id == rx_session_id.get()
+                && let Some(session) = self.sessions.get(place.position as usize)
+            {
+                if session.endpoint == *endpoint {
+                    return Ok((place.position, session));
+                }
+                refusal = NoSession::WrongSource;
+            }
+            at = (at + 1) & mask;
+        }
+        Err(refusal)
+    }
+
+    /// The session at a position of [`SessionTable::iter`].
+    #[must_use]
+    #[inline]
+    pub fn at(&self, position: u32) -> Option<&RxSession> {
+        self.sessions.get(position as usize)
+    }
+
+    /// All sessions, in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = &RxSession> {
+        self.sessions.iter()
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+}
+
+/// First place of an id.
+#[inline]
+const fn home(rx_session_id: u32, mask: usize) -> usize {
+    ((rx_session_id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn endpoint(remote: u8) -> Endpoint {
+        Endpoint {
+            local: Endpoint::map_v4([10, 0, 0, 1]),
+            remote: Endpoint::map_v4([10, 0, 0, remote]),
+            local_port: 0,
+            remote_port: 0,
+            protocol: 115,
+        }
+    }
+
+    fn session(id: u32, remote: u8, index: u32) -> RxSession {
+        RxSession {
+            endpoint: endpoint(remote),
+            rx_session_id: SessionId::new(id).unwrap(),
+            rx_cookie: Cookie::NONE,
+            sublayer: Sublayer::None,
+            index: SessionIndex(index),
+            attachment: Attachment::default(),
+            counters: PerWorker::new(1),
+        }
+    }
+
+    fn find(table: &SessionTable, id: u32, remote: u8) -> Result<u32, NoSession> {
+        table.find(SessionId::new(id).unwrap(), &endpoint(remote)).map(|(_, session)| session.index.0)
+    }
+
+    #[test]
+    fn one_id_in_two_tunnels_is_told_apart_by_the_endpoint() {
+        let table = SessionTable::new(vec![session(1000, 2, 0), session(1000, 3, 1)]);
+        assert_eq!(find(&table, 1000, 2), Ok(0));
+        assert_eq!(find(&table, 1000, 3), Ok(1));
+        assert_eq!(find(&table, 1000, 4), Err(NoSession::WrongSource));
+        assert_eq!(find(&table, 1001, 2), Err(NoSession::Unknown));
+    }
+
+    #[test]
+    fn both_ends_of_the_id_range_are_found() {
+        let table = SessionTable::new(vec![session(1, 2, 0), session(u32::MAX, 2, 1)]);
+        assert_eq!((find(&table, 1, 2), find(&table, u32::MAX, 2)), (Ok(0), Ok(1)));
+    }
+
+    #[test]
+    fn an_empty_table_knows_nobody() {
+        assert_eq!(find(&SessionTable::new(Vec::new()), 1, 2), Err(NoSession::Unknown));
+        assert_eq!(find(&SessionTable::default(), 1, 2), Err(NoSession::Unknown));
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_map_finds(ids in proptest::collection::hash_set((1u32..200, 2u8..6), 0..100)) {
+            let model: HashMap<(u32, u8), u32> = ids.into_iter().zip(0..).collect();
+            let table = SessionTable::new(model.iter().map(|(&(id, remote), &n)| session(id, remote, n)).collect());
+            for id in 1..200 {
+                for remote in 2..7 {
+                    prop_assert_eq!(find(&table, id, remote).ok(), model.get(&(id, remote)).copied());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Mailbox: commands from the main thread to a running worker, and queues handed back.
+//!
+//! Place on the path: looked at once per round of the loop, by one atomic load when empty; never per frame.
+//! A command wakes a sleeping worker through an eventfd.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::tables::PortId;
+
+/// What the main thread can ask of a worker.
+#[derive(Debug)]
+pub enum Command<P> {
+    /// Serve this queue too.
+    Attach(P),
+    /// Stop serving all queues of a port; they come back through [`Mailbox::detached`].
+    Detach(PortId),
+    /// End the loop; all queues come back.
+    Stop,
+}
+
+/// The main thread's end.
+#[derive(Debug)]
+pub struct Mailbox<P> {
+    commands: Sender<Command<P>>,
+    detached: Receiver<Vec<P>>,
+    wake: Arc<OwnedFd>,
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct Inbox<P> {
+    commands: Receiver<Command<P>>,
+    detached: Sender<Vec<P>>,
+    wake: Arc<OwnedFd>,
+}
+
+/// A pair of connected ends.
+///
+/// # Errors
+/// When the process has no file descriptor left for the eventfd.
+pub fn mailbox<P>() -> io::Result<(Mailbox<P>, Inbox<P>)> {
+    let (command_sender, command_receiver) = unbounded();
+    let (detached_sender, detached_receiver) = unbounded();
+    let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+    let worker = Inbox { commands: command_receiver, detached: detached_sender, wake: Arc::clone(&wake) };
+    Ok((Mailbox { commands: command_sender, detached: detached_receiver, wake }, worker))
+}
+
+impl<P> Mailbox<P> {
+    /// Sends a command and wakes the worker. A command to a worker that ended is lost.
+    pub fn send(&self, command: Command<P>) {
+        let _ = self.commands.send(command);
+        // The only failure is a counter at its limit, which wakes just as well.
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Queues the worker handed back, answer by answer: one per [`Command::Detach`], one at the end.
+    #[must_use]
+    pub fn detached(&self) -> Receiver<Vec<P>> {
+        self.detached.clone()
+    }
+}
+
+impl<P> Inbox<P> {
+    /// The next command, if any.
+    #[inline]
+    pub(super) fn next(&self) -> Option<Command<P>> {
+        if self.commands.is_empty() { None } else { self.commands.try_recv().ok() }
+    }
+
+    /// Hands queues back to the main thread.
+    pub(super) fn hand_back(&self, ports: Vec<P>) {
+        let _ = self.detached.send(ports);
+    }
+
+    /// What to wait on for commands.
+    pub(super) fn wait_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Forgets wake-ups that have been answered.
+    pub(super) fn clear_wake(&self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.wake, &mut count);
+    }
+}

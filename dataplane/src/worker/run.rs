@@ -1,0 +1,223 @@
+//! run: a worker's loop, the one endless loop of the engine.
+//!
+//! One round: answer the mailbox, load the newest tables, then for each queue take chunks back, receive a batch, take
+//! it through the stages, and at the end send what was queued. A round that found nothing counts towards sleep;
+//! a sleeping worker waits in `poll(2)` on all its sockets and its mailbox.
+//!
+//! In steady state a round makes no allocation, takes no lock, reads no clock (the main thread keeps [`Clock`]) and
+//! makes no system call besides the kicks and sleeps that AF_XDP itself asks for.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arrayvec::ArrayVec;
+use crossbeam::utils::CachePadded;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use xsk::ChunkCache;
+
+use super::mailbox::{Command, Inbox};
+use crate::{
+    batch::Batch,
+    counters::{PerWorker, WorkerCounters},
+    ports::{Port, PortSet},
+    stages,
+    tables::snapshot::SharedTables,
+};
+
+/// Most sockets one worker waits on; more are served, but do not wake it by themselves.
+const MAX_WAIT_FDS: usize = 256;
+
+/// Longest sleep while nothing is under way; a bound on how long a missed wake-up could last.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// Longest sleep while frames wait for transmission or completion: the kernel wakes nobody for those.
+const TX_SLEEP: Duration = Duration::from_millis(1);
+
+/// The engine's clock: seconds since start, kept by the main thread. It starts at 1, so that 0 can mean never.
+#[derive(Debug)]
+pub struct Clock(CachePadded<AtomicU32>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(CachePadded::new(AtomicU32::new(1)))
+    }
+}
+
+impl Clock {
+    /// The second now.
+    #[must_use]
+    #[inline]
+    pub fn now_s(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets the second; main thread only.
+    pub fn set_s(&self, now_s: u32) {
+        self.0.store(now_s.max(1), Relaxed);
+    }
+}
+
+/// What a worker is born with.
+#[derive(Debug)]
+pub struct WorkerSetup<P> {
+    /// Its number.
+    pub worker: usize,
+    /// Its free chunks.
+    pub cache: ChunkCache,
+    /// Commands for it.
+    pub inbox: Inbox<P>,
+    /// Where it finds the tables.
+    pub tables: SharedTables,
+    /// Counters of all workers; it writes its own part.
+    pub counters: PerWorker<WorkerCounters>,
+    /// The engine's clock.
+    pub clock: Arc<Clock>,
+    /// Rounds without a frame before it sleeps. Range: 0 (sleep at once) upwards; `u32::MAX`: never.
+    pub idle_rounds: u32,
+}
+
+/// A worker: what one thread owns.
+#[derive(Debug)]
+pub struct Worker<P> {
+    setup: WorkerSetup<P>,
+    ports: PortSet<P>,
+    batch: Batch,
+    /// IPv4 identification of its next outer packet.
+    identification: u16,
+    /// Chunks that came with attached queues less those that left with detached ones.
+    chunks_handed_in: i64,
+}
+
+impl<P: Port> Worker<P> {
+    /// A worker without queues yet.
+    #[must_use]
+    pub fn new(setup: WorkerSetup<P>) -> Self {
+        // Workers start far apart, so that identifications of one tunnel do not repeat within a fragment's lifetime.
+        let identification = (setup.worker as u16).wrapping_mul(0x3D71);
+        Self {
+            setup,
+            ports: PortSet::default(),
+            batch: Batch::default(),
+            identification,
+            chunks_handed_in: 0,
+        }
+    }
+
+    /// Serves until told to stop.
+    pub fn run(mut self) {
+        self.counters(|counters| counters.running.set(1));
+        let mut idle = 0;
+        while self.answer_mailbox() {
+            if self.round() > 0 {
+                idle = 0;
+            } else if idle < self.setup.idle_rounds {
+                idle += 1;
+                core::hint::spin_loop();
+            } else {
+                self.sleep();
+            }
+        }
+        self.setup.cache.flush();
+        self.publish();
+        self.counters(|counters| counters.running.set(0));
+    }
+
+    fn counters(&self, note: impl FnOnce(&WorkerCounters)) {
+        if let Some(counters) = self.setup.counters.of(self.setup.worker) {
+            note(counters);
+        }
+    }
+
+    /// Carries out waiting commands. Returns whether to go on.
+    pub fn answer_mailbox(&mut self) -> bool {
+        while let Some(command) = self.setup.inbox.next() {
+            match command {
+                Command::Attach(port) => {
+                    self.chunks_handed_in += chunks_in(&port);
+                    self.ports.attach(port);
+                }
+                Command::Detach(id) => {
+                    let gone = self.ports.detach(id);
+                    self.hand_back(gone);
+                }
+                Command::Stop => {
+                    let gone = core::mem::take(&mut self.ports).into_ports();
+                    self.hand_back(gone);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn hand_back(&mut self, ports: Vec<P>) {
+        self.chunks_handed_in -= ports.iter().map(chunks_in).sum::<i64>();
+        self.setup.inbox.hand_back(ports);
+    }
+
+    /// Serves each queue once. Returns the number of frames received.
+    pub fn round(&mut self) -> usize {
+        let Self { setup, ports, batch, identification, .. } = self;
+        let Some(counters) = setup.counters.of(setup.worker) else { return 0 };
+        let tables = setup.tables.load();
+        let context =
+            stages::Context { tables: &tables, counters, worker: setup.worker, now_s: setup.clock.now_s() };
+        let mut received = 0;
+        for position in 0..ports.len() {
+            let Some(port) = ports.at(position) else { break };
+            port.reclaim(&mut setup.cache);
+            let count = port.receive(&mut batch.frames);
+            if count > 0 {
+                received += count;
+                let id = port.id();
+                stages::run(&context, id, batch, ports, &mut setup.cache, identification);
+            }
+        }
+        drop(tables);
+        self.ports.iter_mut().for_each(P::flush);
+        self.publish();
+        received
+    }
+
+    /// Publishes where the worker's chunks are.
+    fn publish(&self) {
+        let (mut fill, mut tx) = (0, 0);
+        for held in self.ports.iter().map(Port::held) {
+            fill += u64::from(held.fill);
+            tx += u64::from(held.tx);
+        }
+        self.counters(|counters| {
+            counters.chunks_cached.set(self.setup.cache.len() as u64);
+            counters.chunks_in_fill.set(fill);
+            counters.chunks_in_tx.set(tx);
+            let on_loan = self.setup.cache.net_from_pool() + self.chunks_handed_in;
+            counters.chunks_on_loan.set(u64::try_from(on_loan).unwrap_or(0));
+        });
+    }
+
+    /// Waits for a frame, a completion or a command.
+    fn sleep(&self) {
+        self.counters(|counters| counters.sleeps.add(1));
+        let mut fds = ArrayVec::<PollFd<'_>, MAX_WAIT_FDS>::new();
+        fds.push(PollFd::from_borrowed_fd(self.setup.inbox.wait_fd(), PollFlags::IN));
+        for fd in self.ports.iter().filter_map(Port::wait_fd).take(MAX_WAIT_FDS - 1) {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
+        let is_sending = self.ports.iter().any(|port| port.held().tx > 0);
+        let timeout = Timespec::try_from(if is_sending { TX_SLEEP } else { LONGEST_SLEEP }).ok();
+        // An interrupted or failed wait is a short one: the loop looks at every queue again.
+        let _ = poll(&mut fds, timeout.as_ref());
+        self.setup.inbox.clear_wake();
+    }
+}
+
+/// Chunks on the other side of a queue's rings.
+fn chunks_in<P: Port>(port: &P) -> i64 {
+    let held = port.held();
+    i64::from(held.fill) + i64::from(held.tx)
+}

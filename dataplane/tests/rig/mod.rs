@@ -1,0 +1,274 @@
+//! A gateway in memory: one worker, ports that are queues in memory, tables built by hand.
+//!
+//! ```text
+//!  LAN 0 --+                      +-- session A (UDP 5001/6001, id 1000) --+
+//!          +-- bridge domain 0 ---+                                        +-- WAN (port 2)
+//!  LAN 1 --+                      +-- session B (IP 115, id 2000) ---------+
+//! ```
+//! Frames go in by [`Rig::lan`] and [`Rig::wan`] and come out by [`Rig::sent`]. Every check of the master invariant is in
+//! [`Rig::assert_conserved`].
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use dataplane::{
+    counters::{PerWorker, SessionCounters, WorkerCounters},
+    ports::mem_port::{MemPort, MemWire, mem_port},
+    tables::{
+        PortId,
+        attachment::Attachment,
+        bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
+        fdb::Fdb,
+        next_hops::{Encap, NextHop, TxParameters, TxSession},
+        sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
+        snapshot::{self, PortTable, SharedTables, Tables},
+    },
+    verdict::DropReason,
+    worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox},
+};
+use wire::{
+    ethernet::MacAddr,
+    l2tpv3::{Cookie, SessionId, Sublayer},
+};
+use xsk::{ChunkCache, ChunkPool, Frame, Umem, UmemConfig};
+
+pub const LAN_0: PortId = PortId(0);
+pub const LAN_1: PortId = PortId(1);
+pub const WAN: PortId = PortId(2);
+pub const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 6);
+pub const PEER_A: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 2);
+pub const PEER_B: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 10);
+pub const COOKIE_A: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+pub const CHUNKS: u32 = 1024;
+const RING: usize = 512;
+
+/// A gateway in memory.
+pub struct Rig {
+    pub worker: Worker<MemPort>,
+    pub mailbox: Mailbox<MemPort>,
+    pub wires: Vec<MemWire>,
+    pub tables: SharedTables,
+    pub clock: Arc<Clock>,
+    pub fdb: Arc<Fdb>,
+    pub counters: PerWorker<WorkerCounters>,
+    pub sessions: Vec<PerWorker<SessionCounters>>,
+    pub pool: Arc<ChunkPool>,
+    /// The far side's chunks.
+    pub outside: ChunkCache,
+}
+
+/// What a test may change about the tables before they are published.
+pub struct Plan {
+    pub members: Vec<Member>,
+    pub attachments: [Attachment; 3],
+    pub session_attachments: [Attachment; 2],
+    pub up: [bool; 2],
+    pub path_mtu_bytes: usize,
+    pub sublayers: [Sublayer; 2],
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let whole = |member| {
+            let mut attachment = Attachment::default();
+            attachment.attach_whole(DomainId(0), MemberId(member));
+            attachment
+        };
+        let member = |circuit| Member { circuit, vlan: None, group: 0 };
+        Self {
+            members: vec![
+                member(Circuit::Port(LAN_0)),
+                member(Circuit::Port(LAN_1)),
+                member(Circuit::Session(SessionIndex(0))),
+                member(Circuit::Session(SessionIndex(1))),
+            ],
+            attachments: [whole(0), whole(1), Attachment::default()],
+            session_attachments: [whole(2), whole(3)],
+            up: [true, true],
+            path_mtu_bytes: 1600,
+            sublayers: [Sublayer::Default, Sublayer::Default],
+        }
+    }
+}
+
+pub fn endpoint_a() -> Endpoint {
+    Endpoint {
+        local: Endpoint::map_v4(LOCAL.octets()),
+        remote: Endpoint::map_v4(PEER_A.octets()),
+        local_port: 6001,
+        remote_port: 5001,
+        protocol: 17,
+    }
+}
+
+pub fn endpoint_b() -> Endpoint {
+    Endpoint {
+        remote: Endpoint::map_v4(PEER_B.octets()),
+        local_port: 0,
+        remote_port: 0,
+        protocol: 115,
+        ..endpoint_a()
+    }
+}
+
+fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
+    let hop = NextHop {
+        port: WAN,
+        src_mac: MacAddr([2, 0, 0, 0, 0, 0xB]),
+        dst_mac: MacAddr([2, 0, 0, 0, 0, 0xFE]),
+        vlan: None,
+        path_mtu_bytes: plan.path_mtu_bytes,
+    };
+    let parameters = [
+        (PEER_A, Encap::Udp { local_port: 6001, remote_port: 5001 }, 1000, Cookie::eight(COOKIE_A)),
+        (PEER_B, Encap::Ip, 2000, Cookie::NONE),
+    ];
+    let tx_sessions = parameters.iter().zip(counters).zip(plan.up).zip(plan.sublayers).map(
+        |((((remote, encap, id, cookie), counters), up), sublayer)| {
+            let parameters = TxParameters {
+                local: LOCAL,
+                remote: *remote,
+                encap: *encap,
+                tx_session_id: SessionId::new(*id).unwrap(),
+                tx_cookie: *cookie,
+                sublayer,
+            };
+            up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
+        },
+    );
+    let [attach_a, attach_b] = plan.session_attachments;
+    let rx = [
+        (endpoint_a(), 1000, Cookie::eight(COOKIE_A), attach_a),
+        (endpoint_b(), 2000, Cookie::NONE, attach_b),
+    ];
+    let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).map(
+        |((((endpoint, id, rx_cookie, attachment), counters), index), sublayer)| RxSession {
+            endpoint,
+            rx_session_id: SessionId::new(id).unwrap(),
+            rx_cookie,
+            sublayer,
+            index: SessionIndex(index),
+            attachment,
+            counters: counters.clone(),
+        },
+    );
+    let [lan_0, lan_1, wan] = plan.attachments;
+    let port = |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: 1518 };
+    Tables {
+        ports: vec![
+            port(lan_0, false),
+            port(lan_1, false),
+            PortTable { max_frame_bytes: 1618, ..port(wan, true) },
+        ],
+        tx_sessions: tx_sessions.collect(),
+        sessions: SessionTable::new(rx_sessions.collect()),
+        domains: vec![BridgeDomain::new(plan.members, Arc::clone(fdb))],
+    }
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self::with(Plan::default())
+    }
+
+    pub fn with(plan: Plan) -> Self {
+        let config =
+            UmemConfig { chunk_count: CHUNKS, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
+        let (_, pool) = Umem::map(&config).unwrap();
+        let (mailbox, inbox) = mailbox().unwrap();
+        let (fdb, shared, clock) =
+            (Arc::new(Fdb::new(1024, 5)), snapshot::shared(), Arc::new(Clock::default()));
+        let counters = PerWorker::new(1);
+        let sessions: Vec<_> = (0..2).map(|_| PerWorker::new(1)).collect();
+        shared.store(Arc::new(tables(plan, &fdb, &sessions)));
+        let mut worker = Worker::new(WorkerSetup {
+            worker: 0,
+            cache: ChunkCache::new(Arc::clone(&pool), 256),
+            inbox,
+            tables: Arc::clone(&shared),
+            counters: counters.clone(),
+            clock: Arc::clone(&clock),
+            idle_rounds: 0,
+        });
+        let mut wires = Vec::new();
+        for id in [LAN_0, LAN_1, WAN] {
+            let (port, wire) = mem_port(id, RING);
+            mailbox.send(Command::Attach(port));
+            wires.push(wire);
+        }
+        assert!(worker.answer_mailbox());
+        let outside = ChunkCache::new(Arc::clone(&pool), 256);
+        Self { worker, mailbox, wires, tables: shared, clock, fdb, counters, sessions, pool, outside }
+    }
+
+    /// Publishes other tables; FDB and counters stay.
+    pub fn republish(&mut self, plan: Plan) {
+        self.tables.store(Arc::new(tables(plan, &self.fdb, &self.sessions)));
+    }
+
+    /// Lets bytes arrive on a port. Returns whether there was a chunk and room for them.
+    pub fn arrive(&mut self, port: PortId, bytes: &[u8]) -> bool {
+        let Some(chunk) = self.outside.take() else { return false };
+        let mut frame = Frame::new(chunk, 256, bytes.len()).expect("fits a chunk");
+        frame.bytes_mut().copy_from_slice(bytes);
+        match self.wires[port.index()].send(frame) {
+            Ok(()) => true,
+            Err(frame) => {
+                self.outside.give(frame.into_chunk());
+                false
+            }
+        }
+    }
+
+    /// Lets bytes arrive on a port and runs the worker until it is idle.
+    pub fn deliver(&mut self, port: PortId, bytes: &[u8]) {
+        assert!(self.arrive(port, bytes));
+        self.drain();
+    }
+
+    /// Runs the worker until it is idle.
+    pub fn drain(&mut self) {
+        while self.worker.round() > 0 {}
+    }
+
+    /// Everything that left by a port, oldest first.
+    pub fn sent(&mut self, port: PortId) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.wires[port.index()].receive() {
+            frames.push(frame.bytes().to_vec());
+            self.outside.give(frame.into_chunk());
+        }
+        frames
+    }
+
+    /// Takes back what left, without looking at it. Returns how many frames.
+    pub fn discard_sent(&mut self) -> usize {
+        let mut count = 0;
+        for wire in &self.wires {
+            while let Some(frame) = wire.receive() {
+                self.outside.give(frame.into_chunk());
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Drops for a reason.
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.counters.of(0).unwrap().drops.get(reason)
+    }
+
+    /// received = forwarded + flooded + dropped, and no chunk is missing once all wires are empty.
+    pub fn assert_conserved(&mut self) {
+        self.drain();
+        self.discard_sent();
+        let counters = self.counters.of(0).unwrap();
+        let ends = counters.forwarded.get() + counters.flooded.get() + counters.drops.total();
+        assert_eq!(counters.received.get(), ends, "every received frame has one verdict");
+        self.outside.flush();
+        let cached = usize::try_from(counters.chunks_cached.get()).unwrap();
+        assert_eq!(self.pool.free_count() + cached, CHUNKS as usize, "no chunk is lost or doubled");
+    }
+}

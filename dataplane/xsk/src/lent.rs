@@ -1,0 +1,177 @@
+//! Lent chunks: which chunks one queue has lent to the kernel.
+//!
+//! A bit per chunk for each of the two ways out, the fill ring and the TX ring. Place on the path: where a chunk's ownership
+//! crosses into the kernel and back. The bit is what makes coming back sound: an address from the kernel becomes a `Chunk` or
+//! `Frame` only when its bit is set, and setting it consumed the one handle that there was. What is not here: the rings.
+
+use std::sync::Arc;
+
+use crate::chunk::Chunk;
+use crate::chunk_pool::ChunkPool;
+use crate::frame::Frame;
+use crate::ring::Descriptor;
+use crate::sys::Released;
+use crate::umem::Umem;
+
+/// How many chunks a queue has lent to the kernel. Units: chunks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Lent through the fill ring and not come back as received frames.
+    pub fill: u32,
+    /// Handed over for transmission and not completed.
+    pub tx: u32,
+}
+
+impl Held {
+    /// Both together. Units: chunks.
+    #[must_use]
+    pub fn total(self) -> u32 {
+        self.fill + self.tx
+    }
+}
+
+/// A set of chunk indices.
+#[derive(Debug)]
+struct Indices {
+    words: Box<[u64]>,
+    count: u32,
+}
+
+impl Indices {
+    fn new(chunk_count: u32) -> Self {
+        Self { words: vec![0; chunk_count.div_ceil(64) as usize].into_boxed_slice(), count: 0 }
+    }
+
+    #[inline]
+    fn insert(&mut self, index: u32) {
+        let word = &mut self.words[(index / 64) as usize];
+        debug_assert!(*word >> (index % 64) & 1 == 0, "a chunk is lent once");
+        *word |= 1 << (index % 64);
+        self.count += 1;
+    }
+
+    /// Takes `index` out; tells whether it was in.
+    #[inline]
+    fn remove(&mut self, index: u32) -> bool {
+        let Some(word) = self.words.get_mut((index / 64) as usize) else { return false };
+        let bit = 1 << (index % 64);
+        if *word & bit == 0 {
+            return false;
+        }
+        *word &= !bit;
+        self.count -= 1;
+        true
+    }
+
+    /// Takes the lowest index out.
+    fn pop(&mut self) -> Option<u32> {
+        let (place, word) = (0u32..).zip(self.words.iter()).find(|(_, word)| **word != 0)?;
+        let index = place * 64 + word.trailing_zeros();
+        self.remove(index);
+        Some(index)
+    }
+}
+
+/// What one queue has lent to the kernel.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    umem: &'static Umem,
+    pool: Arc<ChunkPool>,
+    fill: Indices,
+    tx: Indices,
+}
+
+// Invariant: a set bit means that no `Chunk` or `Frame` of that slot exists: `for_fill` and `for_tx`, the only setters, consume it,
+// and whatever clears a bit makes exactly one again.
+
+impl Lent {
+    /// Nothing lent yet, of the memory that `pool` keeps.
+    pub(crate) fn new(pool: Arc<ChunkPool>) -> Self {
+        let umem = pool.umem();
+        let count = umem.chunk_count();
+        Self { umem, pool, fill: Indices::new(count), tx: Indices::new(count) }
+    }
+
+    /// The pool that has the rest of the chunks.
+    pub(crate) fn pool(&self) -> &Arc<ChunkPool> {
+        &self.pool
+    }
+
+    /// What is lent now.
+    pub(crate) fn held(&self) -> Held {
+        Held { fill: self.fill.count, tx: self.tx.count }
+    }
+
+    /// Lends an empty chunk; the fill ring's entry for it.
+    ///
+    /// # Errors
+    ///
+    /// Gives the chunk back when it lies in another memory.
+    #[inline]
+    pub(crate) fn for_fill(&mut self, chunk: Chunk) -> Result<u64, Chunk> {
+        let Some(index) = self.umem.index_of(chunk.base()) else { return Err(chunk) };
+        self.fill.insert(index);
+        Ok(self.umem.ring_address(index, 0))
+    }
+
+    /// Lends a frame; the TX ring's entry for it.
+    ///
+    /// # Errors
+    ///
+    /// Gives the frame back when it lies in another memory, or is empty: the kernel would skip it and never complete it.
+    #[inline]
+    pub(crate) fn for_tx(&mut self, frame: Frame) -> Result<Descriptor, Frame> {
+        let Some(index) = self.umem.index_of(frame.base()) else { return Err(frame) };
+        let Ok(len @ 1..) = u32::try_from(frame.len()) else { return Err(frame) };
+        self.tx.insert(index);
+        Ok(Descriptor { ring_address: self.umem.ring_address(index, frame.start()), len, options: 0 })
+    }
+
+    /// The frame that an RX entry names; `None` when it names a chunk that was not lent for it, or bytes outside of it (then the
+    /// chunk stays lent).
+    #[inline]
+    pub(crate) fn received(&mut self, entry: Descriptor) -> Option<Frame> {
+        let (index, start) = self.umem.locate(entry.ring_address)?;
+        let len = entry.len as usize;
+        if len > self.umem.chunk_bytes() - start || !self.fill.remove(index) {
+            return None;
+        }
+        Frame::new(self.reclaimed(index), start, len).ok()
+    }
+
+    /// The chunk that a completion entry names; `None` when it was not lent for transmission.
+    #[inline]
+    pub(crate) fn completed(&mut self, ring_address: u64) -> Option<Chunk> {
+        let (index, _) = self.umem.locate(ring_address)?;
+        if !self.tx.remove(index) {
+            return None;
+        }
+        Some(self.reclaimed(index))
+    }
+
+    /// Takes everything back and hands it to `give`; what there was.
+    pub(crate) fn take_back(&mut self, _proof: &Released, mut give: impl FnMut(Chunk)) -> Held {
+        let held = self.held();
+        while let Some(index) = self.fill.pop().or_else(|| self.tx.pop()) {
+            give(self.reclaimed(index));
+        }
+        held
+    }
+
+    /// Strikes everything off without taking it back, because the kernel may still use it; how many.
+    pub(crate) fn forfeit(&mut self) -> Held {
+        let held = self.held();
+        self.fill = Indices::new(0);
+        self.tx = Indices::new(0);
+        held
+    }
+
+    /// The chunk whose bit has just been cleared.
+    #[inline]
+    fn reclaimed(&self, index: u32) -> Chunk {
+        // SAFETY: the bit for `index` was set, so it came from `Umem::index_of` and is below the chunk count, and by the invariant
+        // no `Chunk` or `Frame` of the slot exists. The kernel has let go of it: it returned the slot through the ring it lent it
+        // by, or (in `take_back`) it released the queue as a whole, which `Released` proves.
+        unsafe { self.umem.chunk_unchecked(index) }
+    }
+}

@@ -1,0 +1,109 @@
+//! Producer: the writing end of a ring (fill and TX rings of a socket).
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::{NEED_WAKEUP, RingMemory, Shared, Slot};
+
+/// The writing end of a ring. Entries become visible to the other end with [`publish`](Producer::publish).
+#[derive(Debug)]
+pub struct Producer<T, M> {
+    shared: Shared<T, M>,
+    /// Index of the next slot to write; ahead of the shared one by what is not yet published.
+    next: u32,
+    /// The shared producer index.
+    published: u32,
+    /// Last view of the consumer's index.
+    consumed: u32,
+}
+
+impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
+    /// The writing end of the ring in `memory`, going on where its indices stand.
+    pub fn new(memory: M) -> Self {
+        let shared = Shared::new(memory);
+        let next = shared.producer().load(Relaxed);
+        let consumed = shared.consumer().load(Acquire);
+        Self { shared, next, published: next, consumed }
+    }
+
+    /// Number of slots.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.shared.size()
+    }
+
+    /// Slots that can be written now. Looks at the consumer's index only when the last view of it gives fewer than `wanted`.
+    #[inline]
+    pub fn free_count(&mut self, wanted: u32) -> u32 {
+        let free = self.free_by_last_view();
+        if free >= wanted {
+            return free;
+        }
+        // Acquire: the consumer's reads of the slots happen before the writes that follow here.
+        self.consumed = self.shared.consumer().load(Acquire);
+        self.free_by_last_view()
+    }
+
+    /// Writes one entry, not yet visible to the other end.
+    ///
+    /// # Errors
+    ///
+    /// Gives the entry back when the ring is full.
+    #[inline]
+    pub fn push(&mut self, entry: T) -> Result<(), T> {
+        if self.free_count(1) == 0 {
+            return Err(entry);
+        }
+        let slot = self.shared.slot(self.next);
+        // SAFETY: valid, aligned and in bounds by `Shared::slot`; not read by the other end now: `free_count` showed that it has
+        // consumed what the slot held before (acquire), and it does not look past the published index.
+        unsafe { slot.write(entry) };
+        self.next = self.next.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Makes all written entries visible to the other end; tells how many were new.
+    #[inline]
+    pub fn publish(&mut self) -> u32 {
+        let count = self.unpublished();
+        if count != 0 {
+            // Release: the slots' contents are visible before the index that names them.
+            self.shared.producer().store(self.next, Release);
+            self.published = self.next;
+        }
+        count
+    }
+
+    /// Entries written and not published.
+    #[must_use]
+    #[inline]
+    pub fn unpublished(&self) -> u32 {
+        self.next.wrapping_sub(self.published)
+    }
+
+    /// Entries published that the other end has not consumed yet. Looks at its index only when the last view left some.
+    #[must_use]
+    #[inline]
+    pub fn unconsumed(&mut self) -> u32 {
+        if self.consumed == self.published {
+            return 0;
+        }
+        self.consumed = self.shared.consumer().load(Acquire);
+        self.published.wrapping_sub(self.consumed)
+    }
+
+    /// Whether the other end asks to be woken.
+    ///
+    /// Read without a fence: a request that is set at this very moment may be missed once, so callers ask again for as long as
+    /// entries stay unconsumed.
+    #[must_use]
+    #[inline]
+    pub fn needs_wakeup(&self) -> bool {
+        self.shared.flags().load(Relaxed) & NEED_WAKEUP != 0
+    }
+
+    /// Free slots by the last view of the consumer's index; none when the other end claims to have consumed what was never written.
+    #[inline]
+    fn free_by_last_view(&self) -> u32 {
+        self.shared.size().saturating_sub(self.next.wrapping_sub(self.consumed))
+    }
+}

@@ -1,0 +1,217 @@
+//! Queue: one receive and transmit queue of an interface, with its AF_XDP socket and four rings.
+//!
+//! Place on the path: its two ends. One worker owns it and calls, per turn: `receive`, `transmit` as often as it likes, `flush`, `reap`,
+//! `refill`. None of these allocates; system calls are made only to wake the kernel. What is not here: which socket gets
+//! which frames (the XDP program's map) and what is done with them.
+
+mod config;
+mod error;
+mod loans;
+mod open;
+mod rings;
+mod shared;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+pub use config::{BindMode, BusyPoll, SocketConfig};
+pub use error::{BindError, BindOperation};
+use rustix::io::Errno;
+use shared::ListedSocket;
+pub(crate) use shared::SharedSockets;
+
+use crate::chunk_cache::ChunkCache;
+use crate::frame::{Frame, FrameBatch};
+use crate::lent::Held;
+use crate::ring::Descriptor;
+use crate::statistics::{KernelStatistics, QueueCounts};
+use crate::sys::RingMap;
+use crate::umem::Umem;
+use loans::Loans;
+
+/// Frames that a send call takes at least before it returns, in copy mode. Source: `TX_BATCH_SIZE`, net/xdp/xsk.c, v6.12.
+const COPY_MODE_FRAMES_PER_KICK: u32 = 32;
+
+/// The rings of a real queue.
+type QueueRings = rings::Rings<RingMap<u64>, RingMap<Descriptor>>;
+
+/// One device and queue: its socket and its four rings.
+///
+/// Dropping it closes the queue and gives its chunks back to the pool; [`close`](XskQueue::close) does the same and tells how many.
+#[derive(Debug)]
+pub struct XskQueue {
+    // Order matters: fields are dropped in this order, and chunks may be taken back only when rings and socket are gone.
+    rings: QueueRings,
+    socket: ListedSocket,
+    loans: Loans,
+    counts: QueueCounts,
+    zero_copy: bool,
+    need_wakeup: bool,
+    busy_poll: bool,
+    kick_limit: u32,
+    ifindex: u32,
+    queue: u32,
+    zero_copy_refusal: Option<BindError>,
+}
+
+impl XskQueue {
+    /// Opens the queue `queue` of the interface `ifindex` in the calling thread's network namespace. The fill ring is populated from
+    /// `cache` before the socket is bound.
+    ///
+    /// A queue that is busy is tried again for a quarter of a second: the kernel finishes closing an earlier socket later.
+    ///
+    /// # Errors
+    ///
+    /// What failed and why; all chunks are back in `cache` then.
+    ///
+    /// # Panics
+    ///
+    /// When `cache` holds chunks of another memory than `umem`.
+    pub fn open(
+        umem: &'static Umem,
+        ifindex: u32,
+        queue: u32,
+        config: &SocketConfig,
+        cache: &mut ChunkCache,
+    ) -> Result<Self, BindError> {
+        open::open(umem, ifindex, queue, config, cache)
+    }
+
+    /// Moves waiting frames into `out`, up to the room left in it; how many.
+    #[inline]
+    pub fn receive(&mut self, out: &mut FrameBatch) -> usize {
+        self.rings.receive(&mut self.loans.lent, out)
+    }
+
+    /// Writes a frame to the TX ring; it leaves with the next [`flush`](XskQueue::flush).
+    ///
+    /// # Errors
+    ///
+    /// Gives the frame back when the ring is full, the frame is empty or of another memory.
+    #[inline]
+    pub fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
+        self.rings.transmit(&mut self.loans.lent, frame)
+    }
+
+    /// Shows the kernel what was written and, where it needs that, makes it transmit.
+    ///
+    /// What the kernel does not take now (its buffers are full, the link is down) stays in the ring for the next flush, so flush every
+    /// turn, with new frames or without.
+    #[inline]
+    pub fn flush(&mut self) {
+        self.rings.tx.publish();
+        let waiting = self.rings.tx.unconsumed();
+        if waiting != 0 && (!self.need_wakeup || self.rings.tx.needs_wakeup()) {
+            self.kick_until_taken(waiting);
+        }
+    }
+
+    /// Makes the kernel transmit until it has taken everything, takes nothing more, or has been asked often enough.
+    fn kick_until_taken(&mut self, mut waiting: u32) {
+        for _ in 0..self.kick_limit {
+            self.counts.tx_kicks += 1;
+            let answer = self.socket.kick_tx();
+            let left = self.rings.tx.unconsumed();
+            let progress = left < waiting;
+            match answer {
+                _ if left == 0 => return,
+                // Copy mode takes a part per call and says "again" for more.
+                Err(Errno::AGAIN) | Ok(()) if progress && !self.zero_copy => waiting = left,
+                // Zero-copy: the driver is awake and goes on by itself.
+                Ok(()) => return,
+                Err(_) => {
+                    self.counts.tx_kick_errors += u64::from(!progress);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes the chunks of completed transmissions back into `cache`; how many.
+    #[inline]
+    pub fn reap(&mut self, cache: &mut ChunkCache) -> usize {
+        self.rings.reap(&mut self.loans.lent, cache)
+    }
+
+    /// Keeps the fill ring full from `cache`, and wakes the driver when it asks for that; how many chunks were lent.
+    #[inline]
+    pub fn refill(&mut self, cache: &mut ChunkCache) -> usize {
+        let count = self.rings.refill(&mut self.loans.lent, cache);
+        let asked = self.need_wakeup && self.rings.fill.needs_wakeup() && self.rings.fill.unconsumed() != 0;
+        if asked || self.busy_poll {
+            self.kick_rx();
+        }
+        count
+    }
+
+    /// Makes the driver look at the fill ring.
+    fn kick_rx(&mut self) {
+        self.counts.rx_kicks += 1;
+        let refused = self.socket.kick_rx().is_err();
+        self.counts.rx_kick_errors += u64::from(refused);
+    }
+
+    /// Closes the queue and takes every chunk back that the kernel still held; how many those were.
+    ///
+    /// Blocks until the kernel has let go, some ten milliseconds as a rule and two seconds at most, so call it where waiting is allowed.
+    /// Chunks that the kernel does not let go in that time are never used again; the pool counts them as withheld.
+    pub fn close(self, cache: &mut ChunkCache) -> Held {
+        let Self { rings, socket, mut loans, .. } = self;
+        drop(rings);
+        drop(socket);
+        loans.take_back(|chunk| cache.give(chunk))
+    }
+
+    /// Chunks that the kernel holds now.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.loans.lent.held()
+    }
+
+    /// Whether frames pass between driver and memory without a copy.
+    #[must_use]
+    pub fn is_zero_copy(&self) -> bool {
+        self.zero_copy
+    }
+
+    /// Why zero-copy was not obtained, when [`BindMode::Auto`] fell back to copy mode.
+    #[must_use]
+    pub fn zero_copy_refusal(&self) -> Option<&BindError> {
+        self.zero_copy_refusal.as_ref()
+    }
+
+    /// The kernel's counters of this socket; a system call.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn statistics(&self) -> io::Result<KernelStatistics> {
+        self.socket.statistics()
+    }
+
+    /// This side's counters.
+    #[must_use]
+    pub fn counts(&self) -> QueueCounts {
+        QueueCounts { bad_entries: self.rings.bad_entries, ..self.counts }
+    }
+
+    /// The queue's number on its interface.
+    #[must_use]
+    pub fn queue_id(&self) -> u32 {
+        self.queue
+    }
+
+    /// Index of the interface.
+    #[must_use]
+    pub fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+}
+
+impl AsFd for XskQueue {
+    /// The socket, to be put into an XSKMAP or waited on. A duplicate of it that outlives the queue keeps the kernel from letting go of
+    /// the queue's chunks.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,306 @@
+//! Tests of a queue's rings in plain memory, with the test as the kernel at the other ends.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ring::{HeapRing, pair};
+use crate::sys::Released;
+use crate::{ChunkPool, Held, Umem, UmemConfig};
+
+type Addresses = Arc<HeapRing<u64>>;
+type Descriptors = Arc<HeapRing<Descriptor>>;
+
+const BLANK: Descriptor = Descriptor { ring_address: 0, len: 0, options: 0 };
+const CHUNKS: u32 = 96;
+const RING: u32 = 32;
+
+/// The kernel's ends of the four rings.
+struct Kernel {
+    fill: Consumer<u64, Addresses>,
+    rx: Producer<Descriptor, Descriptors>,
+    tx: Consumer<Descriptor, Descriptors>,
+    completion: Producer<u64, Addresses>,
+}
+
+/// A queue whose kernel is the test.
+struct Bench {
+    rings: Rings<Addresses, Descriptors>,
+    kernel: Kernel,
+    lent: Lent,
+    cache: ChunkCache,
+    pool: Arc<ChunkPool>,
+    umem: &'static Umem,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let config =
+            UmemConfig { chunk_count: CHUNKS, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
+        let (umem, pool) = Umem::map(&config).unwrap();
+        let (fill, kernel_fill) = pair(RING, 0, u32::MAX - 5);
+        let (kernel_rx, rx) = pair(RING, BLANK, 0);
+        let (tx, kernel_tx) = pair(RING, BLANK, 7);
+        let (kernel_completion, completion) = pair(RING, 0, u32::MAX);
+        Self {
+            rings: Rings { fill, rx, tx, completion, bad_entries: 0 },
+            kernel: Kernel { fill: kernel_fill, rx: kernel_rx, tx: kernel_tx, completion: kernel_completion },
+            lent: Lent::new(Arc::clone(&pool)),
+            cache: ChunkCache::new(Arc::clone(&pool), 0),
+            pool,
+            umem,
+        }
+    }
+
+    fn refill(&mut self) -> usize {
+        self.rings.refill(&mut self.lent, &mut self.cache)
+    }
+
+    fn receive(&mut self) -> FrameBatch {
+        let mut out = FrameBatch::new();
+        self.rings.receive(&mut self.lent, &mut out);
+        out
+    }
+
+    fn reap(&mut self) -> usize {
+        self.rings.reap(&mut self.lent, &mut self.cache)
+    }
+
+    fn frame(&mut self, bytes: &[u8]) -> Frame {
+        Frame::from_bytes(self.cache.take().unwrap(), 300, bytes).unwrap()
+    }
+
+    fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
+        self.rings.transmit(&mut self.lent, frame)
+    }
+
+    /// All chunks: in the pool, in the cache and lent.
+    fn accounted(&self) -> usize {
+        self.pool.free_count() + self.cache.len() + self.lent.held().total() as usize
+    }
+}
+
+impl Kernel {
+    /// Delivers a frame of `len` bytes in the next chunk of the fill ring.
+    fn deliver(&mut self, len: u32) -> bool {
+        if self.rx.free_count(1) == 0 {
+            return false;
+        }
+        let Some(chunk) = self.fill.pop() else { return false };
+        self.fill.release();
+        self.say_received(chunk + 256, len);
+        true
+    }
+
+    /// Writes any entry into the RX ring.
+    fn say_received(&mut self, ring_address: u64, len: u32) {
+        self.rx.push(Descriptor { ring_address, len, options: 0 }).unwrap();
+        self.rx.publish();
+    }
+
+    /// Transmits the next frame of the TX ring.
+    fn transmit(&mut self) -> Option<Descriptor> {
+        if self.completion.free_count(1) == 0 {
+            return None;
+        }
+        let entry = self.tx.pop()?;
+        self.tx.release();
+        self.say_completed(entry.ring_address);
+        Some(entry)
+    }
+
+    /// Writes any entry into the completion ring.
+    fn say_completed(&mut self, ring_address: u64) {
+        self.completion.push(ring_address).unwrap();
+        self.completion.publish();
+    }
+}
+
+#[test]
+fn a_received_frame_lies_where_the_kernel_put_it() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.refill(), RING as usize);
+    assert!(bench.kernel.deliver(60));
+    let frame = bench.receive().pop().unwrap();
+    assert_eq!((frame.len(), frame.headroom_bytes(), frame.tailroom_bytes()), (60, 256, 2048 - 256 - 60));
+    assert_eq!(bench.lent.held(), Held { fill: RING - 1, tx: 0 });
+    bench.cache.give(frame.into_chunk());
+    assert_eq!(bench.refill(), 1);
+    assert_eq!(bench.accounted(), CHUNKS as usize);
+}
+
+#[test]
+fn a_transmitted_frame_starts_where_its_headers_were_written() {
+    let mut bench = Bench::new();
+    let mut frame = bench.frame(b"payload");
+    frame.push_front(4).unwrap();
+    let index = bench.umem.index_of(frame.base()).unwrap();
+    bench.transmit(frame).unwrap();
+    assert_eq!(bench.kernel.tx.pop(), None, "not visible before it is published");
+    bench.rings.tx.publish();
+    let entry = bench.kernel.transmit().unwrap();
+    assert_eq!((entry.ring_address, entry.len), (u64::from(index) * 2048 + 296, 11));
+    assert_eq!(bench.lent.held(), Held { fill: 0, tx: 1 });
+    assert_eq!(bench.reap(), 1);
+    assert_eq!(bench.accounted(), CHUNKS as usize);
+}
+
+#[test]
+fn a_full_tx_ring_gives_the_frame_back() {
+    let mut bench = Bench::new();
+    for _ in 0..RING {
+        let frame = bench.frame(&[1]);
+        bench.transmit(frame).unwrap();
+    }
+    let frame = bench.frame(&[2]);
+    let refused = bench.transmit(frame).unwrap_err();
+    assert_eq!(refused.bytes(), [2]);
+    bench.cache.give(refused.into_chunk());
+    assert_eq!(bench.accounted(), CHUNKS as usize);
+}
+
+#[test]
+fn an_empty_frame_and_one_of_another_memory_are_not_transmitted() {
+    let mut bench = Bench::new();
+    let mut other = Bench::new();
+    let empty = bench.frame(&[]);
+    let empty = bench.transmit(empty).unwrap_err();
+    bench.cache.give(empty.into_chunk());
+    let foreign = bench.transmit(other.frame(&[1])).unwrap_err();
+    other.cache.give(foreign.into_chunk());
+    assert_eq!(bench.lent.held(), Held::default());
+}
+
+#[test]
+fn entries_that_name_what_was_not_lent_are_counted_and_ignored() {
+    let mut bench = Bench::new();
+    bench.refill();
+    let ours = bench.frame(b"ours");
+    let ours_at = bench.umem.ring_address(bench.umem.index_of(ours.base()).unwrap(), 0);
+    let lent_at = bench.kernel.fill.pop().unwrap();
+    for (address, len) in [
+        (ours_at + 256, 60),            // a chunk in our hands
+        (u64::from(CHUNKS) * 2048, 60), // the byte after the memory
+        (u64::MAX, 60),                 // an address that overflows everything
+        (lent_at + 2000, 49),           // a lent chunk, but bytes of the next one
+        (lent_at, u32::MAX),            // a length that overflows everything
+    ] {
+        bench.kernel.say_received(address, len);
+    }
+    bench.kernel.say_completed(ours_at);
+    bench.kernel.say_completed(lent_at); // lent, but for reception
+    bench.kernel.say_completed(u64::MAX);
+    assert!(bench.receive().is_empty());
+    assert_eq!(bench.reap(), 0);
+    assert_eq!(bench.rings.bad_entries, 8);
+    assert_eq!(bench.lent.held(), Held { fill: RING, tx: 0 });
+    assert_eq!(ours.bytes(), b"ours");
+    bench.kernel.say_received(lent_at + 256, 60);
+    bench.kernel.say_received(lent_at + 256, 60);
+    assert_eq!(bench.receive().len(), 1, "the same chunk does not come twice");
+}
+
+#[test]
+fn reception_stops_at_the_room_left_in_the_batch() {
+    let mut bench = Bench::new();
+    bench.refill();
+    while bench.kernel.deliver(60) {}
+    let mut out = FrameBatch::new();
+    for _ in 0..crate::BATCH - 3 {
+        out.push(bench.frame(&[0]));
+    }
+    assert_eq!(bench.rings.receive(&mut bench.lent, &mut out), 3);
+    assert!(out.is_full());
+    assert_eq!(bench.rings.receive(&mut bench.lent, &mut out), 0);
+    assert_eq!(bench.receive().len(), RING as usize - 3);
+}
+
+#[test]
+fn a_queue_that_ends_in_the_midst_of_everything_gives_every_chunk_back() {
+    let mut bench = Bench::new();
+    bench.refill();
+    for _ in 0..5 {
+        bench.kernel.deliver(100);
+    }
+    for _ in 0..7 {
+        let frame = bench.frame(&[1]);
+        bench.transmit(frame).unwrap();
+    }
+    bench.rings.tx.publish();
+    bench.kernel.transmit().unwrap();
+    drop(bench.rings);
+    let cache = &mut bench.cache;
+    let held = bench.lent.take_back(&Released::in_plain_memory(), |chunk| cache.give(chunk));
+    assert_eq!(held, Held { fill: RING, tx: 7 });
+    assert_eq!(bench.pool.free_count() + bench.cache.len(), CHUNKS as usize);
+    let places: std::collections::HashSet<_> =
+        std::iter::from_fn(|| bench.cache.take()).map(|chunk| chunk.base().addr()).collect();
+    assert_eq!(places.len(), CHUNKS as usize, "none lost, none doubled");
+}
+
+/// One act of either side.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Refill,
+    Deliver(u8),
+    Receive,
+    Forward(u8),
+    Discard(u8),
+    Flush,
+    Transmit(u8),
+    Reap,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let some = 1u8..40;
+    prop_oneof![
+        Just(Act::Refill),
+        some.clone().prop_map(Act::Deliver),
+        Just(Act::Receive),
+        some.clone().prop_map(Act::Forward),
+        some.clone().prop_map(Act::Discard),
+        Just(Act::Flush),
+        some.prop_map(Act::Transmit),
+        Just(Act::Reap),
+    ]
+}
+
+/// Does one act; `hand` holds the frames in the engine's hands.
+fn step(act: Act, bench: &mut Bench, hand: &mut Vec<Frame>) {
+    match act {
+        Act::Refill => drop(bench.refill()),
+        Act::Deliver(count) => (0..count).for_each(|_| drop(bench.kernel.deliver(64))),
+        Act::Receive => hand.extend(bench.receive()),
+        Act::Forward(count) => {
+            for _ in 0..count {
+                let Some(frame) = hand.pop() else { break };
+                if let Err(frame) = bench.transmit(frame) {
+                    bench.cache.give(frame.into_chunk());
+                }
+            }
+        }
+        Act::Discard(count) => {
+            let keep = hand.len().saturating_sub(usize::from(count));
+            hand.drain(keep..).for_each(|frame| bench.cache.give(frame.into_chunk()));
+        }
+        Act::Flush => drop(bench.rings.tx.publish()),
+        Act::Transmit(count) => (0..count).for_each(|_| drop(bench.kernel.transmit())),
+        Act::Reap => drop(bench.reap()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 128 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn free_lent_and_in_hand_are_all_chunks_after_every_act(acts in prop::collection::vec(act(), 0..150)) {
+        let mut bench = Bench::new();
+        let mut hand = Vec::new();
+        for act in acts {
+            step(act, &mut bench, &mut hand);
+            prop_assert_eq!(bench.accounted() + hand.len(), CHUNKS as usize, "{:?}", act);
+        }
+        prop_assert_eq!(bench.rings.bad_entries, 0);
+    }
+}

@@ -1,0 +1,66 @@
+//! Sockets that others may share a registration of the frame memory with.
+
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::sys::XdpSocket;
+use crate::umem::Umem;
+
+/// What a socket hands down to those that share with it: they cannot ask for anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Inherited {
+    pub(crate) zero_copy: bool,
+    pub(crate) need_wakeup: bool,
+}
+
+/// The live bound sockets of one memory.
+///
+/// A descriptor is borrowed from here only under the lock, and taken off under the lock before it is closed, so that closing one is
+/// never put off by a borrower.
+#[derive(Debug, Default)]
+pub(crate) struct SharedSockets(Mutex<Vec<(Inherited, Weak<OwnedFd>)>>);
+
+/// The list, locked.
+pub(crate) type Locked<'a> = MutexGuard<'a, Vec<(Inherited, Weak<OwnedFd>)>>;
+
+impl SharedSockets {
+    /// Locks the list. A panic elsewhere cannot have left it half changed, so poisoning is no concern.
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a socket off the list.
+    fn remove(&self, socket: &XdpSocket) {
+        self.lock().retain(|(_, other)| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(socket.descriptor())));
+    }
+}
+
+/// A bound socket that is on its memory's list until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ListedSocket {
+    umem: &'static Umem,
+    socket: XdpSocket,
+}
+
+impl ListedSocket {
+    /// Puts a bound socket on the list.
+    pub(crate) fn new(umem: &'static Umem, inherited: Inherited, socket: XdpSocket) -> Self {
+        umem.sockets().lock().push((inherited, Arc::downgrade(socket.descriptor())));
+        Self { umem, socket }
+    }
+}
+
+impl Deref for ListedSocket {
+    type Target = XdpSocket;
+
+    fn deref(&self) -> &XdpSocket {
+        &self.socket
+    }
+}
+
+impl Drop for ListedSocket {
+    fn drop(&mut self) {
+        self.umem.sockets().remove(&self.socket);
+    }
+}

@@ -1,0 +1,33 @@
+//! Counters of one queue: the kernel's and our own.
+
+/// What the kernel counted on one socket. Units: frames or descriptors since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KernelStatistics {
+    /// Received frames dropped for any reason but a full RX ring.
+    pub rx_dropped: u64,
+    /// Fill ring entries that were no chunk's address.
+    pub rx_invalid_descriptors: u64,
+    /// TX ring entries that the kernel refused.
+    pub tx_invalid_descriptors: u64,
+    /// Received frames dropped because the RX ring was full.
+    pub rx_ring_full: u64,
+    /// Times that a frame came and the fill ring was empty.
+    pub fill_ring_empty: u64,
+    /// Times that the kernel looked at the TX ring and found nothing.
+    pub tx_ring_empty: u64,
+}
+
+/// What this side counted on one queue, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// System calls to make the kernel transmit.
+    pub tx_kicks: u64,
+    /// Of those, the ones that the kernel answered with an error and no progress (it is asked again at the next flush).
+    pub tx_kick_errors: u64,
+    /// System calls to make the driver look at the fill ring.
+    pub rx_kicks: u64,
+    /// Of those, the ones that the kernel answered with an error.
+    pub rx_kick_errors: u64,
+    /// Ring entries from the kernel that named a chunk it was not lent or bytes outside of it.
+    pub bad_entries: u64,
+}
