@@ -1,3 +1,54 @@
-//! What it costs: load generator, null forwarder, in-memory benches.
+//! `spanwire-bench`: each subcommand ends with one JSON document on standard output.
 
-fn main() {}
+use std::process::ExitCode;
+
+use bench::sys::allocator::CountingAllocator;
+use bench::{generate, memory, null_forward, sink};
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// Load generator, sink, null forwarder and in-memory benches of spanwire.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Send stamped frames out of an interface as live XDP frames.
+    Generate(generate::Args),
+    /// Count and drop stamped frames that arrive at an interface, and check their sequence numbers.
+    Sink(sink::Args),
+    /// Forward every frame between two interfaces over AF_XDP, unread.
+    NullForward(null_forward::Args),
+    /// Time code on frames in memory: cycles, nanoseconds and allocations per frame.
+    Memory(memory::Args),
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(document) => {
+            println!("{document}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one subcommand and returns its report as JSON.
+fn run(command: &Command) -> anyhow::Result<String> {
+    let document = match command {
+        Command::Generate(args) => serde_json::to_string_pretty(&generate::run(args)?)?,
+        Command::Sink(args) => serde_json::to_string_pretty(&sink::run(args)?)?,
+        Command::NullForward(args) => serde_json::to_string_pretty(&null_forward::run(args)?)?,
+        Command::Memory(args) => serde_json::to_string_pretty(&memory::run(args)?)?,
+    };
+    Ok(document)
+}

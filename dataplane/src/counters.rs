@@ -84,6 +84,8 @@ pub struct WorkerCounters {
     pub copy_drops: DropCounters,
     /// Batches with at least one frame.
     pub batches: Counter,
+    /// Rounds over all queues.
+    pub rounds: Counter,
     /// Times the worker went to sleep in `poll(2)`.
     pub sleeps: Counter,
     /// Source addresses that found the FDB full and were not learned.

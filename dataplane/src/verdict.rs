@@ -47,8 +47,8 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// Shorter than its Ethernet header and tags, or more than two VLAN tags.
-    EthernetMalformed => "ethernet_malformed", "shorter than its Ethernet header and VLAN tags";
+    /// Shorter than its Ethernet header and tags, or a tag with the reserved VLAN id 4095.
+    EthernetMalformed => "ethernet_malformed", "shorter than its Ethernet header and VLAN tags, or VLAN 4095";
     /// The port carries no attachment circuit for the frame's VLAN.
     VlanNotMember => "vlan_not_member", "its VLAN on this port belongs to no bridge domain";
     /// Underlay packet whose EtherType the engine does not decapsulate.
@@ -77,6 +77,8 @@ drop_reasons! {
     WrongSource => "wrong_source", "the session belongs to a tunnel with other addresses or ports";
     /// Cookie differs from the one we gave the peer.
     CookieMismatch => "cookie_mismatch", "cookie differs from the session's peer_cookie";
+    /// V bit of the sublayer: a VCCV message, not a frame (RFC 5085 §5.1).
+    Vccv => "vccv", "VCCV control message, which no static session uses";
     /// Ends inside the cookie, sublayer or inner Ethernet header.
     PayloadTruncated => "payload_truncated", "ends before the inner Ethernet frame is whole";
     /// The session is in no bridge domain.

@@ -209,6 +209,11 @@ fn l2tp_faults_have_their_reasons() {
 }
 
 #[test]
+fn a_vccv_message_is_not_taken_for_a_frame() {
+    expect_drop(&changed(packet_b(), |p| p[38] = 0x80), DropReason::Vccv);
+}
+
+#[test]
 fn a_wrong_cookie_is_dropped_and_counted_at_the_session() {
     for byte in 50..58 {
         let mut rig = Rig::new();

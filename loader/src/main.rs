@@ -1,3 +1,7 @@
-//! AF_XDP L2TPv3 pseudowire gateway: one Layer 2 network over plain Layer 3.
+//! The `spanwire` binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loader::cli::main()
+}

@@ -1,3 +1,41 @@
-//! One module per development command: lab, test, ebpf.
+//! Commands for working on spanwire: one module per command.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod install;
+mod lab;
+mod progress;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Commands for working on spanwire.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Xtask {
+    /// The article's network on this machine: router, three gateways, three PCs, every pair tried.
+    Lab(lab::LabArgs),
+    /// Everything that has to pass.
+    Test(test::TestArgs),
+}
+
+fn main() -> ExitCode {
+    match run(Xtask::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("error: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries one command out.
+fn run(command: Xtask) -> anyhow::Result<()> {
+    match command {
+        Xtask::Lab(args) => lab::run(&args),
+        Xtask::Test(args) => test::run(&args),
+    }
+}

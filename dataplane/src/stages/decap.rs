@@ -80,7 +80,10 @@ fn open<'t>(
     let (position, session) = context.tables.sessions.find(session_id, &endpoint)?;
     slot.session = Some(position);
     let frame = session.rx_cookie.strip(rest).map_err(after_session)?;
-    let (_, frame) = session.sublayer.strip(frame).map_err(after_session)?;
+    let (sublayer, frame) = session.sublayer.strip(frame).map_err(after_session)?;
+    if sublayer.is_vccv() {
+        return Err(DropReason::Vccv);
+    }
     let outer_bytes = link.payload_offset + usize::from(header.total_length.get());
     Ok((session, Inner { offset: outer_bytes.saturating_sub(frame.len()), len: frame.len() }))
 }

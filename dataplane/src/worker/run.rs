@@ -179,6 +179,7 @@ impl<P: Port> Worker<P> {
             }
         }
         drop(tables);
+        counters.rounds.add(1);
         self.ports.iter_mut().for_each(P::flush);
         self.publish();
         received

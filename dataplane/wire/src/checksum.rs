@@ -101,11 +101,11 @@ impl Sum {
     #[must_use]
     #[inline]
     pub const fn fold(self) -> u16 {
-        let wide = (self.0 & 0xFFFF_FFFF) + (self.0 >> 32);
-        let wide = (wide & 0xFFFF) + (wide >> 16 & 0xFFFF) + (wide >> 32);
-        let wide = (wide & 0xFFFF) + (wide >> 16);
-        let wide = (wide & 0xFFFF) + (wide >> 16);
-        let [.., high, low] = wide.to_be_bytes();
+        // Adding a word to itself with its halves swapped leaves, in the upper half, the sum of the halves
+        // with the carry of the lower one already brought round.
+        let [a, b, c, d, ..] = self.0.wrapping_add(self.0.rotate_left(32)).to_be_bytes();
+        let word = u32::from_be_bytes([a, b, c, d]);
+        let [high, low, ..] = word.wrapping_add(word.rotate_left(16)).to_be_bytes();
         u16::from_be(u16::from_be_bytes([high, low]))
     }
 

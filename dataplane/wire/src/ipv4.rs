@@ -98,8 +98,16 @@ pub fn split(packet: &[u8]) -> Result<(&Ipv4Header, &[u8], &[u8]), Ipv4Error> {
 /// [`Ipv4Error::Checksum`].
 #[inline]
 pub fn verify_checksum(header: &Ipv4Header, options: &[u8]) -> Result<(), Ipv4Error> {
-    let whole = checksum::sum(header.as_bytes()) + checksum::sum(options);
+    let fixed = checksum::sum(header.as_bytes());
+    let whole = if options.is_empty() { fixed } else { fixed + sum_options(options) };
     if whole.is_valid() { Ok(()) } else { Err(Ipv4Error::Checksum) }
+}
+
+/// Sum of the options. Out of line: they are rare, and the loop would cost the stage around it its registers.
+#[cold]
+#[inline(never)]
+fn sum_options(options: &[u8]) -> Sum {
+    checksum::sum(options)
 }
 
 impl Ipv4Header {

@@ -138,11 +138,12 @@ proptest! {
     fn any_changes_keep_a_frame_inside_its_chunk_and_its_bytes_in_place(
         large in any::<bool>(), start in 0usize..=2048, len in 0usize..=2048, changes in prop::collection::vec(change(), 0..40),
     ) {
-        let room = if large { 4096 } else { 2048 };
+        let chunk_bytes: u16 = if large { 4096 } else { 2048 };
+        let room = usize::from(chunk_bytes);
         let len = len.min(room - start);
         // Every byte of the chunk tells its own place, so a window that shows the right bytes is the right window.
-        let image: Vec<u8> = (0..room).map(|place| (place % 251) as u8).collect();
-        let chunk = Frame::from_bytes(chunk(room as u32), 0, &image).unwrap().into_chunk();
+        let image: Vec<u8> = (0..=250).cycle().take(room).collect();
+        let chunk = Frame::from_bytes(chunk(u32::from(chunk_bytes)), 0, &image).unwrap().into_chunk();
         let mut frame = Frame::new(chunk, start, len).unwrap();
         let (mut first, mut end) = (start, start + len);
         for change in changes {

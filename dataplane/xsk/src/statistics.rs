@@ -1,5 +1,10 @@
 //! Counters of one queue: the kernel's and our own.
 
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::net::sockopt;
+
 /// What the kernel counted on one socket. Units: frames or descriptors since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KernelStatistics {
@@ -17,12 +22,31 @@ pub struct KernelStatistics {
     pub tx_ring_empty: u64,
 }
 
+impl KernelStatistics {
+    /// Reads the counters of a socket by any of its descriptors, so that another thread than the queue's can ask.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said; for one, that the descriptor is no AF_XDP socket.
+    pub fn read(socket: impl AsFd) -> io::Result<Self> {
+        let counts = sockopt::xdp_statistics(socket)?;
+        Ok(Self {
+            rx_dropped: counts.rx_dropped,
+            rx_invalid_descriptors: counts.rx_invalid_descs,
+            tx_invalid_descriptors: counts.tx_invalid_descs,
+            rx_ring_full: counts.rx_ring_full.unwrap_or(0),
+            fill_ring_empty: counts.rx_fill_ring_empty_descs.unwrap_or(0),
+            tx_ring_empty: counts.tx_ring_empty_descs.unwrap_or(0),
+        })
+    }
+}
+
 /// What this side counted on one queue, since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueCounts {
     /// System calls to make the kernel transmit.
     pub tx_kicks: u64,
-    /// Of those, the ones that the kernel answered with an error and no progress (it is asked again at the next flush).
+    /// Flushes that ended with an error of the kernel and nothing taken; what waits goes with a later flush.
     pub tx_kick_errors: u64,
     /// System calls to make the driver look at the fill ring.
     pub rx_kicks: u64,

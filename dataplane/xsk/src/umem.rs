@@ -5,7 +5,7 @@
 //! without any privilege. Place on the path: underneath. What is not here: who has which chunk (`chunk_pool`, `lent`).
 
 use core::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::chunk::Chunk;
 use crate::chunk_pool::ChunkPool;
@@ -79,6 +79,9 @@ pub enum UmemError {
     },
 }
 
+/// Every memory there is. Only so that a leak checker sees that they are kept on purpose.
+static KEPT: Mutex<Vec<&'static Umem>> = Mutex::new(Vec::new());
+
 /// The frame memory.
 #[derive(Debug)]
 pub struct Umem {
@@ -113,6 +116,7 @@ impl Umem {
             headroom_bytes: config.headroom_bytes,
             sockets: SharedSockets::default(),
         }));
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(umem);
         let chunks = (0..config.chunk_count).map(|index| {
             // SAFETY: `index < chunk_count`; the mapping is new, each index occurs once, so no other handle on the slot exists.
             unsafe { umem.chunk_unchecked(index) }

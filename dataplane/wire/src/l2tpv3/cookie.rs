@@ -90,6 +90,7 @@ impl Cookie {
 
     /// [`Self::strip`] for fewer than eight bytes, in which no inner frame fits.
     #[cold]
+    #[inline(never)]
     fn strip_short<'a>(&self, rest: &'a [u8]) -> Result<&'a [u8], L2tpError> {
         let (front, inner) = rest.split_at_checked(self.len_bytes()).ok_or(L2tpError::Truncated)?;
         match Self::from_bytes(front)? == *self {

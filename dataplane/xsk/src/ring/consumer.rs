@@ -7,7 +7,7 @@ use super::{NEED_WAKEUP, RingMemory, Shared, Slot};
 /// The reading end of a ring. Slots become writable for the other end with [`release`](Consumer::release).
 #[derive(Debug)]
 pub struct Consumer<T, M> {
-    shared: Shared<T, M>,
+    pub(super) shared: Shared<T, M>,
     /// Index of the next slot to read; ahead of the shared one by what is not yet released.
     next: u32,
     /// The shared consumer index.

@@ -37,17 +37,16 @@ unsafe impl<T: Slot> RingMemory<T> for Arc<HeapRing<T>> {
     }
 }
 
+/// The two ends of a ring in plain memory.
+pub type HeapEnds<T> = (Producer<T, Arc<HeapRing<T>>>, Consumer<T, Arc<HeapRing<T>>>);
+
 /// A new ring of `size` slots, all `blank`, whose indices start at `first`; its two ends.
 ///
 /// # Panics
 ///
 /// When `size` is not a power of two.
 #[must_use]
-pub fn pair<T: Slot>(
-    size: u32,
-    blank: T,
-    first: u32,
-) -> (Producer<T, Arc<HeapRing<T>>>, Consumer<T, Arc<HeapRing<T>>>) {
+pub fn pair<T: Slot>(size: u32, blank: T, first: u32) -> HeapEnds<T> {
     assert!(size.is_power_of_two(), "a ring's size is a power of two");
     let ring = Arc::new(HeapRing {
         producer: CachePadded::new(AtomicU32::new(first)),

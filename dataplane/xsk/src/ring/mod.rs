@@ -24,7 +24,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
 pub use consumer::Consumer;
-pub use heap::{HeapRing, pair};
+pub use heap::{HeapEnds, HeapRing, pair};
 pub use producer::Producer;
 
 /// Bit of the flags word by which the kernel asks for a system call. Source: `XDP_RING_NEED_WAKEUP`, linux/if_xdp.h, v6.12.

@@ -7,7 +7,7 @@ use super::{NEED_WAKEUP, RingMemory, Shared, Slot};
 /// The writing end of a ring. Entries become visible to the other end with [`publish`](Producer::publish).
 #[derive(Debug)]
 pub struct Producer<T, M> {
-    shared: Shared<T, M>,
+    pub(super) shared: Shared<T, M>,
     /// Index of the next slot to write; ahead of the shared one by what is not yet published.
     next: u32,
     /// The shared producer index.

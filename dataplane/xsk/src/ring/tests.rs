@@ -41,10 +41,8 @@ impl Model {
     }
 }
 
-type Ends<T> = (Producer<T, std::sync::Arc<HeapRing<T>>>, Consumer<T, std::sync::Arc<HeapRing<T>>>);
-
 /// Does one act on ring and model; both must agree.
-fn step(act: Act, (producer, consumer): &mut Ends<u64>, model: &mut Model) -> Result<(), TestCaseError> {
+fn step(act: Act, (producer, consumer): &mut HeapEnds<u64>, model: &mut Model) -> Result<(), TestCaseError> {
     match act {
         Act::Push(count) => {
             for _ in 0..count {
@@ -75,7 +73,7 @@ fn step(act: Act, (producer, consumer): &mut Ends<u64>, model: &mut Model) -> Re
     prop_assert_eq!(producer.unpublished() as usize, model.written.len());
     prop_assert_eq!(producer.unconsumed() as usize, model.visible.len() + model.read);
     prop_assert_eq!(consumer.available(u32::MAX) as usize, model.visible.len());
-    prop_assert_eq!(producer.free_count(u32::MAX), producer.size() - model.taken() as u32);
+    prop_assert_eq!(producer.free_count(u32::MAX) as usize, producer.size() as usize - model.taken());
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod kick;
 mod loans;
 mod open;
 mod rings;
@@ -16,7 +17,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 pub use config::{BindMode, BusyPoll, SocketConfig};
 pub use error::{BindError, BindOperation};
-use rustix::io::Errno;
 use shared::ListedSocket;
 pub(crate) use shared::SharedSockets;
 
@@ -102,29 +102,19 @@ impl XskQueue {
         self.rings.tx.publish();
         let waiting = self.rings.tx.unconsumed();
         if waiting != 0 && (!self.need_wakeup || self.rings.tx.needs_wakeup()) {
-            self.kick_until_taken(waiting);
+            self.kick_tx(waiting);
         }
     }
 
-    /// Makes the kernel transmit until it has taken everything, takes nothing more, or has been asked often enough.
-    fn kick_until_taken(&mut self, mut waiting: u32) {
-        for _ in 0..self.kick_limit {
-            self.counts.tx_kicks += 1;
-            let answer = self.socket.kick_tx();
-            let left = self.rings.tx.unconsumed();
-            let progress = left < waiting;
-            match answer {
-                _ if left == 0 => return,
-                // Copy mode takes a part per call and says "again" for more.
-                Err(Errno::AGAIN) | Ok(()) if progress && !self.zero_copy => waiting = left,
-                // Zero-copy: the driver is awake and goes on by itself.
-                Ok(()) => return,
-                Err(_) => {
-                    self.counts.tx_kick_errors += u64::from(!progress);
-                    return;
-                }
-            }
-        }
+    /// Makes the kernel transmit what waits in the ring.
+    fn kick_tx(&mut self, waiting: u32) {
+        let Self { socket, rings, .. } = self;
+        let kicks = kick::until_taken(waiting, self.kick_limit, self.zero_copy, || {
+            let answer = socket.kick_tx();
+            (answer, rings.tx.unconsumed())
+        });
+        self.counts.tx_kicks += u64::from(kicks.calls);
+        self.counts.tx_kick_errors += u64::from(kicks.refused);
     }
 
     /// Takes the chunks of completed transmissions back into `cache`; how many.

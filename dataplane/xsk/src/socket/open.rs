@@ -125,8 +125,9 @@ impl Opening<'_> {
         let operation = if zero_copy { BindOperation::BindZeroCopy } else { BindOperation::BindCopy };
         let inherited = self.inherited(zero_copy);
         let live = self.umem.sockets().lock();
-        let equals = live.iter().filter(|(other, _)| *other == inherited && !*registered);
-        for owner in equals.filter_map(|(_, descriptor)| descriptor.upgrade()) {
+        let place = (self.ifindex, self.queue);
+        let owners = live.iter().filter_map(|entry| entry.to_share(inherited, place));
+        for owner in owners.take(if *registered { 0 } else { usize::MAX }) {
             match socket.bind(self.ifindex, self.queue, Sharing::With(owner.as_fd())) {
                 // The owner's interface is gone, so it is not bound any more: another may be.
                 Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
@@ -151,7 +152,8 @@ impl Opening<'_> {
         loans: Loans,
         asked_zero_copy: bool,
     ) -> Result<XskQueue, BindError> {
-        let socket = ListedSocket::new(self.umem, self.inherited(asked_zero_copy), socket);
+        let socket =
+            ListedSocket::new(self.umem, self.inherited(asked_zero_copy), (self.ifindex, self.queue), socket);
         let zero_copy =
             socket.is_zero_copy().map_err(|source| self.error(BindOperation::ReadOptions, source))?;
         Ok(XskQueue {

@@ -269,8 +269,8 @@ fn act() -> impl Strategy<Value = Act> {
 /// Does one act; `hand` holds the frames in the engine's hands.
 fn step(act: Act, bench: &mut Bench, hand: &mut Vec<Frame>) {
     match act {
-        Act::Refill => drop(bench.refill()),
-        Act::Deliver(count) => (0..count).for_each(|_| drop(bench.kernel.deliver(64))),
+        Act::Refill => _ = bench.refill(),
+        Act::Deliver(count) => (0..count).for_each(|_| _ = bench.kernel.deliver(64)),
         Act::Receive => hand.extend(bench.receive()),
         Act::Forward(count) => {
             for _ in 0..count {
@@ -284,9 +284,9 @@ fn step(act: Act, bench: &mut Bench, hand: &mut Vec<Frame>) {
             let keep = hand.len().saturating_sub(usize::from(count));
             hand.drain(keep..).for_each(|frame| bench.cache.give(frame.into_chunk()));
         }
-        Act::Flush => drop(bench.rings.tx.publish()),
-        Act::Transmit(count) => (0..count).for_each(|_| drop(bench.kernel.transmit())),
-        Act::Reap => drop(bench.reap()),
+        Act::Flush => _ = bench.rings.tx.publish(),
+        Act::Transmit(count) => (0..count).for_each(|_| _ = bench.kernel.transmit()),
+        Act::Reap => _ = bench.reap(),
     }
 }
 

@@ -14,15 +14,35 @@ pub(crate) struct Inherited {
     pub(crate) need_wakeup: bool,
 }
 
+/// A bound socket on the list.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    inherited: Inherited,
+    /// Interface index and queue.
+    place: (u32, u32),
+    descriptor: Weak<OwnedFd>,
+}
+
+impl Entry {
+    /// The socket's descriptor, when a socket for `place` may share with it: it passes on what is wanted, and is not at that place
+    /// itself (two sockets of one queue would have to share their fill ring, too).
+    pub(crate) fn to_share(&self, wanted: Inherited, place: (u32, u32)) -> Option<Arc<OwnedFd>> {
+        if self.inherited != wanted || self.place == place {
+            return None;
+        }
+        self.descriptor.upgrade()
+    }
+}
+
 /// The live bound sockets of one memory.
 ///
 /// A descriptor is borrowed from here only under the lock, and taken off under the lock before it is closed, so that closing one is
 /// never put off by a borrower.
 #[derive(Debug, Default)]
-pub(crate) struct SharedSockets(Mutex<Vec<(Inherited, Weak<OwnedFd>)>>);
+pub(crate) struct SharedSockets(Mutex<Vec<Entry>>);
 
 /// The list, locked.
-pub(crate) type Locked<'a> = MutexGuard<'a, Vec<(Inherited, Weak<OwnedFd>)>>;
+pub(crate) type Locked<'a> = MutexGuard<'a, Vec<Entry>>;
 
 impl SharedSockets {
     /// Locks the list. A panic elsewhere cannot have left it half changed, so poisoning is no concern.
@@ -32,7 +52,8 @@ impl SharedSockets {
 
     /// Takes a socket off the list.
     fn remove(&self, socket: &XdpSocket) {
-        self.lock().retain(|(_, other)| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(socket.descriptor())));
+        self.lock()
+            .retain(|entry| !core::ptr::eq(entry.descriptor.as_ptr(), Arc::as_ptr(socket.descriptor())));
     }
 }
 
@@ -45,8 +66,17 @@ pub(crate) struct ListedSocket {
 
 impl ListedSocket {
     /// Puts a bound socket on the list.
-    pub(crate) fn new(umem: &'static Umem, inherited: Inherited, socket: XdpSocket) -> Self {
-        umem.sockets().lock().push((inherited, Arc::downgrade(socket.descriptor())));
+    pub(crate) fn new(
+        umem: &'static Umem,
+        inherited: Inherited,
+        place: (u32, u32),
+        socket: XdpSocket,
+    ) -> Self {
+        umem.sockets().lock().push(Entry {
+            inherited,
+            place,
+            descriptor: Arc::downgrade(socket.descriptor()),
+        });
         Self { umem, socket }
     }
 }

@@ -191,15 +191,7 @@ impl XdpSocket {
 
     /// The kernel's counters of this socket.
     pub(crate) fn statistics(&self) -> io::Result<KernelStatistics> {
-        let counts = sockopt::xdp_statistics(&self.fd)?;
-        Ok(KernelStatistics {
-            rx_dropped: counts.rx_dropped,
-            rx_invalid_descriptors: counts.rx_invalid_descs,
-            tx_invalid_descriptors: counts.tx_invalid_descs,
-            rx_ring_full: counts.rx_ring_full.unwrap_or(0),
-            fill_ring_empty: counts.rx_fill_ring_empty_descs.unwrap_or(0),
-            tx_ring_empty: counts.tx_ring_empty_descs.unwrap_or(0),
-        })
+        KernelStatistics::read(&self.fd)
     }
 }
 

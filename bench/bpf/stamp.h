@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT OR Apache-2.0 */
+/*
+ * The stamp: what a generated frame carries behind its UDP header, so that a sink can tell loss,
+ * reordering and duplication. Network byte order.
+ *
+ *  0                   1                   2                   3
+ *  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+ * +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+ * |                     magic 0x53574731 ("SWG1")                 |
+ * +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+ * |                            flow id                            |
+ * +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+ * |                   sequence number of the flow                 |
+ * |                            (64 bits)                          |
+ * +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+ */
+#ifndef SPANWIRE_BENCH_STAMP_H
+#define SPANWIRE_BENCH_STAMP_H
+
+#include <linux/types.h>
+
+#define STAMP_MAGIC 0x53574731u
+#define STAMP_BYTES 16
+#define STAMP_FLOW_OFFSET 4
+#define STAMP_SEQUENCE_OFFSET 8
+
+#endif

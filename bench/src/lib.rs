@@ -1,0 +1,21 @@
+//! What the gateway costs, and what it is measured with.
+//!
+//! With a kernel: [`generate`] sends stamped frames, [`sink`] counts them and checks their order, and
+//! [`null_forward`] is the least an AF_XDP forwarder can do, to compare with. All three work on the
+//! interfaces of the namespace that they run in. Without a kernel: [`memory`] times code on frames in
+//! memory with [`harness`].
+//!
+//! Not here: laying out namespaces and wires, which the caller does.
+
+#![deny(unsafe_code)]
+
+pub mod flows;
+pub mod generate;
+pub mod harness;
+pub mod interface;
+pub mod memory;
+pub mod null_forward;
+mod object;
+pub mod sink;
+pub mod stop;
+pub mod sys;

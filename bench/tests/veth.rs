@@ -1,0 +1,184 @@
+//! Generator, sink and null forwarder on veth pairs, each in a namespace of its own.
+//!
+//! ```text
+//!  left             right          left              middle                  right
+//!  generate - eth0 === eth0 - sink      generate - eth0 === west  null-forward  east === eth0 - sink
+//! ```
+//!
+//! Needs root, the `ip` and `ethtool` tools and a kernel with veth; therefore ignored unless asked for:
+//! `cargo test -p spanwire-bench -- --ignored`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use netlab::{Lab, LinkOptions, Node};
+use serde_json::Value;
+
+/// The program under test.
+const BENCH: &str = env!("CARGO_BIN_EXE_spanwire-bench");
+
+/// Two namespaces joined by a veth pair.
+struct Wire {
+    left: Node,
+    right: Node,
+    _lab: Lab,
+}
+
+impl Wire {
+    fn lay(test: &str) -> Self {
+        let lab = Lab::new(&format!("bench{test}")).expect("a lab");
+        let (left, right) = (lab.node("left").expect("a node"), lab.node("right").expect("a node"));
+        lab.link((&left, "eth0"), (&right, "eth0"), &LinkOptions::default()).expect("a link");
+        Self { left, right, _lab: lab }
+    }
+}
+
+/// Starts the bench in a namespace.
+fn start(node: &Node, args: &[&str]) -> Child {
+    node.command(&[&[BENCH], args].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ip runs")
+}
+
+/// Starts a command of the bench and waits for the line with which it says that it is ready.
+fn start_ready(node: &Node, args: &[&str], ready: &str) -> Child {
+    let mut child = start(node, args);
+    let mut line = String::new();
+    BufReader::new(child.stderr.as_mut().expect("piped")).read_line(&mut line).expect("readable");
+    assert_eq!(line.trim_end(), ready);
+    child
+}
+
+fn start_sink(node: &Node, args: &[&str]) -> Child {
+    let args = [&["sink", "--interface", "eth0", "--per-flow"], args].concat();
+    start_ready(node, &args, "sink attached to eth0")
+}
+
+/// Runs the generator to its end.
+fn generate(node: &Node, args: &[&str]) -> Value {
+    finish(start(node, &[&["generate", "--interface", "eth0", "--per-flow"], args].concat()))
+}
+
+/// Asks a command to end as a service manager would, and reads its report.
+fn terminate(child: Child) -> Value {
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success(), "kill: {status}");
+    finish(child)
+}
+
+/// Waits for a command and reads its report.
+fn finish(child: Child) -> Value {
+    let output = child.wait_with_output().expect("readable");
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON document")
+}
+
+fn number(report: &Value, pointer: &str) -> u64 {
+    report
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("no number {pointer} in {report}"))
+}
+
+/// Every frame is either at the sink or among the drops of the veth ring, and the sequence numbers
+/// show exactly those drops that lie between frames that came.
+fn assert_all_accounted_for(generated: &Value, sunk: &Value) {
+    let dropped = number(generated, "/interface_counters/tx_dropped_frames");
+    assert_eq!(number(generated, "/frames"), number(sunk, "/frames") + dropped, "{generated} {sunk}");
+    assert!(number(sunk, "/missing_frames") <= dropped, "{generated} {sunk}");
+    for fault in ["/reordered_frames", "/duplicate_frames", "/stale_frames", "/unknown_flow_frames"] {
+        assert_eq!(number(sunk, fault), 0, "{fault} in {sunk}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_million_frames_of_a_thousand_flows_are_all_accounted_for() {
+    let wire = Wire::lay("million");
+    let sink = start_sink(&wire.right, &["--flows", "1000"]);
+    let generated = generate(
+        &wire.left,
+        &[
+            "--count=1000000",
+            "--flows=1000",
+            "--source=02:00:00:00:01:00/1000",
+            "--destination=02:00:00:01:00:00/10",
+        ],
+    );
+    let sunk = terminate(sink);
+    assert_eq!((number(&generated, "/frames"), number(&sunk, "/flows_seen")), (1_000_000, 1000));
+    assert_all_accounted_for(&generated, &sunk);
+    for flow in 0..1000 {
+        assert_eq!(number(&generated, &format!("/frames_per_flow/{flow}")), 1000);
+        assert_eq!(number(&sunk, &format!("/per_flow/{flow}/flow")), flow);
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn paced_frames_with_a_vlan_tag_arrive_whole_and_the_sink_ends_with_the_last() {
+    let wire = Wire::lay("paced");
+    let sink = start_sink(&wire.right, &["--frames=20000", "--duration=20"]);
+    let generated = generate(
+        &wire.left,
+        &["--count=20000", "--rate=50000", "--vlan=7", "--bytes=1400", "--source=02:00:00:00:00:01"],
+    );
+    let sunk = finish(sink);
+    assert_all_accounted_for(&generated, &sunk);
+    assert_eq!((number(&sunk, "/frames"), number(&sunk, "/bytes")), (20_000, 20_000 * 1400));
+    assert_eq!(number(&sunk, "/per_flow/0/last_sequence"), 19_999);
+    let seconds = generated["seconds"].as_f64().expect("a number");
+    assert!(seconds > 0.39, "20000 frames at 50000 a second took {seconds} s");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_generator_that_is_told_to_stop_reports_what_it_sent() {
+    let wire = Wire::lay("stop");
+    let sink = start_sink(&wire.right, &[]);
+    let generator = start(&wire.left, &["generate", "--interface", "eth0"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let generated = terminate(generator);
+    let sunk = terminate(sink);
+    assert_eq!(generated["end"], "signal");
+    assert_all_accounted_for(&generated, &sunk);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_killed_sink_leaves_no_program_behind() {
+    let wire = Wire::lay("kill");
+    let show = || wire.right.ip("-d link show dev eth0").expect("shown");
+    let mut sink = start_sink(&wire.right, &[]);
+    assert!(show().contains("prog/xdp"), "{}", show());
+    sink.kill().expect("it runs");
+    sink.wait().expect("it ran");
+    assert!(!show().contains("xdp"), "{}", show());
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn the_null_forwarder_passes_every_paced_frame_in_order() {
+    let lab = Lab::new("benchnull").expect("a lab");
+    let node = |name: &str| lab.node(name).expect("a node");
+    let (left, middle, right) = (node("left"), node("middle"), node("right"));
+    lab.link((&left, "eth0"), (&middle, "west"), &LinkOptions::default()).expect("a link");
+    lab.link((&middle, "east"), (&right, "eth0"), &LinkOptions::default()).expect("a link");
+    let forwarder = start_ready(
+        &middle,
+        &["null-forward", "--interface", "west", "--interface", "east"],
+        "forwarding between west and east",
+    );
+    let sink = start_sink(&right, &["--flows=10"]);
+    let generated = generate(&left, &["--count=10000", "--rate=5000", "--flows=10"]);
+    std::thread::sleep(Duration::from_millis(300));
+    let sunk = terminate(sink);
+    let forwarded = terminate(forwarder);
+    assert_eq!(number(&generated, "/interface_counters/tx_dropped_frames"), 0);
+    assert_eq!(number(&sunk, "/frames"), 10_000, "{forwarded} {sunk}");
+    assert_all_accounted_for(&generated, &sunk);
+    assert!(number(&forwarded, "/directions/0/frames") >= 10_000, "{forwarded}");
+}

@@ -1,0 +1,363 @@
+//! What the steering program and the gateway agree on: names, map keys, map values.
+//!
+//! Place on the path: the gateway writes these maps, the program in the kernel reads them for every frame. Both sides are
+//! compiled from this one file. Not here: what is decided from them ([`steer`](crate::steer)).
+//!
+//! Byte order: every struct is network-order bytes without padding (aligned only so that the program reads whole words). Bare `u32` map keys (interface
+//! index, socket slot, counter index) are in the machine's order, because the kernel itself reads them.
+//!
+//! | map | kind | key | value |
+//! |---|---|---|---|
+//! | [`PORTS`] | hash | interface index, `u32` | [`PortConfig`] |
+//! | [`ENDPOINTS`] | hash | [`EndpointKey`] | [`EndpointValue`] |
+//! | [`ACCESS_VLANS`] | hash | [`AccessVlanKey`] | [`COVERED`], `u8` |
+//! | [`SOCKETS`] | XSKMAP | slot, `u32` | file descriptor of an AF_XDP socket |
+//! | [`STATS`] | per-CPU array | [`Stat::index`], `u32` | count of frames, `u64` |
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use zerocopy::network_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+pub use crate::stats::Stat;
+
+/// The XDP program's name in the object and in the kernel.
+pub const PROGRAM: &str = "spanwire_steer";
+/// The map of ports: interface index to [`PortConfig`].
+pub const PORTS: &str = "PORTS";
+/// The map of tunnel endpoints: [`EndpointKey`] to [`EndpointValue`].
+pub const ENDPOINTS: &str = "ENDPOINTS";
+/// The set of access VLANs: [`AccessVlanKey`] to [`COVERED`].
+pub const ACCESS_VLANS: &str = "ACCESS_VLANS";
+/// The map of AF_XDP sockets: [`PortConfig::slot`] to a socket.
+pub const SOCKETS: &str = "SOCKETS";
+/// The counters: [`Stat::index`] to a count of frames per CPU.
+pub const STATS: &str = "STATS";
+/// The ring buffer of log records, under the name that `aya-log` reads.
+pub const LOGS: &str = "AYA_LOGS";
+/// The load-time global (one byte) that holds the log level, under the name that `aya-log` uses.
+///
+/// [`LOG_LEVEL_OFF`] stands in the object: the verifier then sees that no log code can run and removes it.
+/// [`LOG_LEVEL_DEBUG`] and above report one record per frame.
+pub const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+/// The value of [`LOG_LEVEL`] at which nothing is logged; the default.
+pub const LOG_LEVEL_OFF: u8 = 0;
+/// The value of [`LOG_LEVEL`] at which every decision is logged.
+pub const LOG_LEVEL_DEBUG: u8 = 4;
+
+/// Entries that [`PORTS`] has room for, unless the loader asks for more.
+pub const PORTS_MAX: usize = 256;
+/// Entries that [`ENDPOINTS`] has room for, unless the loader asks for more.
+pub const ENDPOINTS_MAX: usize = 65_536;
+/// Entries that [`ACCESS_VLANS`] has room for, unless the loader asks for more.
+pub const ACCESS_VLANS_MAX: usize = 65_536;
+/// Slots that [`SOCKETS`] has, unless the loader asks for more.
+pub const SOCKETS_MAX: usize = 4_096;
+
+/// The value under every key of [`ACCESS_VLANS`]: the key's presence is the information.
+pub const COVERED: u8 = 1;
+
+/// What a port is for: a set of the constants of this type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles(u32);
+
+impl Roles {
+    /// Faces the routed network.
+    pub const UNDERLAY: Self = Self(1);
+    /// Faces a LAN; the VLANs in [`ACCESS_VLANS`] belong to bridge domains.
+    pub const ACCESS: Self = Self(2);
+    /// Faces a LAN that belongs to bridge domains whole: every frame, tagged or not. On a port that is also
+    /// [`UNDERLAY`](Self::UNDERLAY) it covers nothing, since then only a VLAN tells the two apart.
+    pub const ACCESS_WHOLE: Self = Self(2 | 4);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every role of `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A value of [`PORTS`]: what a port is for and where its sockets stand.
+///
+/// ```text
+///  0       4           8             12
+/// +-------+-----------+-------------+
+/// | roles | slot base | queue count |
+/// +-------+-----------+-------------+
+/// ```
+///
+/// Byte order: network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct PortConfig {
+    roles: U32,
+    slot_base: U32,
+    queue_count: U32,
+}
+
+impl PortConfig {
+    /// Bytes of a value of [`PORTS`].
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// A port whose RX queues `0..queue_count` have their sockets in the slots `slot_base..slot_base + queue_count`.
+    #[must_use]
+    pub fn new(roles: Roles, slot_base: u32, queue_count: u32) -> Self {
+        Self { roles: U32::new(roles.0), slot_base: U32::new(slot_base), queue_count: U32::new(queue_count) }
+    }
+
+    /// What the port is for.
+    #[inline]
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        Roles(self.roles.get())
+    }
+
+    /// The slot in [`SOCKETS`] of an RX queue; `None` for a queue that the gateway does not serve.
+    #[inline]
+    #[must_use]
+    pub fn slot(&self, rx_queue: u32) -> Option<u32> {
+        if rx_queue < self.queue_count.get() { Some(self.slot_base.get().wrapping_add(rx_queue)) } else { None }
+    }
+
+    /// The bytes to write into the map.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        zerocopy::transmute!(self)
+    }
+}
+
+/// A key of [`ACCESS_VLANS`]: a VLAN of a port.
+///
+/// ```text
+///  0                 4         6          8
+/// +-----------------+---------+----------+
+/// | interface index | VLAN ID | reserved |
+/// +-----------------+---------+----------+
+/// ```
+///
+/// Byte order: network. Range: VLAN ID 1 to 4094; the ID 0 of a priority tag names no VLAN and is never looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct AccessVlanKey {
+    ifindex: U32,
+    vlan_id: U16,
+    reserved: [u8; 2],
+}
+
+impl AccessVlanKey {
+    /// Bytes of a key of [`ACCESS_VLANS`].
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// The VLAN `vlan_id` of the port with interface index `ifindex`.
+    #[inline]
+    #[must_use]
+    pub fn new(ifindex: u32, vlan_id: u16) -> Self {
+        Self { ifindex: U32::new(ifindex), vlan_id: U16::new(vlan_id), reserved: [0; 2] }
+    }
+
+    /// The bytes to write into the map.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        zerocopy::transmute!(self)
+    }
+}
+
+/// A key of [`ENDPOINTS`]: what identifies the packets of a tunnel.
+///
+/// ```text
+///  0        1          2            4             6          8       24       40
+/// +--------+----------+------------+-------------+----------+-------+--------+
+/// | family | protocol | local port | remote port | reserved | local | remote |
+/// +--------+----------+------------+-------------+----------+-------+--------+
+/// ```
+///
+/// Local is the gateway: the packet's destination. An IPv4 address takes the first four bytes, zeros follow. Ports are 0
+/// for protocols without ports; and a UDP tunnel needs a second entry with both ports 0
+/// ([`for_fragments`](Self::for_fragments)), by which fragments are found.
+///
+/// Byte order: network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(8))]
+pub struct EndpointKey {
+    family: u8,
+    protocol: u8,
+    local_port: U16,
+    remote_port: U16,
+    reserved: [u8; 2],
+    local: [u8; 16],
+    remote: [u8; 16],
+}
+
+impl EndpointKey {
+    /// Bytes of a key of [`ENDPOINTS`].
+    pub const BYTES: usize = size_of::<Self>();
+    const FAMILY_IPV4: u8 = 4;
+    const FAMILY_IPV6: u8 = 6;
+
+    /// An IPv4 endpoint of a protocol without ports (115, 50), or the fragments' entry of one with ports.
+    #[must_use]
+    pub fn ipv4(protocol: u8, local: Ipv4Addr, remote: Ipv4Addr) -> Self {
+        Self::from_ipv4_octets(protocol, local.octets(), remote.octets())
+    }
+
+    /// An IPv6 endpoint of a protocol without ports (115, 50), or the fragments' entry of one with ports.
+    #[must_use]
+    pub fn ipv6(protocol: u8, local: Ipv6Addr, remote: Ipv6Addr) -> Self {
+        Self::from_ipv6_octets(protocol, local.octets(), remote.octets())
+    }
+
+    /// The same endpoint with ports.
+    #[inline]
+    #[must_use]
+    pub fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
+        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
+    }
+
+    /// The entry by which this endpoint's fragments are found: the same without ports.
+    #[must_use]
+    pub fn for_fragments(self) -> Self {
+        self.with_ports(0, 0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_ipv4_octets(protocol: u8, local: [u8; 4], remote: [u8; 4]) -> Self {
+        Self::from_parts(Self::FAMILY_IPV4, protocol, widen(local), widen(remote))
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_ipv6_octets(protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
+        Self::from_parts(Self::FAMILY_IPV6, protocol, local, remote)
+    }
+
+    #[inline(always)]
+    fn from_parts(family: u8, protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
+        Self { family, protocol, local_port: U16::ZERO, remote_port: U16::ZERO, reserved: [0; 2], local, remote }
+    }
+
+    /// The bytes to write into the map.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        zerocopy::transmute!(self)
+    }
+}
+
+#[inline(always)]
+fn widen(octets: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = octets;
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// What an endpoint's packets carry, and so how its control messages are told from its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Payload {
+    /// L2TPv3, over UDP or over IP: control messages stay with the kernel.
+    L2tp = 1,
+    /// ESP: everything is the engine's.
+    Esp = 2,
+}
+
+/// A value of [`ENDPOINTS`].
+///
+/// ```text
+///  0         1          4
+/// +---------+----------+
+/// | payload | reserved |
+/// +---------+----------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct EndpointValue {
+    payload: u8,
+    reserved: [u8; 3],
+}
+
+impl EndpointValue {
+    /// Bytes of a value of [`ENDPOINTS`].
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// An endpoint whose packets carry `payload`.
+    #[must_use]
+    pub const fn new(payload: Payload) -> Self {
+        Self { payload: payload as u8, reserved: [0; 3] }
+    }
+
+    /// Whether the packets carry L2TPv3, whose control messages stay with the kernel.
+    #[inline]
+    #[must_use]
+    pub fn is_l2tp(&self) -> bool {
+        self.payload == Payload::L2tp as u8
+    }
+
+    /// The bytes to write into the map.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        zerocopy::transmute!(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_udp_endpoint_has_this_layout() {
+        let key = EndpointKey::ipv4(17, Ipv4Addr::new(10, 200, 100, 2), Ipv4Addr::new(10, 200, 100, 6))
+            .with_ports(5001, 6001);
+        let mut expected = [0; EndpointKey::BYTES];
+        expected[..8].copy_from_slice(&[
+            4, 17, // family, protocol
+            0x13, 0x89, // local port 5001
+            0x17, 0x71, // remote port 6001
+            0, 0, // reserved
+        ]);
+        expected[8..12].copy_from_slice(&[10, 200, 100, 2]);
+        expected[24..28].copy_from_slice(&[10, 200, 100, 6]);
+        assert_eq!(key.to_bytes(), expected);
+    }
+
+    #[test]
+    fn ipv6_endpoint_without_ports_has_this_layout() {
+        let local = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+        let remote = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+        let mut expected = [0; EndpointKey::BYTES];
+        expected[..2].copy_from_slice(&[6, 115]); // family, protocol
+        expected[8..24].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        expected[24..].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(EndpointKey::ipv6(115, local, remote).to_bytes(), expected);
+    }
+
+    #[test]
+    fn fragments_are_found_by_the_entry_without_ports() {
+        let plain = EndpointKey::ipv4(17, Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST);
+        assert_eq!(plain.with_ports(1701, 1701).for_fragments(), plain);
+    }
+
+    #[test]
+    fn port_and_vlan_have_this_layout() {
+        let port = PortConfig::new(Roles::UNDERLAY.with(Roles::ACCESS), 0x0102, 4);
+        assert_eq!(port.to_bytes(), [0, 0, 0, 3, 0, 0, 1, 2, 0, 0, 0, 4]);
+        assert_eq!(AccessVlanKey::new(7, 0xabc).to_bytes(), [0, 0, 0, 7, 0x0a, 0xbc, 0, 0]);
+        assert_eq!(EndpointValue::new(Payload::L2tp).to_bytes(), [1, 0, 0, 0]);
+        assert_eq!(EndpointValue::new(Payload::Esp).to_bytes(), [2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_queue_beyond_the_served_ones_has_no_slot() {
+        let port = PortConfig::new(Roles::UNDERLAY, 16, 2);
+        assert_eq!([port.slot(0), port.slot(1), port.slot(2)], [Some(16), Some(17), None]);
+    }
+
+    #[test]
+    fn the_whole_of_a_port_includes_its_access_role() {
+        assert!(Roles::ACCESS_WHOLE.contains(Roles::ACCESS));
+        assert!(!Roles::ACCESS.contains(Roles::ACCESS_WHOLE));
+        assert!(!Roles::ACCESS_WHOLE.contains(Roles::UNDERLAY));
+    }
+}

@@ -1,0 +1,36 @@
+//! `import`: shell scripts in, a configuration out.
+//!
+//! The configuration is the only thing on standard output, so that it can be redirected to a file; every remark goes
+//! to standard error.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::args::ImportArgs;
+use super::exit::Exit;
+use super::output;
+use crate::import::{ImportOptions, Imported, Script};
+
+/// Prints what the scripts come to; a usage fault when a gateway could not run with it as it is.
+pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let scripts = args.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    let options = ImportOptions { underlay: args.underlay.clone(), name: args.name.clone() };
+    let imported = crate::import::import(&scripts, &options);
+    output::note(&remarks(&imported));
+    output::text(&imported.toml)?;
+    Ok(if imported.findings.fault_count() == 0 { Exit::Done } else { Exit::Usage }.into())
+}
+
+fn read(file: &Path) -> anyhow::Result<Script> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read script {name}"))?;
+    Ok(Script { file: name, text })
+}
+
+/// One line per note on a command, then what a check of the result found.
+fn remarks(imported: &Imported) -> String {
+    let notes: String = imported.notes.iter().map(|note| format!("{note}\n")).collect();
+    if imported.findings.is_empty() { notes } else { format!("{notes}{}\n", imported.findings) }
+}

@@ -1,0 +1,85 @@
+//! The command line: `spanwire <object> <verb>`.
+//!
+//! One module per concern: [`args`] says what can be typed, [`show`] asks a running gateway and prints, [`files`] works
+//! on configuration files and scripts, [`output`] and [`table`] write, [`logging`] sets up the log of `run`.
+//! Text goes to standard output only when it is what was asked for; faults go to standard error.
+
+pub mod args;
+pub mod exit;
+mod files;
+mod import;
+mod logging;
+mod output;
+mod preflight;
+mod show;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Cli, Command, ConfigVerb, RunArgs};
+use self::exit::Exit;
+
+/// What `spanwire run` was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOptions {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The control socket to use instead of the configured one.
+    pub control_socket: Option<PathBuf>,
+    /// What the XDP program logs: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 tracing.
+    pub program_log_level: u8,
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => return exit_of_parse(&message),
+    };
+    match execute(&cli.command) {
+        Ok(code) => code,
+        Err(error) if error.is::<output::ReaderLeft>() => Exit::Done.into(),
+        Err(error) => {
+            output::error(&error);
+            exit::of_error(&error).into()
+        }
+    }
+}
+
+/// Prints help and version to standard output, faults to standard error.
+fn exit_of_parse(message: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the terminal is gone.
+    let _ = message.print();
+    if message.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+fn execute(command: &Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Run(args) => return run(args),
+        Command::Config { verb: ConfigVerb::Check(args) } => return files::check(args),
+        Command::Import(args) => return import::import(args),
+        Command::Preflight(args) => return preflight::preflight(args),
+        Command::Config { verb: ConfigVerb::Reference } => files::reference(),
+        Command::Version(args) => show::version(args),
+        Command::Gateway { verb } => show::gateway(verb),
+        Command::Tunnel { verb } => show::tunnel(verb),
+        Command::Session { verb } => show::session(verb),
+        Command::Port { verb } => show::port(verb),
+        Command::Fdb { verb } => show::fdb(verb),
+        Command::Worker { verb } => show::worker(verb),
+        Command::Drop { verb } => show::drops(verb),
+    };
+    done.map(|()| Exit::Done.into())
+}
+
+fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    logging::start(args)?;
+    crate::supervisor::run(&args.options())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Which columns the table of each object has. Free text stands last, so that `awk` finds the rest by number.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::super::table::Align::{Left, Right};
+use super::super::table::{Column, NOTHING, or_nothing, render};
+use crate::control::api::{
+    DropStatus, FdbEntryStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus, XdpMode,
+};
+
+/// The table of tunnels.
+pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
+    const COLUMNS: [Column; 12] = [
+        ("NAME", Left),
+        ("STATE", Left),
+        ("ENCAP", Left),
+        ("LOCAL", Left),
+        ("REMOTE", Left),
+        ("ID", Right),
+        ("PEER-ID", Right),
+        ("PORT", Left),
+        ("NEXT-HOP", Left),
+        ("PATH-MTU", Right),
+        ("SESSIONS", Left),
+        ("REASON", Left),
+    ];
+    let row = |row: &TunnelStatus| {
+        [
+            row.name.clone(),
+            row.state.to_string(),
+            row.encap.to_string(),
+            endpoint(row.local, row.udp_sport),
+            endpoint(row.remote, row.udp_dport),
+            row.tunnel_id.to_string(),
+            row.peer_tunnel_id.to_string(),
+            or_nothing(row.port.as_ref()),
+            or_nothing(row.next_hop),
+            or_nothing(row.path_mtu),
+            if row.sessions.is_empty() { NOTHING.to_owned() } else { row.sessions.join(",") },
+            or_nothing(row.reason.as_ref()),
+        ]
+    };
+    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// An address, with its port when it has one.
+fn endpoint(address: IpAddr, port: Option<u16>) -> String {
+    port.map_or_else(|| address.to_string(), |port| SocketAddr::new(address, port).to_string())
+}
+
+/// The table of sessions.
+pub(super) fn sessions(rows: &[SessionStatus]) -> String {
+    const COLUMNS: [Column; 14] = [
+        ("NAME", Left),
+        ("STATE", Left),
+        ("TUNNEL", Left),
+        ("BRIDGE", Left),
+        ("VLAN", Right),
+        ("ID", Right),
+        ("PEER-ID", Right),
+        ("RX-FRAMES", Right),
+        ("RX-BYTES", Right),
+        ("TX-FRAMES", Right),
+        ("TX-BYTES", Right),
+        ("HEARD", Right),
+        ("DROPS", Right),
+        ("REASON", Left),
+    ];
+    let row = |row: &SessionStatus| {
+        [
+            row.name.clone(),
+            row.state.to_string(),
+            row.tunnel.clone(),
+            or_nothing(row.bridge.as_ref()),
+            or_nothing(row.vlan),
+            row.session_id.to_string(),
+            row.peer_session_id.to_string(),
+            row.rx_frames.to_string(),
+            row.rx_bytes.to_string(),
+            row.tx_frames.to_string(),
+            row.tx_bytes.to_string(),
+            row.last_heard_s.map_or_else(|| "never".to_owned(), |s| format!("{s}s")),
+            row.drops.values().sum::<u64>().to_string(),
+            or_nothing(row.reason.as_ref()),
+        ]
+    };
+    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The table of ports, and under it their warnings.
+pub(super) fn ports(rows: &[PortStatus]) -> String {
+    const COLUMNS: [Column; 13] = [
+        ("NAME", Left),
+        ("STATE", Left),
+        ("INTERFACE", Left),
+        ("ROLE", Left),
+        ("DRIVER", Left),
+        ("MODE", Left),
+        ("QUEUES", Right),
+        ("MTU", Right),
+        ("RX-FRAMES", Right),
+        ("RX-BYTES", Right),
+        ("TX-FRAMES", Right),
+        ("TX-BYTES", Right),
+        ("REASON", Left),
+    ];
+    let row = |row: &PortStatus| {
+        [
+            row.name.clone(),
+            row.state.to_string(),
+            row.interface.clone(),
+            row.role.to_string(),
+            or_nothing(row.driver.as_ref()),
+            mode(row.xdp_mode, row.zero_copy),
+            row.queues.to_string(),
+            or_nothing(row.mtu),
+            row.rx_frames.to_string(),
+            row.rx_bytes.to_string(),
+            row.tx_frames.to_string(),
+            row.tx_bytes.to_string(),
+            or_nothing(row.reason.as_ref()),
+        ]
+    };
+    let table = render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>());
+    table + &warnings(rows)
+}
+
+/// One line per warning.
+fn warnings(rows: &[PortStatus]) -> String {
+    rows.iter()
+        .flat_map(|row| row.warnings.iter().map(move |text| format!("warning: {}: {text}\n", row.name)))
+        .collect()
+}
+
+/// What was obtained from kernel and driver, in one word.
+fn mode(xdp_mode: Option<XdpMode>, zero_copy: bool) -> String {
+    let way = if zero_copy { "zero-copy" } else { "copy" };
+    xdp_mode.map_or_else(|| NOTHING.to_owned(), |mode| format!("{mode}/{way}"))
+}
+
+/// The table of FDB entries.
+pub(super) fn fdb(rows: &[FdbEntryStatus]) -> String {
+    const COLUMNS: [Column; 6] =
+        [("BRIDGE", Left), ("MAC", Left), ("MEMBER", Left), ("VLAN", Right), ("AGE", Right), ("KIND", Left)];
+    let row = |row: &FdbEntryStatus| {
+        [
+            row.bridge.clone(),
+            row.mac.clone(),
+            row.member.clone(),
+            or_nothing(row.vlan),
+            format!("{}s", row.age_s),
+            row.kind.to_string(),
+        ]
+    };
+    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The table of workers.
+pub(super) fn workers(rows: &[WorkerStatus]) -> String {
+    const COLUMNS: [Column; 17] = [
+        ("ID", Right),
+        ("CPU", Right),
+        ("STATE", Left),
+        ("RECEIVED", Right),
+        ("FORWARDED", Right),
+        ("FLOODED", Right),
+        ("DROPPED", Right),
+        ("TO-KERNEL", Right),
+        ("COPIES", Right),
+        ("BATCHES", Right),
+        ("POLLS", Right),
+        ("WAKEUPS", Right),
+        ("FREE", Right),
+        ("FILL", Right),
+        ("TX", Right),
+        ("CHUNKS", Right),
+        ("CONSERVED", Left),
+    ];
+    let row = |row: &WorkerStatus| {
+        [
+            row.id.to_string(),
+            or_nothing(row.cpu),
+            row.state.to_string(),
+            row.received.to_string(),
+            row.forwarded.to_string(),
+            row.flooded.to_string(),
+            row.dropped.to_string(),
+            row.to_kernel.to_string(),
+            row.copies.to_string(),
+            row.batches.to_string(),
+            row.polls.to_string(),
+            row.wakeups.to_string(),
+            row.chunks.free.to_string(),
+            row.chunks.fill.to_string(),
+            row.chunks.tx.to_string(),
+            row.chunks.total.to_string(),
+            if row.chunks.conserved { "yes" } else { "no" }.to_owned(),
+        ]
+    };
+    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The table of drop reasons.
+pub(super) fn drops(rows: &[DropStatus]) -> String {
+    const COLUMNS: [Column; 3] = [("FRAMES", Right), ("REASON", Left), ("MEANING", Left)];
+    let row = |row: &DropStatus| [row.frames.to_string(), row.reason.clone(), row.text.clone()];
+    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests;

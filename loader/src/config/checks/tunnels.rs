@@ -1,0 +1,108 @@
+//! Checks of `[tunnel.NAME]`: addresses, encapsulation, endpoints that no two tunnels share.
+
+use std::net::IpAddr;
+
+use super::repeats;
+use crate::config::draft::{Draft, DraftTunnel};
+use crate::config::report::Report;
+
+pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
+    for tunnel in &draft.tunnels {
+        check_address(&tunnel.path, "local", tunnel.local, report);
+        check_address(&tunnel.path, "remote", tunnel.remote, report);
+        check_address_pair(tunnel, report);
+        check_encap(tunnel, report);
+        if tunnel.sessions.is_empty() {
+            let remedy = format!("add [{}.session.NAME]", tunnel.path);
+            report.note(&tunnel.path, "has no session and carries nothing", remedy);
+        }
+    }
+    check_ids_differ(&draft.tunnels, report);
+    check_endpoints_differ(&draft.tunnels, report);
+}
+
+fn check_address(tunnel: &str, key: &str, address: Option<IpAddr>, report: &mut Report<'_>) {
+    let Some(address) = address else { return };
+    let path = format!("{tunnel}.{key}");
+    if address.is_ipv6() {
+        let problem =
+            format!("{address} is an IPv6 address, and this version carries tunnels over IPv4 only");
+        report.fault(&path, problem, "give an IPv4 address");
+    }
+    if let Some(kind) = not_unicast(address) {
+        let problem = format!("{address} is {kind} address");
+        report.fault(&path, problem, "give the unicast address of one gateway");
+    }
+}
+
+fn not_unicast(address: IpAddr) -> Option<&'static str> {
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    match address {
+        _ if address.is_unspecified() => Some("the unspecified"),
+        _ if address.is_multicast() => Some("a multicast"),
+        _ if address.is_loopback() => Some("a loopback"),
+        _ if is_broadcast => Some("the broadcast"),
+        _ => None,
+    }
+}
+
+fn check_address_pair(tunnel: &DraftTunnel, report: &mut Report<'_>) {
+    let (Some(local), Some(remote)) = (tunnel.local, tunnel.remote) else { return };
+    let path = format!("{}.remote", tunnel.path);
+    if local == remote {
+        report.fault(&path, format!("{remote} is also local"), "give the peer's address");
+    }
+    if local.is_ipv4() != remote.is_ipv4() {
+        let problem = format!("{remote} and local {local} are of different address families");
+        report.fault(&path, problem, "give two addresses of one family");
+    }
+}
+
+fn check_encap(tunnel: &DraftTunnel, report: &mut Report<'_>) {
+    for key in ["udp_sport", "udp_dport"] {
+        let path = format!("{}.{key}", tunnel.path);
+        match (tunnel.is_udp, report.has_place(&path)) {
+            (Some(true), false) => {
+                report.fault(&path, "is missing, and encap is \"udp\"", "give an integer from 1 to 65535");
+            }
+            (Some(false), true) => {
+                report.fault(
+                    &path,
+                    "has no meaning with encap = \"ip\"",
+                    "remove it, or give encap = \"udp\"",
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_ids_differ(tunnels: &[DraftTunnel], report: &mut Report<'_>) {
+    for (first, second) in repeats(tunnels, |tunnel| tunnel.tunnel_id) {
+        let problem = format!("is also the id of {} ({})", first.path, report.line_of(&first.path));
+        report.fault(&format!("{}.tunnel_id", second.path), problem, "give each tunnel an id of its own");
+    }
+}
+
+fn check_endpoints_differ(tunnels: &[DraftTunnel], report: &mut Report<'_>) {
+    for (first, second) in repeats(tunnels, endpoints) {
+        let problem = format!("has the same endpoints as {} ({})", first.path, report.line_of(&first.path));
+        let remedy = match second.is_udp {
+            Some(true) => "give it other UDP ports or addresses, or make its sessions part of that tunnel",
+            _ => "make its sessions part of that tunnel, or give it other addresses",
+        };
+        report.fault(&second.path, problem, remedy);
+    }
+}
+
+/// What a received packet shows of its tunnel.
+type Endpoints = (IpAddr, IpAddr, Option<(u16, u16)>);
+
+/// The tunnel's; `None` while a part of it is at fault.
+fn endpoints(tunnel: &DraftTunnel) -> Option<Endpoints> {
+    let ports = match tunnel.is_udp? {
+        true => Some((tunnel.udp_sport?, tunnel.udp_dport?)),
+        false => None,
+    };
+    Some((tunnel.local?, tunnel.remote?, ports))
+}

@@ -1,0 +1,256 @@
+//! Every key of the configuration file, once: path, type, range, unit, default, meaning.
+//!
+//! Three users: the check for unknown keys (`tree`), the reader of values (`section`) and the reference page
+//! (`reference`). A key that is not here does not exist.
+
+use super::model;
+use super::names::MAX_INTERFACE_BYTES;
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Path, with `NAME` where the user chooses a name.
+    pub path: &'static str,
+    /// What may stand there.
+    pub kind: Kind,
+    /// Unit of the value; empty when it has none.
+    pub unit: &'static str,
+    /// What holds when the key is absent.
+    pub default: Absent,
+    /// Meaning, in one or two sentences.
+    pub text: &'static str,
+}
+
+/// What may stand at a key.
+#[derive(Debug)]
+pub enum Kind {
+    /// Text with a rule of its own.
+    Text(&'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An address, as text.
+    Address,
+    /// Hexadecimal digits, as text: 8 or 16 of them.
+    Cookie,
+    /// `true` or `false`.
+    Boolean,
+    /// An integer from `min` to `max`.
+    Integer {
+        /// Least value.
+        min: u32,
+        /// Greatest value.
+        max: u32,
+    },
+    /// An integer that is a power of two from `min` to `max`.
+    PowerOfTwo {
+        /// Least value.
+        min: u32,
+        /// Greatest value.
+        max: u32,
+    },
+    /// One of these integers.
+    OneOf(&'static [u32]),
+    /// A list of integers from `min` to `max`.
+    IntegerList {
+        /// Least value of an item.
+        min: u32,
+        /// Greatest value of an item.
+        max: u32,
+    },
+    /// A list of texts with a rule of their own.
+    TextList(&'static str),
+}
+
+/// What holds when a key is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// The file is at fault.
+    Required,
+    /// This number.
+    Integer(u32),
+    /// This word.
+    Word(&'static str),
+    /// This.
+    Boolean(bool),
+    /// Something found out at start, or nothing at all, in words.
+    Text(&'static str),
+}
+
+impl Key {
+    /// Last part of the path: the key as it stands in its table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// Path of the key's table.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(table, _)| table)
+    }
+}
+
+/// Stands in a path where the user chooses the name.
+pub const NAME: &str = "NAME";
+
+macro_rules! keys {
+    ($($id:ident = $path:literal, $kind:expr, $unit:literal, $default:expr, $text:expr;)+) => {
+        $(#[doc = concat!("`", $path, "`")]
+        pub const $id: Key = Key { path: $path, kind: $kind, unit: $unit, default: $default, text: $text };)+
+
+        /// Every key, table by table, in the order of the reference page.
+        pub const KEYS: &[Key] = &[$($id,)+];
+    };
+}
+
+const ID: Kind = Kind::Integer { min: 1, max: u32::MAX };
+const UDP_PORT: Kind = Kind::Integer { min: 1, max: 65_535 };
+const RING: Kind = Kind::PowerOfTwo { min: 64, max: 32_768 };
+const NO_COOKIE: Absent = Absent::Text("no cookie");
+
+/// Words of `role`; `model::Role::WORDS` gives them their meaning.
+pub const ROLES: &[&str] = &["underlay", "access", "both"];
+/// Words of `mode`; `model::Mode::WORDS` gives them their meaning.
+pub const MODES: &[&str] = &["auto", "zero-copy", "native", "generic"];
+/// Words of `encap`.
+pub const ENCAPS: &[&str] = &["udp", "ip"];
+/// Words of `l2spec_type`.
+pub const L2SPEC_TYPES: &[&str] = &["default", "none"];
+
+keys! {
+    GATEWAY_NAME = "gateway.name", Kind::Text("1 to 64 letters, digits, \"_\", \"-\" and \".\""), "",
+        Absent::Text("the host name"),
+        "Name of this gateway; part of the default control socket's path.";
+    GATEWAY_WORKERS = "gateway.workers", Kind::Integer { min: 1, max: 64 }, "threads",
+        Absent::Text("the length of `cpus`; else as many as the ports' common queue count and the CPUs allow"),
+        "Number of workers. Worker *w* serves queue *w* of every port.";
+    GATEWAY_CPUS = "gateway.cpus", Kind::IntegerList { min: 0, max: 1023 }, "",
+        Absent::Text("chosen at start"),
+        "CPU that each worker is pinned to, worker 0 first. As many as there are workers, each once.";
+    GATEWAY_CONTROL_SOCKET = "gateway.control_socket", Kind::Text("absolute path, at most 107 bytes"), "",
+        Absent::Text("`/run/spanwire/<name>.sock`"),
+        "Unix socket on which the other subcommands reach this gateway.";
+
+    UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 16_777_216 }, "chunks", Absent::Integer(model::DEFAULT_CHUNKS),
+        "Number of frame slots in the memory that all sockets share. No power of two is needed.";
+    UMEM_CHUNK_BYTES = "umem.chunk_bytes", Kind::OneOf(&[2048, 4096]), "bytes",
+        Absent::Text("the smaller that fits the ports' MTU"),
+        "Size of a slot: one frame and the outer headers in front of it.";
+    UMEM_HUGE_PAGES = "umem.huge_pages", Kind::Boolean, "", Absent::Boolean(false),
+        "Back the memory by huge pages; they must have been reserved.";
+
+    PORT_INTERFACE = "port.NAME.interface", Kind::Text("interface name, at most 15 bytes"), "",
+        Absent::Text("the port's name"),
+        "Linux interface to attach to. No interface may be named by two ports.";
+    PORT_ROLE = "port.NAME.role", Kind::Choice(ROLES), "", Absent::Required,
+        "Which network the port faces: `underlay` carries tunnels, `access` is a LAN, `both` carries tunnels \
+         and has VLANs that are LANs.";
+    PORT_MODE = "port.NAME.mode", Kind::Choice(MODES), "", Absent::Word("auto"),
+        "The least that is accepted. `auto`: the best that works. `zero-copy` or `native`: that or a refusal \
+         to start, with the reason. `generic`: generic XDP even where native would work.";
+    PORT_RX_RING = "port.NAME.rx_ring", RING, "descriptors", Absent::Integer(model::DEFAULT_RING),
+        "Size of each receive ring and fill ring.";
+    PORT_TX_RING = "port.NAME.tx_ring", RING, "descriptors", Absent::Integer(model::DEFAULT_RING),
+        "Size of each transmit ring and completion ring.";
+
+    TUNNEL_LOCAL = "tunnel.NAME.local", Kind::Address, "", Absent::Required,
+        "This gateway's underlay address. It may be missing on the host for now: the tunnel is down until it is there.";
+    TUNNEL_REMOTE = "tunnel.NAME.remote", Kind::Address, "", Absent::Required,
+        "The peer's underlay address.";
+    TUNNEL_ID = "tunnel.NAME.tunnel_id", ID, "", Absent::Required,
+        "This gateway's id of the tunnel; no two tunnels share one.";
+    TUNNEL_PEER_ID = "tunnel.NAME.peer_tunnel_id", ID, "", Absent::Required,
+        "The peer's id of the tunnel.";
+    TUNNEL_ENCAP = "tunnel.NAME.encap", Kind::Choice(ENCAPS), "", Absent::Word("udp"),
+        "What carries the L2TPv3 header: `udp`, or `ip` for IP protocol 115.";
+    TUNNEL_UDP_SPORT = "tunnel.NAME.udp_sport", UDP_PORT, "", Absent::Text("required with `encap = \"udp\"`"),
+        "This gateway's UDP port. Only with `encap = \"udp\"`.";
+    TUNNEL_UDP_DPORT = "tunnel.NAME.udp_dport", UDP_PORT, "", Absent::Text("required with `encap = \"udp\"`"),
+        "The peer's UDP port. Only with `encap = \"udp\"`.";
+
+    SESSION_ID = "tunnel.NAME.session.NAME.session_id", ID, "", Absent::Required,
+        "Id in the packets that this gateway receives. Unique in its tunnel, and among all tunnels with `encap = \"ip\"`.";
+    SESSION_PEER_ID = "tunnel.NAME.session.NAME.peer_session_id", ID, "", Absent::Required,
+        "Id in the packets that this gateway sends: the peer's `session_id`.";
+    SESSION_COOKIE = "tunnel.NAME.session.NAME.cookie", Kind::Cookie, "", NO_COOKIE,
+        "Cookie written into sent packets: the peer's `peer_cookie`.";
+    SESSION_PEER_COOKIE = "tunnel.NAME.session.NAME.peer_cookie", Kind::Cookie, "", NO_COOKIE,
+        "Cookie that received packets must carry: the peer's `cookie`.";
+    SESSION_L2SPEC_TYPE = "tunnel.NAME.session.NAME.l2spec_type", Kind::Choice(L2SPEC_TYPES), "",
+        Absent::Word("default"),
+        "L2-specific sublayer, both ways: `default` is 4 bytes, `none` is absent. Must be the same at the peer.";
+
+    BRIDGE_MEMBERS = "bridge.NAME.members", Kind::TextList("`NAME` or `NAME.VLAN`, VLAN 1 to 4094"), "",
+        Absent::Required,
+        "Ports and sessions that form one LAN. `NAME`: all its frames, tags untouched. `NAME.10`: only VLAN 10 of it; \
+         the tag is popped on ingress and pushed on egress.";
+    BRIDGE_AGEING_S = "bridge.NAME.ageing_s", Kind::Integer { min: 10, max: 1_000_000 }, "seconds",
+        Absent::Integer(model::DEFAULT_AGEING_S),
+        "Time after which an address that was not heard again is forgotten.";
+    BRIDGE_FDB_ENTRIES = "bridge.NAME.fdb_entries", Kind::Integer { min: 16, max: 16_777_216 }, "addresses",
+        Absent::Integer(model::DEFAULT_FDB_ENTRIES),
+        "Most addresses that are learned; further ones are flooded to.";
+}
+
+const _: () = assert!(MAX_INTERFACE_BYTES == 15, "the text of PORT_INTERFACE states it");
+
+/// What may stand in the table at pattern `table`: its keys and sub-tables, `NAME` among them.
+pub(crate) fn children(table: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in KEYS {
+        let rest = match table {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')),
+        };
+        if let Some(child) = rest.and_then(|rest| rest.split('.').next())
+            && !names.contains(&child)
+        {
+            names.push(child);
+        }
+    }
+    names
+}
+
+/// Whether the pattern names a table (or a key, or nothing).
+pub(crate) fn is_table(pattern: &str) -> bool {
+    KEYS.iter().any(|key| key.path.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_a_table_are_keys_and_sub_tables() {
+        assert_eq!(children(""), ["gateway", "umem", "port", "tunnel", "bridge"]);
+        assert_eq!(children("port"), ["NAME"]);
+        assert_eq!(children("umem"), ["chunks", "chunk_bytes", "huge_pages"]);
+        assert!(children("tunnel.NAME").contains(&"session"));
+        assert!(is_table("tunnel.NAME.session") && !is_table("umem.chunks") && !is_table("um"));
+    }
+
+    #[test]
+    fn every_default_is_in_its_range() {
+        for key in KEYS {
+            match (&key.kind, key.default) {
+                (Kind::Integer { min, max }, Absent::Integer(value)) => {
+                    assert!((*min..=*max).contains(&value));
+                }
+                (Kind::PowerOfTwo { min, max }, Absent::Integer(value)) => {
+                    assert!((*min..=*max).contains(&value) && value.is_power_of_two());
+                }
+                (Kind::Choice(words), Absent::Word(word)) => assert!(words.contains(&word)),
+                (_, Absent::Integer(_) | Absent::Word(_)) => panic!("{}: default of another type", key.path),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn no_path_stands_twice() {
+        let mut paths: Vec<_> = KEYS.iter().map(|key| key.path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), KEYS.len());
+    }
+}

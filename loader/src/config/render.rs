@@ -1,0 +1,161 @@
+//! Configuration to TOML text for people: commented, stable, without keys that say what holds anyway.
+
+use std::fmt::{Display, Write};
+
+use super::keys::{self, Absent, Key};
+use super::model::{Bridge, Config, Cookie, Encap, Gateway, Mode, Port, Session, Sublayer, Tunnel, Umem};
+
+/// Text under construction.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    /// An empty line, comments, and the head of a table.
+    fn table(&mut self, comment: &str, path: &str) {
+        if !self.0.is_empty() {
+            self.line("");
+        }
+        if !comment.is_empty() {
+            self.line(&format!("# {comment}"));
+        }
+        self.line(&format!("[{path}]"));
+    }
+
+    fn value(&mut self, key: &Key, value: impl Display) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "{} = {value}", key.name());
+    }
+
+    fn text(&mut self, key: &Key, value: &str) {
+        self.value(key, quoted(value));
+    }
+
+    fn integer(&mut self, key: &Key, value: u32) {
+        if key.default != Absent::Integer(value) {
+            self.value(key, value);
+        }
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+impl Config {
+    /// The configuration as a file. Parsing it gives the same configuration.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = Text::default();
+        gateway(&self.gateway, &mut text);
+        umem(self.umem, &mut text);
+        for (index, one) in self.ports.iter().enumerate() {
+            port(one, index == 0, &mut text);
+        }
+        for one in &self.tunnels {
+            tunnel(one, &mut text);
+        }
+        for one in &self.bridges {
+            bridge(one, &mut text);
+        }
+        text.0
+    }
+}
+
+fn gateway(gateway: &Gateway, text: &mut Text) {
+    if *gateway == Gateway::default() {
+        return;
+    }
+    text.table("", "gateway");
+    if let Some(name) = &gateway.configured_name {
+        text.text(&keys::GATEWAY_NAME, name);
+    }
+    if let Some(workers) = gateway.workers {
+        text.value(&keys::GATEWAY_WORKERS, workers);
+    }
+    if let Some(cpus) = &gateway.cpus {
+        text.value(&keys::GATEWAY_CPUS, format!("{cpus:?}"));
+    }
+    if let Some(path) = &gateway.configured_control_socket {
+        text.text(&keys::GATEWAY_CONTROL_SOCKET, &path.to_string_lossy());
+    }
+}
+
+fn umem(umem: Umem, text: &mut Text) {
+    if umem == Umem::default() {
+        return;
+    }
+    text.table("Frame memory, shared by all sockets.", "umem");
+    text.integer(&keys::UMEM_CHUNKS, umem.chunks);
+    if let Some(bytes) = umem.chunk_bytes {
+        text.value(&keys::UMEM_CHUNK_BYTES, bytes);
+    }
+    if umem.huge_pages {
+        text.value(&keys::UMEM_HUGE_PAGES, true);
+    }
+}
+
+fn port(port: &Port, first: bool, text: &mut Text) {
+    let comment =
+        if first { "Interfaces: the underlay faces the routed network, access faces a LAN." } else { "" };
+    text.table(comment, &format!("port.{}", port.name));
+    if port.interface != port.name {
+        text.text(&keys::PORT_INTERFACE, &port.interface);
+    }
+    text.text(&keys::PORT_ROLE, port.role.word());
+    if port.mode != Mode::Auto {
+        text.text(&keys::PORT_MODE, port.mode.word());
+    }
+    text.integer(&keys::PORT_RX_RING, port.rx_ring);
+    text.integer(&keys::PORT_TX_RING, port.tx_ring);
+}
+
+fn tunnel(tunnel: &Tunnel, text: &mut Text) {
+    let comment = match tunnel.encap {
+        Encap::Udp { .. } => format!("Tunnel to {} over UDP.", tunnel.remote),
+        Encap::Ip => format!("Tunnel to {} over IP protocol 115.", tunnel.remote),
+    };
+    let path = format!("tunnel.{}", tunnel.name);
+    text.table(&comment, &path);
+    text.text(&keys::TUNNEL_LOCAL, &tunnel.local.to_string());
+    text.text(&keys::TUNNEL_REMOTE, &tunnel.remote.to_string());
+    text.value(&keys::TUNNEL_ID, tunnel.tunnel_id.get());
+    text.value(&keys::TUNNEL_PEER_ID, tunnel.peer_tunnel_id.get());
+    text.text(&keys::TUNNEL_ENCAP, tunnel.encap.word());
+    if let Encap::Udp { sport, dport } = tunnel.encap {
+        text.value(&keys::TUNNEL_UDP_SPORT, sport);
+        text.value(&keys::TUNNEL_UDP_DPORT, dport);
+    }
+    for one in &tunnel.sessions {
+        session(one, &path, text);
+    }
+}
+
+fn session(session: &Session, tunnel: &str, text: &mut Text) {
+    text.table("", &format!("{tunnel}.session.{}", session.name));
+    text.value(&keys::SESSION_ID, session.rx_session_id.get());
+    text.value(&keys::SESSION_PEER_ID, session.tx_session_id.get());
+    for (key, cookie) in
+        [(&keys::SESSION_COOKIE, session.tx_cookie), (&keys::SESSION_PEER_COOKIE, session.rx_cookie)]
+    {
+        if cookie != Cookie::NONE {
+            text.text(key, &cookie.to_string());
+        }
+    }
+    if session.sublayer == Sublayer::None {
+        text.text(&keys::SESSION_L2SPEC_TYPE, "none");
+    }
+}
+
+fn bridge(bridge: &Bridge, text: &mut Text) {
+    text.table("One LAN.", &format!("bridge.{}", bridge.name));
+    let members: Vec<_> = bridge.members.iter().map(|member| quoted(&member.to_string())).collect();
+    text.value(&keys::BRIDGE_MEMBERS, format!("[{}]", members.join(", ")));
+    text.integer(&keys::BRIDGE_AGEING_S, bridge.ageing_s);
+    text.integer(&keys::BRIDGE_FDB_ENTRIES, bridge.fdb_entries);
+}

@@ -1,0 +1,331 @@
+//! What a running gateway tells about itself: the rows of every `show` command.
+//!
+//! One struct per row, one field per JSON key. The field names and the words of the enums are the stable interface of
+//! `--json` and of the control socket: fields may be added, none is renamed or removed within a major version.
+//! Counters count from the start of the gateway. Cookies are never shown, only their lengths.
+//!
+//! Not here: how rows are collected (the supervisor), carried ([`crate::control::server`]) or printed ([`crate::cli`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Counts by name, in the order of the names: drop reasons, steering decisions.
+pub type Counts = BTreeMap<String, u64>;
+
+/// Whether an object carries frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It carries frames.
+    Up,
+    /// It does not; the row's `reason` says why.
+    #[default]
+    Down,
+}
+
+/// What carries the L2TPv3 packets of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encap {
+    /// UDP.
+    Udp,
+    /// IP protocol 115.
+    Ip,
+}
+
+/// What a port faces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The routed network.
+    Underlay,
+    /// A local LAN.
+    Access,
+    /// Both, told apart by VLAN.
+    Both,
+}
+
+/// Where the XDP program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the kernel's network stack, after an skb was allocated.
+    Generic,
+}
+
+/// How an FDB entry came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FdbKind {
+    /// Learned from a source address; it ages.
+    Dynamic,
+    /// Set by the configuration; it stays.
+    Static,
+}
+
+/// What a worker thread does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerState {
+    /// It serves its queues.
+    Running,
+    /// It has ended.
+    #[default]
+    Stopped,
+}
+
+/// The gateway process (`{"show":"gateway"}`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Name from the configuration, or the host's name.
+    pub name: String,
+    /// Version of the running program.
+    pub version: String,
+    /// Seconds since the gateway started.
+    pub uptime_s: u64,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// One L2TPv3 tunnel (`tunnel show`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelStatus {
+    /// Name from the configuration.
+    pub name: String,
+    /// Whether packets can be sent to the peer.
+    pub state: State,
+    /// Why it is down; null while it is up.
+    pub reason: Option<String>,
+    /// What carries the packets.
+    pub encap: Encap,
+    /// Our outer address.
+    pub local: IpAddr,
+    /// The peer's outer address.
+    pub remote: IpAddr,
+    /// Our UDP port; null with IP encapsulation.
+    pub udp_sport: Option<u16>,
+    /// The peer's UDP port; null with IP encapsulation.
+    pub udp_dport: Option<u16>,
+    /// Our tunnel id.
+    pub tunnel_id: u32,
+    /// The peer's tunnel id.
+    pub peer_tunnel_id: u32,
+    /// Port that packets to the peer leave by; null while no route leads through a port.
+    pub port: Option<String>,
+    /// Next hop of the route to the peer; the peer itself when it is on the link.
+    pub next_hop: Option<IpAddr>,
+    /// Link-layer address of the next hop; null until the kernel has resolved it.
+    pub next_hop_mac: Option<String>,
+    /// Largest IP packet that the route to the peer takes. Units: bytes.
+    pub path_mtu: Option<u32>,
+    /// Names of the tunnel's sessions.
+    pub sessions: Vec<String>,
+}
+
+/// One L2TPv3 session, a pseudowire (`session show`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Name from the configuration.
+    pub name: String,
+    /// Its tunnel.
+    pub tunnel: String,
+    /// The bridge domain that it is a member of; null when of none.
+    pub bridge: Option<String>,
+    /// The VLAN that the member carries; null when it carries whole frames.
+    pub vlan: Option<u16>,
+    /// Session id that the peer sends to us.
+    pub session_id: u32,
+    /// Session id that we send to the peer.
+    pub peer_session_id: u32,
+    /// Whether frames can be sent.
+    pub state: State,
+    /// Why it is down; null while it is up.
+    pub reason: Option<String>,
+    /// Frames received from the peer and accepted.
+    pub rx_frames: u64,
+    /// Bytes of those frames, outer headers not counted.
+    pub rx_bytes: u64,
+    /// Frames sent to the peer.
+    pub tx_frames: u64,
+    /// Bytes of those frames, outer headers not counted.
+    pub tx_bytes: u64,
+    /// Seconds since the last accepted frame; null when there was none.
+    pub last_heard_s: Option<u64>,
+    /// Dropped frames of this session by reason; reasons that never occurred are left out.
+    pub drops: Counts,
+    /// What encapsulation adds to a frame: outer IP header up to and including the sublayer. Units: bytes.
+    pub overhead_bytes: u32,
+    /// Largest inner IP packet of an untagged frame that fits the path; null while the path is unknown. Units: bytes.
+    pub inner_mtu: Option<u32>,
+    /// L2-specific sublayer: `default` or `none`.
+    pub l2spec_type: String,
+    /// Length of the cookie that we send. Units: bytes.
+    pub cookie_bytes: u8,
+    /// Length of the cookie that we expect. Units: bytes.
+    pub peer_cookie_bytes: u8,
+}
+
+/// What the kernel counted for the AF_XDP sockets of a port (`XDP_STATISTICS`), all queues added up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelRings {
+    /// Frames dropped for other reasons than a full ring.
+    pub rx_dropped: u64,
+    /// Frames dropped because the RX ring was full.
+    pub rx_ring_full: u64,
+    /// Times that the fill ring was found empty.
+    pub fill_ring_empty: u64,
+    /// Times that the TX ring was found empty.
+    pub tx_ring_empty: u64,
+    /// Descriptors of the fill ring that the kernel refused.
+    pub rx_invalid_descs: u64,
+    /// Descriptors of the TX ring that the kernel refused.
+    pub tx_invalid_descs: u64,
+}
+
+/// One port (`port show`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Name from the configuration.
+    pub name: String,
+    /// Network interface.
+    pub interface: String,
+    /// The kernel's number of the interface; null while it does not exist.
+    pub ifindex: Option<u32>,
+    /// What it faces.
+    pub role: Role,
+    /// Whether it carries frames.
+    pub state: State,
+    /// Why it is down; null while it is up.
+    pub reason: Option<String>,
+    /// Name of the NIC driver.
+    pub driver: Option<String>,
+    /// Where the XDP program runs; null while none is attached.
+    pub xdp_mode: Option<XdpMode>,
+    /// Whether the NIC reads and writes chunks itself.
+    pub zero_copy: bool,
+    /// Queues that have a socket.
+    pub queues: u32,
+    /// MTU of the interface. Units: bytes.
+    pub mtu: Option<u32>,
+    /// MAC address of the interface.
+    pub mac: Option<String>,
+    /// Whether the gateway holds the interface in promiscuous mode.
+    pub promiscuous: bool,
+    /// Features that the gateway changed and puts back on exit, `name on` or `name off`.
+    pub changed_features: Vec<String>,
+    /// Frames that the engine received.
+    pub rx_frames: u64,
+    /// Bytes of those frames.
+    pub rx_bytes: u64,
+    /// Frames that the engine handed to the kernel to send.
+    pub tx_frames: u64,
+    /// Bytes of those frames.
+    pub tx_bytes: u64,
+    /// What the XDP program decided, by decision.
+    pub steering: Counts,
+    /// What the kernel counted for the sockets.
+    pub kernel_rings: KernelRings,
+    /// What is wrong with the port or makes it slower than need be, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One MAC address of a bridge domain (`fdb show`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbEntryStatus {
+    /// Bridge domain.
+    pub bridge: String,
+    /// MAC address, lower-case hexadecimal with colons.
+    pub mac: String,
+    /// Port or session that leads to it.
+    pub member: String,
+    /// VLAN of the member; null when the member carries whole frames.
+    pub vlan: Option<u16>,
+    /// Seconds since a frame from it was last seen.
+    pub age_s: u64,
+    /// How the entry came to be.
+    pub kind: FdbKind,
+}
+
+/// Where the chunks are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkCounts {
+    /// Held by the worker, empty.
+    pub free: u64,
+    /// Lent to the kernel to receive into.
+    pub fill: u64,
+    /// Lent to the kernel to send from.
+    pub tx: u64,
+    /// All that the worker answers for.
+    pub total: u64,
+    /// Whether the sum is right: no chunk lost, none twice.
+    pub conserved: bool,
+}
+
+/// One worker thread (`worker show`). `received` is the sum of `forwarded`, `flooded`, `dropped` and `to_kernel`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Number of the worker; it serves the queue of this number of every port.
+    pub id: u32,
+    /// CPU that it is pinned to; null when it is not pinned.
+    pub cpu: Option<u32>,
+    /// What it does.
+    pub state: WorkerState,
+    /// Batches processed.
+    pub batches: u64,
+    /// Frames received.
+    pub received: u64,
+    /// Of those, forwarded to one member.
+    pub forwarded: u64,
+    /// Of those, flooded.
+    pub flooded: u64,
+    /// Of those, dropped.
+    pub dropped: u64,
+    /// Of those, handed to the kernel's network stack.
+    pub to_kernel: u64,
+    /// Copies made for flooding.
+    pub copies: u64,
+    /// Rounds over the queues.
+    pub polls: u64,
+    /// System calls that woke the kernel.
+    pub wakeups: u64,
+    /// Where its chunks are.
+    pub chunks: ChunkCounts,
+}
+
+/// One reason for which frames are dropped (`drop show`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropStatus {
+    /// Name of the reason, as in the `drops` of a session.
+    pub reason: String,
+    /// What it means, one line.
+    pub text: String,
+    /// Frames dropped for it.
+    pub frames: u64,
+    /// The same by worker, in the order of the worker ids.
+    pub by_worker: Vec<u64>,
+}
+
+/// Writes a word enum as in JSON.
+macro_rules! display_words {
+    ($($name:ident { $($variant:ident => $word:literal),+ })+) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $(Self::$variant => $word),+ })
+            }
+        }
+    )+};
+}
+
+display_words! {
+    State { Up => "up", Down => "down" }
+    Encap { Udp => "udp", Ip => "ip" }
+    Role { Underlay => "underlay", Access => "access", Both => "both" }
+    XdpMode { Native => "native", Generic => "generic" }
+    FdbKind { Dynamic => "dynamic", Static => "static" }
+    WorkerState { Running => "running", Stopped => "stopped" }
+}

@@ -1,0 +1,119 @@
+//! The JSON of every row, literally: a renamed or reordered field fails here.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::*;
+
+/// The row is written as `text`, and `text` is read back as the row.
+fn is_written_as<Row: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(row: &Row, text: &str) {
+    assert_eq!(serde_json::to_string(row).unwrap(), text);
+    assert_eq!(&serde_json::from_str::<Row>(text).unwrap(), row);
+}
+
+#[test]
+fn a_gateway_has_these_json_fields() {
+    is_written_as(&FixedSource.gateway(), r#"{"name":"gw-a","version":"0.1.0","uptime_s":61,"pid":4242}"#);
+}
+
+#[test]
+fn a_tunnel_has_these_json_fields() {
+    is_written_as(
+        &tunnels()[0],
+        concat!(
+            r#"{"name":"t1000","state":"up","reason":null,"encap":"udp","local":"10.200.100.2","#,
+            r#""remote":"10.200.100.6","udp_sport":5001,"udp_dport":6001,"tunnel_id":1000,"peer_tunnel_id":1000,"#,
+            r#""port":"eth0","next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1500,"#,
+            r#""sessions":["l2tpeth0"]}"#,
+        ),
+    );
+    is_written_as(
+        &tunnels()[1],
+        concat!(
+            r#"{"name":"t2000","state":"down","reason":"no route to 10.200.100.10","encap":"ip","#,
+            r#""local":"10.200.100.2","remote":"10.200.100.10","udp_sport":null,"udp_dport":null,"#,
+            r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"next_hop":null,"next_hop_mac":null,"#,
+            r#""path_mtu":null,"sessions":["l2tpeth1"]}"#,
+        ),
+    );
+}
+
+#[test]
+fn a_session_has_these_json_fields() {
+    is_written_as(
+        &sessions()[0],
+        concat!(
+            r#"{"name":"l2tpeth0","tunnel":"t1000","bridge":"br0","vlan":10,"session_id":1000,"#,
+            r#""peer_session_id":1001,"state":"up","reason":null,"rx_frames":7,"rx_bytes":700,"tx_frames":12345,"#,
+            r#""tx_bytes":1234500,"last_heard_s":3,"drops":{"cookie_mismatch":2,"wrong_source":1},"#,
+            r#""overhead_bytes":48,"inner_mtu":1438,"l2spec_type":"default","cookie_bytes":8,"#,
+            r#""peer_cookie_bytes":4}"#,
+        ),
+    );
+}
+
+#[test]
+fn a_port_has_these_json_fields() {
+    is_written_as(
+        &ports()[0],
+        concat!(
+            r#"{"name":"lan","interface":"eth1","ifindex":3,"role":"access","state":"up","reason":null,"#,
+            r#""driver":"veth","xdp_mode":"native","zero_copy":false,"queues":1,"mtu":1500,"#,
+            r#""mac":"02:00:00:00:00:02","promiscuous":true,"#,
+            r#""changed_features":["rx-gro off","rx-vlan-hw-parse off"],"rx_frames":5,"rx_bytes":320,"#,
+            r#""tx_frames":6,"tx_bytes":384,"steering":{"to_engine":5,"to_kernel":9},"#,
+            r#""kernel_rings":{"rx_dropped":1,"rx_ring_full":0,"fill_ring_empty":0,"tx_ring_empty":0,"#,
+            r#""rx_invalid_descs":0,"tx_invalid_descs":0},"#,
+            r#""warnings":["its veth peer leaves checksums to hardware"]}"#,
+        ),
+    );
+}
+
+#[test]
+fn an_fdb_entry_has_these_json_fields() {
+    is_written_as(
+        &fdb()[1],
+        concat!(
+            r#"{"bridge":"br1","mac":"02:00:00:00:00:0b","member":"l2tpeth0","vlan":10,"age_s":299,"#,
+            r#""kind":"static"}"#,
+        ),
+    );
+}
+
+#[test]
+fn a_worker_has_these_json_fields() {
+    is_written_as(
+        &workers()[0],
+        concat!(
+            r#"{"id":0,"cpu":1,"state":"running","batches":4,"received":10,"forwarded":6,"flooded":2,"#,
+            r#""dropped":1,"to_kernel":1,"copies":2,"polls":99,"wakeups":3,"#,
+            r#""chunks":{"free":100,"fill":2048,"tx":12,"total":2160,"conserved":true}}"#,
+        ),
+    );
+}
+
+#[test]
+fn a_drop_reason_has_these_json_fields() {
+    is_written_as(
+        &drops()[0],
+        concat!(
+            r#"{"reason":"cookie_mismatch","text":"the cookie is not the session's","frames":3,"#,
+            r#""by_worker":[2,1]}"#,
+        ),
+    );
+}
+
+#[test]
+fn every_word_is_displayed_as_in_json() {
+    fn same<Word: Serialize + std::fmt::Display>(words: &[Word]) {
+        for word in words {
+            assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{word}\""));
+        }
+    }
+    same(&[State::Up, State::Down]);
+    same(&[Encap::Udp, Encap::Ip]);
+    same(&[Role::Underlay, Role::Access, Role::Both]);
+    same(&[XdpMode::Native, XdpMode::Generic]);
+    same(&[FdbKind::Dynamic, FdbKind::Static]);
+    same(&[WorkerState::Running, WorkerState::Stopped]);
+}

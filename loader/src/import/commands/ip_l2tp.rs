@@ -1,0 +1,237 @@
+//! `ip l2tp add|del tunnel|session ...`.
+
+use std::net::IpAddr;
+
+use crate::config::model::{Cookie, Encap, Session, SessionId, Sublayer, Tunnel, TunnelId};
+use crate::import::notes::NoteKind;
+use crate::import::state::State;
+use crate::import::words::number;
+
+const VERBS: &[&str] = &["add", "delete", "show", "lst", "list", "help"];
+const THINGS: &[&str] = &["tunnel", "session"];
+
+/// Every key of `ip l2tp add`. Each has one value. Source: iproute2 6.1, `ip/ipl2tp.c`, `parse_args`.
+const KEYS: &[&str] = &[
+    "encap",
+    "name",
+    "remote",
+    "local",
+    "tunnel_id",
+    "peer_tunnel_id",
+    "session_id",
+    "peer_session_id",
+    "udp_sport",
+    "udp_dport",
+    "udp_csum",
+    "udp6_csum_rx",
+    "udp6_csum_tx",
+    "offset",
+    "peer_offset",
+    "cookie",
+    "peer_cookie",
+    "l2spec_type",
+    "seq",
+];
+
+/// Key and value as written.
+struct Arguments(Vec<(&'static str, String)>);
+
+impl Arguments {
+    /// `None` when a word has no meaning, which is noted.
+    fn read(words: &[String], state: &mut State) -> Option<Self> {
+        let mut arguments = Vec::new();
+        for pair in words.chunks(2) {
+            let key = state.whole(&pair[0], KEYS, "key of ip l2tp")?;
+            let Some(value) = pair.get(1) else {
+                state.untranslated(format!("{key} has no value"));
+                return None;
+            };
+            arguments.push((key, value.clone()));
+        }
+        Some(Self(arguments))
+    }
+
+    /// The value of `key`; the last one counts, as for iproute2.
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of `key` as `parse` reads it; `None` when it is missing or cannot be read, which is noted.
+    fn needed<T>(&self, key: &str, state: &mut State, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        match self.get(key) {
+            None => {
+                state.untranslated(format!("{key} is missing"));
+                None
+            }
+            Some(text) => {
+                let value = parse(text);
+                if value.is_none() {
+                    state.untranslated(format!("{key} {text:?} cannot be used"));
+                }
+                value
+            }
+        }
+    }
+}
+
+pub(super) fn run(words: &[String], state: &mut State) {
+    let Some((verb, words)) = words.split_first() else {
+        return state.untranslated("says not what to do");
+    };
+    let adds = match state.abbreviated(verb, VERBS, "command of ip l2tp") {
+        Some("add") => true,
+        Some("delete") => false,
+        Some(_) => return state.note(NoteKind::NotNeeded, "shows, and changes nothing"),
+        None => return,
+    };
+    let Some((thing, words)) = words.split_first() else {
+        return state.untranslated("names neither tunnel nor session");
+    };
+    let Some(thing) = state.abbreviated(thing, THINGS, "object of ip l2tp") else { return };
+    let Some(arguments) = Arguments::read(words, state) else { return };
+    match (adds, thing) {
+        (true, "tunnel") => add_tunnel(&arguments, state),
+        (true, _) => add_session(&arguments, state),
+        (false, "tunnel") => delete_tunnel(&arguments, state),
+        (false, _) => delete_session(&arguments, state),
+    }
+}
+
+fn tunnel_id(text: &str) -> Option<TunnelId> {
+    number(text).and_then(TunnelId::new)
+}
+
+fn session_id(text: &str) -> Option<SessionId> {
+    number(text).and_then(SessionId::new)
+}
+
+fn udp_port(text: &str) -> Option<u16> {
+    number(text).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+}
+
+fn add_tunnel(arguments: &Arguments, state: &mut State) {
+    // Each is looked at, so that all that is missing is said at once.
+    let address = |text: &str| text.parse::<IpAddr>().ok();
+    let local = arguments.needed("local", state, address);
+    let remote = arguments.needed("remote", state, address);
+    let id = arguments.needed("tunnel_id", state, tunnel_id);
+    let peer_id = arguments.needed("peer_tunnel_id", state, tunnel_id);
+    let encap = encap(arguments, state);
+    let (Some(local), Some(remote), Some(tunnel_id), Some(peer_tunnel_id), Some(encap)) =
+        (local, remote, id, peer_id, encap)
+    else {
+        return;
+    };
+    note_settings(arguments, state);
+    let name = format!("t{}", tunnel_id.get());
+    state.tunnels.push(Tunnel {
+        name,
+        local,
+        remote,
+        tunnel_id,
+        peer_tunnel_id,
+        encap,
+        sessions: Vec::new(),
+    });
+}
+
+fn encap(arguments: &Arguments, state: &mut State) -> Option<Encap> {
+    match state.whole(arguments.get("encap").unwrap_or("udp"), &["udp", "ip"], "encapsulation")? {
+        "udp" => {
+            let sport = arguments.needed("udp_sport", state, udp_port);
+            let dport = arguments.needed("udp_dport", state, udp_port);
+            Some(Encap::Udp { sport: sport?, dport: dport? })
+        }
+        _ => Some(Encap::Ip),
+    }
+}
+
+fn add_session(arguments: &Arguments, state: &mut State) {
+    let tunnel = arguments.needed("tunnel_id", state, tunnel_id);
+    let rx_id = arguments.needed("session_id", state, session_id);
+    let tx_id = arguments.needed("peer_session_id", state, session_id);
+    let tx_cookie = cookie(arguments, "cookie", state);
+    let rx_cookie = cookie(arguments, "peer_cookie", state);
+    let sublayer = sublayer(arguments, state);
+    let (Some(tunnel), Some(rx_session_id), Some(tx_session_id)) = (tunnel, rx_id, tx_id) else { return };
+    let (Some(tx_cookie), Some(rx_cookie), Some(sublayer)) = (tx_cookie, rx_cookie, sublayer) else { return };
+    let name = arguments.get("name").map_or_else(|| free_name(state), str::to_owned);
+    let Some(index) = state.tunnels.iter().position(|known| known.tunnel_id == tunnel) else {
+        return state.untranslated(format!("no tunnel with tunnel_id {} was added before", tunnel.get()));
+    };
+    note_settings(arguments, state);
+    state.made.insert(name.clone(), state.current.clone());
+    let session = Session { name, rx_session_id, tx_session_id, rx_cookie, tx_cookie, sublayer };
+    state.tunnels[index].sessions.push(session);
+}
+
+/// The lowest `l2tpethN` that is free, as the kernel chooses it.
+fn free_name(state: &State) -> String {
+    let names = (0_u32..).map(|number| format!("l2tpeth{number}"));
+    let mut free = names.filter(|name| !state.is_made(name));
+    free.next().unwrap_or_default()
+}
+
+fn cookie(arguments: &Arguments, key: &str, state: &mut State) -> Option<Cookie> {
+    match arguments.get(key) {
+        None => Some(Cookie::NONE),
+        Some(_) => {
+            arguments.needed(key, state, |text| text.parse().ok().filter(|cookie| *cookie != Cookie::NONE))
+        }
+    }
+}
+
+fn sublayer(arguments: &Arguments, state: &mut State) -> Option<Sublayer> {
+    let word = arguments.get("l2spec_type").unwrap_or("default");
+    match state.whole(word, &["none", "default"], "sublayer type")? {
+        "none" => Some(Sublayer::None),
+        _ => Some(Sublayer::Default),
+    }
+}
+
+/// Settings without a key of their own.
+fn note_settings(arguments: &Arguments, state: &mut State) {
+    for (key, value) in &arguments.0 {
+        match (*key, value.as_str()) {
+            ("offset" | "peer_offset", _) => {
+                state.note(NoteKind::NotNeeded, format!("{key} is ignored by the kernel, too"));
+            }
+            ("udp6_csum_rx" | "udp6_csum_tx", _) => {
+                state.note(NoteKind::NotNeeded, format!("{key} has no meaning over IPv4"));
+            }
+            ("udp_csum", "on") => {
+                state.untranslated("outer UDP checksums are not sent: udp_csum on has no counterpart");
+            }
+            ("seq", value) if value != "none" => {
+                state.untranslated(format!("frames are not numbered: seq {value} has no counterpart"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn delete_tunnel(arguments: &Arguments, state: &mut State) {
+    let Some(id) = arguments.needed("tunnel_id", state, tunnel_id) else { return };
+    let Some(index) = state.tunnels.iter().position(|tunnel| tunnel.tunnel_id == id) else {
+        return state.note(NoteKind::NotNeeded, "removes a tunnel that was not added before");
+    };
+    let sessions: Vec<_> = state.tunnels[index].sessions.iter().map(|session| session.name.clone()).collect();
+    for session in sessions {
+        state.remove(&session);
+    }
+    state.tunnels.remove(index);
+}
+
+fn delete_session(arguments: &Arguments, state: &mut State) {
+    let Some(tunnel) = arguments.needed("tunnel_id", state, tunnel_id) else { return };
+    let Some(id) = arguments.needed("session_id", state, session_id) else { return };
+    let tunnel = state.tunnels.iter().find(|known| known.tunnel_id == tunnel);
+    let session =
+        tunnel.and_then(|tunnel| tunnel.sessions.iter().find(|session| session.rx_session_id == id));
+    match session.map(|session| session.name.clone()) {
+        Some(name) => {
+            state.remove(&name);
+        }
+        None => state.note(NoteKind::NotNeeded, "removes a session that was not added before"),
+    }
+}

@@ -1,0 +1,90 @@
+//! One command to its effect on the [`State`], or to a note that says why it has none.
+
+mod brctl;
+mod ip;
+mod ip_l2tp;
+mod ip_link;
+mod link_set;
+mod shell;
+
+use super::notes::NoteKind;
+use super::script::Command;
+use super::state::{Place, State};
+
+/// Commands that are read.
+const PROGRAMS: &[&str] = &["ip", "bridge", "brctl", "modprobe", "sudo"];
+
+/// Translates one command of `file`.
+pub(crate) fn translate(file: &str, command: &Command, state: &mut State) {
+    state.current = Place { file: file.to_owned(), line: command.line, text: command.text.clone() };
+    let words = match &command.words {
+        Ok(words) => words,
+        Err(reason) => return state.untranslated(*reason),
+    };
+    if shell::is_control_flow(words, state) {
+        return;
+    }
+    let Some(words) = shell::expanded(words, state) else { return };
+    match words.first() {
+        Some(program) if shell::is_housekeeping(program) => {
+            state.note(NoteKind::NotNeeded, "part of the script, not of the set-up");
+        }
+        Some(_) if command.depends.is_some() => state.untranslated(command.depends.unwrap_or_default()),
+        Some(program) => run(program, &words[1..], state),
+        None => {}
+    }
+}
+
+fn run(program: &str, words: &[String], state: &mut State) {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    if HOST_PROGRAMS.contains(&name) {
+        return state.untranslated(format!("{name} stays the host's: keep the command where it is needed"));
+    }
+    match state.whole(name, PROGRAMS, "command that import reads") {
+        Some("ip") => ip::run(words, state),
+        Some("bridge") => bridge(words, state),
+        Some("brctl") => brctl::run(words, state),
+        Some("modprobe") => state.note(NoteKind::NotNeeded, "spanwire needs no L2TP or bridge module"),
+        Some("sudo") => sudo(words, state),
+        _ => {}
+    }
+}
+
+/// Known programs with effects that are not spanwire's; named so that no typing error is suspected.
+const HOST_PROGRAMS: &[&str] = &[
+    "sysctl",
+    "iptables",
+    "ip6tables",
+    "nft",
+    "ethtool",
+    "tc",
+    "ovs-vsctl",
+    "ifconfig",
+    "route",
+    "systemctl",
+    "tcpdump",
+    "ping",
+];
+
+fn sudo(words: &[String], state: &mut State) {
+    let command =
+        words.iter().position(|word| !word.starts_with('-')).map_or(&[][..], |start| &words[start..]);
+    match command.split_first() {
+        Some((program, words)) if program != "sudo" => run(program, words, state),
+        _ => state.untranslated("runs no command that can be read"),
+    }
+}
+
+/// `bridge ...` changes what a kernel bridge does beyond its members; spanwire's has no such settings.
+fn bridge(words: &[String], state: &mut State) {
+    let what = words.first().map_or("", String::as_str);
+    match state.abbreviated(what, &["link", "fdb", "mdb", "vlan", "monitor", "vni"], "object of bridge") {
+        Some("vlan") => state.untranslated(
+            "spanwire's bridges do not filter by VLAN: make a bridge per VLAN, with members such as \"eth1.10\"",
+        ),
+        Some("fdb") => state.untranslated("spanwire's bridges learn every address: there are no static entries"),
+        Some("link") => state.untranslated("spanwire's bridge members have no settings of their own"),
+        Some(object) => state.untranslated(format!("bridge {object} has no counterpart")),
+        None => {}
+    }
+}

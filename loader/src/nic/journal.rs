@@ -1,0 +1,177 @@
+//! The file by which a later start puts back what a killed gateway had switched.
+//!
+//! One JSON file per gateway, `NAME.nic` in the runtime directory, written before a feature is switched and gone when all are
+//! back. Beside it `NAME.lock`, locked for as long as the gateway runs, so that a second one does not undo the first one's work.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::NicError;
+
+/// A feature that was switched off and has to be put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// The interface's name when it was switched.
+    pub interface: String,
+    /// The interface's index.
+    pub ifindex: u32,
+    /// The feature, as `ethtool -k` names it.
+    pub feature: String,
+    /// What it was before.
+    pub before: bool,
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    entries: Vec<Leftover>,
+    /// Locked for the gateway's life.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the journal of a gateway, with the entries that an earlier one left.
+    pub(super) fn open(directory: &Path, gateway: &str) -> Result<Self, NicError> {
+        fs::create_dir_all(directory).map_err(failed("create directory", directory))?;
+        let lock = lock(directory, gateway)?;
+        let path = directory.join(format!("{gateway}.nic"));
+        let entries = match fs::read(&path) {
+            Ok(bytes) => parse(&bytes, &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        Ok(Self { path, entries, _lock: lock })
+    }
+
+    pub(super) fn entries(&self) -> &[Leftover] {
+        &self.entries
+    }
+
+    /// Notes a switch that is about to be made.
+    pub(super) fn add(&mut self, entry: Leftover) -> Result<(), NicError> {
+        if !self.entries.contains(&entry) {
+            self.entries.push(entry);
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a switch that was undone.
+    pub(super) fn remove(&mut self, entry: &Leftover) -> Result<(), NicError> {
+        self.entries.retain(|known| known != entry);
+        self.write()
+    }
+
+    /// Replaces the file as a whole, so that no reader finds half of it.
+    fn write(&self) -> Result<(), NicError> {
+        if self.entries.is_empty() {
+            return match fs::remove_file(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(failed("remove", &self.path)(error))
+                }
+                _ => Ok(()),
+            };
+        }
+        let text = serde_json::to_vec_pretty(&self.entries).map_err(io::Error::from);
+        let next = self.path.with_extension("nic.next");
+        text.and_then(|text| fs::write(&next, text))
+            .and_then(|()| fs::rename(&next, &self.path))
+            .map_err(failed("write", &self.path))
+    }
+}
+
+/// An unreadable journal keeps nobody from starting: what it held is lost either way.
+fn parse(bytes: &[u8], path: &Path) -> Vec<Leftover> {
+    serde_json::from_slice(bytes).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "journal of interface features is unreadable, ignoring it");
+        Vec::new()
+    })
+}
+
+fn lock(directory: &Path, gateway: &str) -> Result<File, NicError> {
+    let path = directory.join(format!("{gateway}.lock"));
+    let file = File::create(&path).map_err(failed("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(NicError::AlreadyRunning { gateway: gateway.to_owned(), path }),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NicError {
+    let path = path.to_owned();
+    move |source| NicError::Journal { operation, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A directory of its own, gone when dropped.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("spanwire-journal-{}-{count}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn entry(feature: &str) -> Leftover {
+        Leftover { interface: "eth1".into(), ifindex: 5, feature: feature.into(), before: true }
+    }
+
+    #[test]
+    fn entries_survive_until_they_are_removed() {
+        let directory = Directory::new();
+        let mut journal = Journal::open(&directory.0, "gw-a").unwrap();
+        journal.add(entry("rx-lro")).unwrap();
+        journal.add(entry("rx-gro")).unwrap();
+        drop(journal);
+        let mut journal = Journal::open(&directory.0, "gw-a").unwrap();
+        assert_eq!(journal.entries(), [entry("rx-lro"), entry("rx-gro")]);
+        journal.remove(&entry("rx-lro")).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(&directory.0, "gw-a").unwrap().entries(), [entry("rx-gro")]);
+    }
+
+    #[test]
+    fn the_file_is_gone_when_nothing_is_left_to_put_back() {
+        let directory = Directory::new();
+        let mut journal = Journal::open(&directory.0, "gw-a").unwrap();
+        journal.add(entry("rx-lro")).unwrap();
+        assert!(directory.0.join("gw-a.nic").exists());
+        journal.remove(&entry("rx-lro")).unwrap();
+        assert!(!directory.0.join("gw-a.nic").exists());
+    }
+
+    #[test]
+    fn a_second_gateway_of_the_same_name_is_refused_and_one_of_another_name_is_not() {
+        let directory = Directory::new();
+        let _first = Journal::open(&directory.0, "gw-a").unwrap();
+        let error = Journal::open(&directory.0, "gw-a").unwrap_err();
+        assert!(error.to_string().starts_with("another gateway named gw-a is running"), "{error}");
+        Journal::open(&directory.0, "gw-b").unwrap();
+    }
+
+    #[test]
+    fn an_unreadable_file_is_taken_for_an_empty_one() {
+        let directory = Directory::new();
+        fs::create_dir_all(&directory.0).unwrap();
+        fs::write(directory.0.join("gw-a.nic"), b"{ half").unwrap();
+        assert_eq!(Journal::open(&directory.0, "gw-a").unwrap().entries(), []);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a port needs of its interface: set while it is attached, shown, and put back.
+//!
+//! Place on the path: before it. An access port has to hand over every frame as it was on the wire: for all addresses, with its
+//! VLAN tag, and not merged with others. Interfaces do the opposite where that is faster for the kernel; this module switches
+//! that off and remembers what it switched. Promiscuous mode ends by itself with the process; features do not, therefore
+//! they also stand in a journal file, by which the next start puts back what a killed gateway left.
+//!
+//! Not here: attaching the program ([`program`](crate::program)), opening sockets, and which interfaces are ports.
+
+mod facts;
+mod journal;
+mod needs;
+mod prepared;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use facts::PortFacts;
+pub use journal::Leftover;
+pub use needs::PortNeeds;
+pub use prepared::{Change, NicKeeper, PreparedPort};
+
+/// Why an interface could not be read or prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum NicError {
+    /// It is not Ethernet.
+    #[error("{interface} is not an Ethernet interface")]
+    NotEthernet {
+        /// The interface.
+        interface: String,
+    },
+    /// The kernel refused to tell something of it.
+    #[error("read {what} of {interface}")]
+    Read {
+        /// What was asked for.
+        what: &'static str,
+        /// The interface.
+        interface: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A feature could not be set.
+    #[error("switch {feature} {} on {interface}", if *.on { "on" } else { "off" })]
+    Feature {
+        /// The feature, as `ethtool -k` names it.
+        feature: String,
+        /// Where to.
+        on: bool,
+        /// The interface.
+        interface: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Promiscuous mode could not be entered.
+    #[error("make {interface} promiscuous")]
+    Promiscuous {
+        /// The interface.
+        interface: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The journal could not be read or written.
+    #[error("{operation} {}", path.display())]
+    Journal {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another process holds the journal.
+    #[error("another gateway named {gateway} is running ({} is locked)", path.display())]
+    AlreadyRunning {
+        /// The gateway's name.
+        gateway: String,
+        /// The lock file.
+        path: PathBuf,
+    },
+}

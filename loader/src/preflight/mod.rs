@@ -1,0 +1,281 @@
+//! What the process needs from the system, checked and explained before anything is touched.
+//!
+//! Place on the path: none. [`Report::collect`] looks; it changes nothing, and it attaches nothing. A permission error anywhere else
+//! ends in this report, which names what is missing and how to grant it.
+
+mod probe;
+mod system;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use self::probe::{Findings, Release};
+
+/// One thing that the gateway needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// What: the capability's, limit's or kernel option's name.
+    pub name: &'static str,
+    /// Whether it is there.
+    pub state: State,
+    /// What was found, as text.
+    pub found: String,
+    /// What it is needed for.
+    pub why: &'static str,
+    /// How to get it.
+    pub how: &'static str,
+}
+
+/// Whether something needed is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is.
+    Ok,
+    /// It is not, and the gateway cannot run without it.
+    Missing,
+    /// It is not; the gateway runs, with less.
+    Limited,
+}
+
+/// All items.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// In the order in which they are needed.
+    pub items: Vec<Item>,
+}
+
+const GRANT: &str = "run as root, or in the systemd unit: \
+    AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_IPC_LOCK, or on the file: \
+    setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(command -v spanwire)";
+const MEMLOCK: &str = "grant CAP_IPC_LOCK as above, or LimitMEMLOCK=infinity in the systemd unit";
+const KERNEL: &str = "run a kernel of version 5.11 or later";
+const XDP_SOCKETS: &str = "run a kernel built with CONFIG_XDP_SOCKETS=y";
+const BTF: &str = "run a kernel built with CONFIG_DEBUG_INFO_BTF=y";
+
+/// The first kernel that does all that is relied on.
+///
+/// XDP programs held by a file descriptor since 5.9, AF_XDP on several devices with one UMEM since 5.10, memory of BPF maps
+/// counted to the control group instead of the lock limit since 5.11.
+const OLDEST: Release = Release { major: 5, minor: 11 };
+
+impl Report {
+    /// Looks at this process and this system.
+    pub fn collect() -> Self {
+        Self::judge(&system::look(), None)
+    }
+
+    /// Looks at this process and this system, which have to lock this much frame memory.
+    pub fn collect_for(umem_bytes: u64) -> Self {
+        Self::judge(&system::look(), Some(umem_bytes))
+    }
+
+    /// Whether nothing is missing that the gateway cannot run without.
+    pub fn is_ok(&self) -> bool {
+        self.items.iter().all(|item| item.state != State::Missing)
+    }
+
+    /// Names of what is missing.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        self.items.iter().filter(|item| item.state == State::Missing).map(|item| item.name)
+    }
+
+    fn judge(findings: &Findings, umem_bytes: Option<u64>) -> Self {
+        let mut items = capability_items(findings);
+        items.push(memlock_item(findings, umem_bytes));
+        items.push(kernel_item(findings));
+        items.push(item(
+            "AF_XDP sockets",
+            findings.xdp_socket.is_ok(),
+            findings.xdp_socket.as_ref().map_or_else(Clone::clone, |()| "available".into()),
+            "frames are received and sent through them",
+            if findings.net_raw { XDP_SOCKETS } else { GRANT },
+        ));
+        let mut btf = item(
+            "kernel BTF",
+            findings.has_btf,
+            present(findings.has_btf),
+            "names and types in the steering program's listings",
+            BTF,
+        );
+        if btf.state == State::Missing {
+            btf.state = State::Limited;
+        }
+        items.push(btf);
+        Report { items }
+    }
+}
+
+fn capability_items(findings: &Findings) -> Vec<Item> {
+    let bpf = findings.bpf || findings.sys_admin;
+    let capability = |name, granted, why| item(name, granted, granted_text(granted), why, GRANT);
+    vec![
+        capability(
+            "CAP_NET_ADMIN",
+            findings.net_admin,
+            "attaches the steering program, sets interface features, asks for neighbours",
+        ),
+        capability("CAP_NET_RAW", findings.net_raw, "opens AF_XDP sockets and holds promiscuous mode"),
+        capability("CAP_BPF", bpf, "loads the steering program (CAP_SYS_ADMIN does as well)"),
+    ]
+}
+
+fn memlock_item(findings: &Findings, umem_bytes: Option<u64>) -> Item {
+    let (state, found) = match (findings.ipc_lock, findings.memlock_bytes) {
+        (true, _) => (State::Ok, "CAP_IPC_LOCK".to_owned()),
+        (false, None) => (State::Ok, "RLIMIT_MEMLOCK unlimited".to_owned()),
+        (false, Some(limit)) => {
+            let state = match umem_bytes {
+                Some(wanted) if wanted <= limit => State::Ok,
+                Some(_) => State::Missing,
+                None => State::Limited,
+            };
+            (state, format!("RLIMIT_MEMLOCK {limit} bytes"))
+        }
+    };
+    let why = "the kernel locks the frame memory (UMEM)";
+    Item { name: "locked memory", state, found, why, how: MEMLOCK }
+}
+
+fn kernel_item(findings: &Findings) -> Item {
+    let new_enough = findings.release.is_some_and(|release| release >= OLDEST);
+    let why =
+        "XDP links (5.9), one UMEM for several devices (5.10), map memory outside the lock limit (5.11)";
+    item("kernel 5.11", new_enough, findings.release_text.clone(), why, KERNEL)
+}
+
+fn item(name: &'static str, is_ok: bool, found: String, why: &'static str, how: &'static str) -> Item {
+    let state = if is_ok { State::Ok } else { State::Missing };
+    Item { name, state, found, why, how }
+}
+
+fn granted_text(granted: bool) -> String {
+    if granted { "granted" } else { "not granted" }.to_owned()
+}
+
+fn present(is_there: bool) -> String {
+    if is_there { "present" } else { "absent" }.to_owned()
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Missing => "missing",
+            Self::Limited => "limited",
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<16} {:<8} {:<28} needed for", "what", "state", "found")?;
+        for item in &self.items {
+            let state = item.state.to_string();
+            writeln!(f, "{:<16} {state:<8} {:<28} {}", item.name, item.found, item.why)?;
+        }
+        let mut cures: Vec<&str> = Vec::new();
+        for item in self.items.iter().filter(|item| item.state != State::Ok) {
+            if !cures.contains(&item.how) {
+                cures.push(item.how);
+                writeln!(f, "\n{}: {}", item.name, item.how)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn everything() -> Findings {
+        Findings {
+            net_admin: true,
+            net_raw: true,
+            bpf: true,
+            sys_admin: false,
+            ipc_lock: true,
+            memlock_bytes: Some(8 << 20),
+            release: Some(Release { major: 6, minor: 12 }),
+            release_text: "6.12.1".into(),
+            xdp_socket: Ok(()),
+            has_btf: true,
+        }
+    }
+
+    fn judge(findings: &Findings) -> Report {
+        Report::judge(findings, Some(64 << 20))
+    }
+
+    #[test]
+    fn a_system_with_everything_passes() {
+        let report = judge(&everything());
+        assert!(report.is_ok(), "{report}");
+        assert!(report.items.iter().all(|item| item.state == State::Ok));
+    }
+
+    #[test]
+    fn a_missing_capability_is_named_with_its_cure() {
+        let report = judge(&Findings { net_admin: false, ..everything() });
+        assert_eq!(report.missing().collect::<Vec<_>>(), ["CAP_NET_ADMIN"]);
+        let text = report.to_string();
+        assert!(text.contains("CAP_NET_ADMIN    missing  not granted"), "{text}");
+        assert!(text.contains("setcap cap_net_admin"), "{text}");
+        assert!(text.contains("AmbientCapabilities=CAP_NET_ADMIN"), "{text}");
+    }
+
+    #[test]
+    fn cap_sys_admin_stands_in_for_cap_bpf() {
+        let without = Findings { bpf: false, ..everything() };
+        assert_eq!(judge(&without).missing().collect::<Vec<_>>(), ["CAP_BPF"]);
+        assert!(judge(&Findings { sys_admin: true, ..without }).is_ok());
+    }
+
+    #[test]
+    fn the_lock_limit_has_to_hold_the_frame_memory_unless_cap_ipc_lock_lifts_it() {
+        let with = |memlock_bytes| Findings { ipc_lock: false, memlock_bytes, ..everything() };
+        assert_eq!(judge(&with(Some((64 << 20) - 1))).missing().collect::<Vec<_>>(), ["locked memory"]);
+        assert!(judge(&with(Some(64 << 20))).is_ok());
+        assert!(judge(&with(None)).is_ok());
+        assert!(judge(&Findings { memlock_bytes: Some(0), ..everything() }).is_ok());
+    }
+
+    #[test]
+    fn a_lock_limit_of_which_nothing_is_known_yet_limits() {
+        let findings = Findings { ipc_lock: false, memlock_bytes: Some(8 << 20), ..everything() };
+        let report = Report::judge(&findings, None);
+        assert!(report.is_ok());
+        assert_eq!(report.items[3].state, State::Limited);
+    }
+
+    #[test]
+    fn an_old_or_unreadable_kernel_version_is_missing() {
+        for (release, passes) in [(Some((5, 10)), false), (Some((5, 11)), true), (None, false)] {
+            let release = release.map(|(major, minor)| Release { major, minor });
+            assert_eq!(judge(&Findings { release, ..everything() }).is_ok(), passes);
+        }
+    }
+
+    #[test]
+    fn absent_btf_limits_but_does_not_prevent() {
+        let report = judge(&Findings { has_btf: false, ..everything() });
+        assert!(report.is_ok());
+        assert_eq!(report.items.last().unwrap().state, State::Limited);
+    }
+
+    #[test]
+    fn a_cure_is_printed_once_for_all_that_it_cures() {
+        let report = judge(&Findings { net_admin: false, net_raw: false, ..everything() });
+        assert_eq!(report.to_string().matches("setcap").count(), 1);
+    }
+
+    #[test]
+    fn the_report_serializes_with_stable_names() {
+        let report = judge(&Findings { net_raw: false, ..everything() });
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["items"][1]["name"], "CAP_NET_RAW");
+        assert_eq!(json["items"][1]["state"], "missing");
+    }
+}

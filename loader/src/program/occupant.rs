@@ -1,0 +1,174 @@
+//! Which XDP program an interface has, and how to take it off.
+
+use std::fmt;
+use std::io;
+
+use aya::programs::links::LinkType;
+use aya::programs::{loaded_links, loaded_programs};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+use super::AttachMode;
+
+/// An XDP program on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// The program's id in the kernel.
+    pub program_id: u32,
+    /// Its name, when the kernel tells.
+    pub name: Option<String>,
+    /// How it runs; `None` when in several ways at once or in the card's hardware.
+    pub mode: Option<AttachMode>,
+    /// The BPF link that holds it, when one does: such a program leaves only with the process that holds the link.
+    pub link_id: Option<u32>,
+}
+
+/// Why it could not be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum OccupantError {
+    /// No connection, or no answer.
+    #[error("ask the kernel about interface index {ifindex}")]
+    Io {
+        /// The interface.
+        ifindex: u32,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The answer cannot be read.
+    #[error("read the kernel's answer about interface index {ifindex}")]
+    Answer {
+        /// The interface.
+        ifindex: u32,
+    },
+}
+
+impl Occupant {
+    /// What an administrator does to take the program off.
+    pub fn cure(&self, interface: &str) -> String {
+        match self.link_id {
+            Some(id) => format!("end the process that holds BPF link {id} (bpftool link show id {id})"),
+            None => format!("ip link set dev {interface} xdp off"),
+        }
+    }
+}
+
+impl fmt::Display for Occupant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or("without a name");
+        write!(f, "{name} (id {})", self.program_id)
+    }
+}
+
+/// The program on an interface; `None` when there is none.
+pub(super) fn of(ifindex: u32) -> Result<Option<Occupant>, OccupantError> {
+    let link = ask(ifindex)?;
+    let attributes = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Xdp(attributes) => Some(attributes.as_slice()),
+        _ => None,
+    });
+    Ok(attributes.and_then(read).map(named))
+}
+
+/// Reads id and mode from the attributes of an interface.
+fn read(attributes: &[LinkXdp]) -> Option<Occupant> {
+    let mut mode = None;
+    let mut program_id = None;
+    for attribute in attributes {
+        match attribute {
+            LinkXdp::Attached(XdpAttached::Driver) => mode = Some(AttachMode::Native),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => mode = Some(AttachMode::Generic),
+            LinkXdp::ProgId(id) => program_id = Some(*id),
+            LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => {
+                program_id = program_id.or(Some(*id));
+            }
+            _ => {}
+        }
+    }
+    Some(Occupant { program_id: program_id?, name: None, mode, link_id: None })
+}
+
+/// Adds what only the kernel's lists of programs and links tell.
+fn named(mut occupant: Occupant) -> Occupant {
+    let id = occupant.program_id;
+    occupant.name = loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned));
+    occupant.link_id = loaded_links()
+        .filter_map(Result::ok)
+        .find(|link| link.program_id() == id && link.link_type().ok() == Some(LinkType::Xdp))
+        .map(|link| link.id());
+    occupant
+}
+
+fn ask(ifindex: u32) -> Result<LinkMessage, OccupantError> {
+    let bytes = exchange(ifindex).map_err(|source| OccupantError::Io { ifindex, source })?;
+    let unreadable = || OccupantError::Answer { ifindex };
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(|_| unreadable())?;
+    match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(link),
+        NetlinkPayload::Error(error) => Err(OccupantError::Io { ifindex, source: error.to_io() }),
+        _ => Err(unreadable()),
+    }
+}
+
+fn exchange(ifindex: u32) -> io::Result<Vec<u8>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut question = LinkMessage::default();
+    question.header.index = ifindex;
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetLink(question));
+    message.header.flags = NLM_F_REQUEST;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let (answer, _sender) = socket.recv_from_full()?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_without_program_has_no_occupant() {
+        assert_eq!(read(&[LinkXdp::Attached(XdpAttached::None)]), None);
+        assert_eq!(read(&[]), None);
+    }
+
+    #[test]
+    fn a_native_program_is_read_with_id_and_mode() {
+        let attributes =
+            [LinkXdp::Attached(XdpAttached::Driver), LinkXdp::ProgId(42), LinkXdp::DrvProgId(42)];
+        let occupant = read(&attributes).unwrap();
+        assert_eq!((occupant.program_id, occupant.mode), (42, Some(AttachMode::Native)));
+    }
+
+    #[test]
+    fn programs_in_several_modes_still_name_one() {
+        let attributes =
+            [LinkXdp::Attached(XdpAttached::Multiple), LinkXdp::DrvProgId(7), LinkXdp::SkbProgId(8)];
+        let occupant = read(&attributes).unwrap();
+        assert_eq!((occupant.program_id, occupant.mode), (7, None));
+    }
+
+    #[test]
+    fn the_cure_depends_on_what_holds_the_program() {
+        let attributes = [LinkXdp::Attached(XdpAttached::SocketBuffer), LinkXdp::ProgId(9)];
+        let mut occupant = read(&attributes).unwrap();
+        assert_eq!(occupant.cure("eth0"), "ip link set dev eth0 xdp off");
+        occupant.link_id = Some(3);
+        assert_eq!(occupant.cure("eth0"), "end the process that holds BPF link 3 (bpftool link show id 3)");
+    }
+
+    #[test]
+    fn an_interface_that_does_not_exist_is_an_error() {
+        let error = of(u32::MAX >> 1).unwrap_err();
+        assert!(matches!(error, OccupantError::Io { .. }), "{error}");
+    }
+}

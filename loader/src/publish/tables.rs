@@ -1,0 +1,167 @@
+//! Tables: one snapshot, built from the plan and the world of the moment.
+
+use std::net::IpAddr;
+
+use dataplane::tables::{
+    PortId,
+    attachment::Attachment,
+    bridge_domains::{BridgeDomain, Circuit, Member as TableMember},
+    next_hops::{self, NextHop, TxParameters, TxSession},
+    sessions::{Endpoint, RxSession, SessionTable},
+    snapshot::{PortTable, Tables},
+};
+use wire::{ipv4, overhead};
+
+use super::plan::{Plan, PlannedSession};
+use crate::{
+    config::model::{Bridge, Encap, Link, Port, Tunnel},
+    netlink::next_hop::TunnelReadiness,
+};
+
+/// What is known of one port at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortWorld {
+    /// Interface index while attached.
+    pub ifindex: Option<u32>,
+    /// Whether the link is up and carries frames.
+    pub is_up: bool,
+    /// MTU of the interface. Units: bytes, without the Ethernet header.
+    pub mtu_bytes: u32,
+}
+
+/// What is up at the moment, by position in the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// By port.
+    pub ports: Vec<PortWorld>,
+    /// By tunnel.
+    pub tunnels: Vec<TunnelReadiness>,
+}
+
+impl World {
+    /// The port that an interface is attached as.
+    #[must_use]
+    pub fn port_of(&self, ifindex: u32) -> Option<PortId> {
+        (0u16..).map(PortId).zip(&self.ports).find(|(_, port)| port.ifindex == Some(ifindex)).map(|(id, _)| id)
+    }
+}
+
+/// Builds the snapshot.
+#[must_use]
+pub fn build(plan: &Plan, world: &World) -> Tables {
+    let tx_sessions: Vec<_> = plan.sessions().map(|planned| tx_session(plan, world, planned)).collect();
+    let is_session_up = |position: usize| tx_sessions.get(position).is_some_and(Option::is_some);
+    Tables {
+        ports: plan.ports().map(|(id, port)| port_table(plan, world, id, port)).collect(),
+        sessions: SessionTable::new(plan.sessions().map(|planned| rx_session(plan, planned)).collect()),
+        domains: plan
+            .bridges()
+            .zip(&plan.fdbs)
+            .map(|((_, bridge), fdb)| {
+                BridgeDomain::new(members(plan, world, bridge, is_session_up), std::sync::Arc::clone(fdb))
+            })
+            .collect(),
+        tx_sessions,
+    }
+}
+
+/// Largest frame an interface takes: its MTU behind an Ethernet header and one tag (Linux `net/core/dev.c`,
+/// `__is_skb_forwardable`).
+#[must_use]
+pub const fn max_frame_bytes(mtu_bytes: u32) -> usize {
+    overhead::frame_bytes(mtu_bytes as usize, 1)
+}
+
+fn port_table(plan: &Plan, world: &World, id: PortId, port: &Port) -> PortTable {
+    let state = world.ports.get(id.index()).copied().unwrap_or_default();
+    PortTable {
+        is_underlay: port.role.is_underlay(),
+        attachment: attachment(plan, &Link::Port(port.name.clone())),
+        max_frame_bytes: max_frame_bytes(state.mtu_bytes),
+    }
+}
+
+fn attachment(plan: &Plan, link: &Link) -> Attachment {
+    let mut attachment = Attachment::default();
+    for (domain, id, member) in plan.memberships(link) {
+        match member.vlan {
+            None => attachment.attach_whole(domain, id),
+            Some(vlan) => attachment.attach_vlan(vlan, domain, id),
+        }
+    }
+    attachment
+}
+
+fn members(plan: &Plan, world: &World, bridge: &Bridge, is_session_up: impl Fn(usize) -> bool) -> Vec<TableMember> {
+    let circuit = |link: &Link| match link {
+        Link::Port(name) => plan
+            .port_id(name)
+            .filter(|id| world.ports.get(id.index()).is_some_and(|port| port.is_up && port.ifindex.is_some()))
+            .map_or(Circuit::Down, Circuit::Port),
+        Link::Session(name) => plan
+            .session_index(name)
+            .filter(|index| is_session_up(index.index()))
+            .map_or(Circuit::Down, Circuit::Session),
+    };
+    bridge
+        .members
+        .iter()
+        .map(|member| TableMember { circuit: circuit(&member.link), vlan: member.vlan, group: 0 })
+        .collect()
+}
+
+/// The outer addressing of packets that arrive through a tunnel.
+#[must_use]
+pub fn rx_endpoint(tunnel: &Tunnel) -> Endpoint {
+    let (local_port, remote_port, protocol) = match tunnel.encap {
+        Encap::Ip => (0, 0, ipv4::PROTOCOL_L2TP),
+        Encap::Udp { sport, dport } => (sport, dport, ipv4::PROTOCOL_UDP),
+    };
+    Endpoint { local: mapped(tunnel.local), remote: mapped(tunnel.remote), local_port, remote_port, protocol }
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => Endpoint::map_v4(address.octets()),
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
+fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
+    let session = planned.session;
+    RxSession {
+        endpoint: rx_endpoint(planned.tunnel),
+        rx_session_id: session.rx_session_id,
+        rx_cookie: session.rx_cookie,
+        sublayer: session.sublayer,
+        index: planned.index,
+        attachment: attachment(plan, &Link::Session(session.name.clone())),
+        counters: plan.session_counters[planned.index.index()].clone(),
+    }
+}
+
+fn tx_session(plan: &Plan, world: &World, planned: PlannedSession<'_>) -> Option<TxSession> {
+    let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = *world.tunnels.get(planned.tunnel_position)? else {
+        return None;
+    };
+    let (IpAddr::V4(local), IpAddr::V4(remote)) = (planned.tunnel.local, planned.tunnel.remote) else {
+        // The configuration check admits IPv4 tunnels only.
+        return None;
+    };
+    let hop = NextHop { port: world.port_of(oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
+    let parameters = TxParameters {
+        local,
+        remote,
+        encap: match planned.tunnel.encap {
+            Encap::Ip => next_hops::Encap::Ip,
+            Encap::Udp { sport, dport } => next_hops::Encap::Udp { local_port: sport, remote_port: dport },
+        },
+        tx_session_id: planned.session.tx_session_id,
+        tx_cookie: planned.session.tx_cookie,
+        sublayer: planned.session.sublayer,
+    };
+    Some(TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Attach: an interface becomes a port, and an interface again.
+//!
+//! Order in: program on (it passes everything to the kernel while the port is unknown to it), interface prepared,
+//! sockets opened and filled, slots set, port announced, queues handed to the workers. Order out: the reverse.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::Context;
+use dataplane::{
+    counters::{PerWorker, PortCounters},
+    ports::xsk_port::XskPort,
+    tables::PortId,
+};
+use ebpf::abi::{PortConfig, Roles};
+use xsk::{BindMode, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
+
+use super::crew::Crew;
+use crate::{
+    config::{Mode, Port},
+    maps::SteeringMaps,
+    netlink::Link,
+    nic::{NicKeeper, PortFacts, PortNeeds, PreparedPort},
+    program::{AttachMode, AttachedLink, SteeringProgram},
+};
+
+/// What attaching works with.
+pub(super) struct Tools<'a> {
+    pub(super) umem: &'static Umem,
+    pub(super) cache: &'a mut ChunkCache,
+    pub(super) program: &'a mut SteeringProgram,
+    pub(super) maps: &'a mut SteeringMaps,
+    pub(super) keeper: &'a NicKeeper,
+    pub(super) crew: &'a Crew,
+}
+
+/// A port that holds its interface.
+#[derive(Debug)]
+pub(super) struct AttachedPort {
+    pub(super) facts: PortFacts,
+    pub(super) is_zero_copy: bool,
+    /// Why zero-copy was not obtained, when it was tried.
+    pub(super) copy_reason: Option<String>,
+    slot_base: u32,
+    /// Second descriptors of the sockets, to read statistics while workers own the queues.
+    sockets: Vec<OwnedFd>,
+    link: AttachedLink,
+    prepared: PreparedPort,
+}
+
+impl AttachedPort {
+    /// Makes an interface a port.
+    ///
+    /// # Errors
+    /// The interface is then as it was.
+    pub(super) fn attach(
+        tools: &mut Tools<'_>,
+        id: PortId,
+        port: &Port,
+        roles: Roles,
+        link: &Link,
+        counters: &PerWorker<PortCounters>,
+    ) -> anyhow::Result<Self> {
+        let facts = PortFacts::read(link)?;
+        let workers = tools.crew.len();
+        let usable = facts.rx_queues.min(facts.tx_queues) as usize;
+        anyhow::ensure!(
+            usable >= workers,
+            "{} has {} RX and {} TX queues, {workers} workers need as many",
+            port.interface,
+            facts.rx_queues,
+            facts.tx_queues
+        );
+        let attached = attach_program(tools.program, port, link.ifindex)?;
+        let needs = PortNeeds { is_access: port.role.is_access(), mode: attached.mode() };
+        let prepared = tools.keeper.prepare(link, needs)?;
+        let slot_base = slots_per_port(tools.maps) * u32::from(id.0);
+        anyhow::ensure!(
+            facts.rx_queues <= slots_per_port(tools.maps),
+            "{} has {} RX queues, spanwire serves {} of a port at most; lower it (`ethtool -L {} combined N`)",
+            port.interface,
+            facts.rx_queues,
+            slots_per_port(tools.maps),
+            port.interface
+        );
+        let config = socket_config(port);
+        let mut opened = Opened::default();
+        for queue in 0..facts.rx_queues {
+            if let Err(error) = opened.open(tools, link.ifindex, queue, &config, slot_base) {
+                opened.undo(tools, slot_base);
+                return Err(error).with_context(|| format!("open queue {queue} of {}", port.interface));
+            }
+        }
+        tools.maps.set_port(link.ifindex, PortConfig::new(roles, slot_base, facts.rx_queues))?;
+        let is_zero_copy = opened.queues.iter().all(XskQueue::is_zero_copy);
+        let copy_reason = opened.queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
+        for (worker, queue) in (0..workers).cycle().zip(opened.queues) {
+            tools.crew.attach(worker, XskPort::new(id, queue, worker, counters.clone()));
+        }
+        Ok(Self { facts, is_zero_copy, copy_reason, slot_base, sockets: opened.sockets, link: attached, prepared })
+    }
+
+    /// Makes it an interface again.
+    pub(super) fn detach(self, tools: &mut Tools<'_>, id: PortId) {
+        withdraw(tools.maps, self.link.ifindex(), self.slot_base, self.queue_count());
+        // Sockets end only when every descriptor is closed, and their chunks come back only then.
+        drop(self.sockets);
+        for port in tools.crew.detach(id) {
+            port.into_queue().close(tools.cache);
+        }
+        tools.cache.flush();
+        drop(self.link);
+        drop(self.prepared);
+    }
+
+    /// Ends a port whose queues the stopped workers have already given back.
+    pub(super) fn dissolve(self, maps: &mut SteeringMaps, queues: Vec<XskPort>, cache: &mut ChunkCache) {
+        withdraw(maps, self.link.ifindex(), self.slot_base, self.queue_count());
+        drop(self.link);
+        drop(self.sockets);
+        for port in queues {
+            port.into_queue().close(cache);
+        }
+        drop(self.prepared);
+    }
+
+    /// The interface's index.
+    pub(super) fn ifindex(&self) -> u32 {
+        self.link.ifindex()
+    }
+
+    /// Where the program runs.
+    pub(super) fn mode(&self) -> AttachMode {
+        self.link.mode()
+    }
+
+    /// Queues with a socket.
+    pub(super) fn queue_count(&self) -> u32 {
+        u32::try_from(self.sockets.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What was changed on the interface.
+    pub(super) fn prepared(&self) -> &PreparedPort {
+        &self.prepared
+    }
+
+    /// What the kernel counted, all queues together.
+    pub(super) fn kernel_statistics(&self) -> KernelStatistics {
+        let mut sum = KernelStatistics::default();
+        for one in self.sockets.iter().filter_map(|socket| KernelStatistics::read(socket.as_fd()).ok()) {
+            sum.rx_dropped += one.rx_dropped;
+            sum.rx_ring_full += one.rx_ring_full;
+            sum.fill_ring_empty += one.fill_ring_empty;
+            sum.tx_ring_empty += one.tx_ring_empty;
+            sum.rx_invalid_descriptors += one.rx_invalid_descriptors;
+            sum.tx_invalid_descriptors += one.tx_invalid_descriptors;
+        }
+        sum
+    }
+}
+
+/// Takes a port out of the program's sight; what fails because the interface is gone needs no undoing.
+fn withdraw(maps: &mut SteeringMaps, ifindex: u32, slot_base: u32, queues: u32) {
+    if let Err(error) = maps.remove_port(ifindex) {
+        tracing::warn!("{error:#}");
+    }
+    for slot in slot_base..slot_base + queues {
+        if let Err(error) = maps.clear_socket(slot) {
+            tracing::debug!("{error:#}");
+        }
+    }
+}
+
+/// Queues opened so far.
+#[derive(Default)]
+struct Opened {
+    queues: Vec<XskQueue>,
+    sockets: Vec<OwnedFd>,
+}
+
+impl Opened {
+    fn open(
+        &mut self,
+        tools: &mut Tools<'_>,
+        ifindex: u32,
+        queue: u32,
+        config: &SocketConfig,
+        slot_base: u32,
+    ) -> anyhow::Result<()> {
+        let opened = XskQueue::open(tools.umem, ifindex, queue, config, tools.cache)?;
+        tools.cache.flush();
+        let socket = opened.as_fd().try_clone_to_owned().context("duplicate the socket's descriptor")?;
+        let set = tools.maps.set_socket(slot_base + queue, opened.as_fd());
+        self.sockets.push(socket);
+        self.queues.push(opened);
+        Ok(set?)
+    }
+
+    fn undo(self, tools: &mut Tools<'_>, slot_base: u32) {
+        let count = u32::try_from(self.sockets.len()).unwrap_or(0);
+        for slot in slot_base..slot_base + count {
+            if let Err(error) = tools.maps.clear_socket(slot) {
+                tracing::debug!("{error:#}");
+            }
+        }
+        drop(self.sockets);
+        for queue in self.queues {
+            queue.close(tools.cache);
+        }
+        tools.cache.flush();
+    }
+}
+
+/// Slots of the socket map that one port may use.
+fn slots_per_port(maps: &SteeringMaps) -> u32 {
+    const PORTS: u32 = 64;
+    (maps.socket_slots() / PORTS).max(1)
+}
+
+fn attach_program(program: &mut SteeringProgram, port: &Port, ifindex: u32) -> anyhow::Result<AttachedLink> {
+    Ok(match port.mode {
+        Mode::Auto => program.attach_best(&port.interface, ifindex)?,
+        Mode::ZeroCopy | Mode::Native => program.attach(&port.interface, ifindex, AttachMode::Native)?,
+        Mode::Generic => program.attach(&port.interface, ifindex, AttachMode::Generic)?,
+    })
+}
+
+fn socket_config(port: &Port) -> SocketConfig {
+    SocketConfig {
+        rx_ring: port.rx_ring,
+        fill_ring: port.rx_ring,
+        tx_ring: port.tx_ring,
+        completion_ring: port.tx_ring,
+        mode: match port.mode {
+            Mode::Auto | Mode::Native => BindMode::Auto,
+            Mode::ZeroCopy => BindMode::ZeroCopy,
+            Mode::Generic => BindMode::Copy,
+        },
+        need_wakeup: true,
+        busy_poll: None,
+    }
+}

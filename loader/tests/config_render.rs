@@ -1,0 +1,271 @@
+//! Writing a configuration and reading it again; any text at all.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use loader::config::model::{
+    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Port, Role, Session, SessionId, Sublayer,
+    Tunnel, TunnelId, Umem, VlanId,
+};
+use loader::config::{check, fault::Level};
+use loader::import::{ImportOptions, Script, import};
+use proptest::prelude::*;
+
+fn gateways() -> impl Strategy<Value = Gateway> {
+    let name = proptest::option::of("[a-z0-9][a-zA-Z0-9._-]{0,20}");
+    let cpus = proptest::option::of(proptest::collection::btree_set(0_u32..1024, 1..4));
+    let socket = proptest::option::of("/[ -~\u{e4}]{1,20}");
+    (name, cpus, 1_u32..65, any::<bool>(), socket).prop_map(|(name, cpus, workers, given, socket)| {
+        let cpus: Option<Vec<u32>> = cpus.map(|set| set.into_iter().collect());
+        let length = cpus.as_ref().and_then(|cpus| u32::try_from(cpus.len()).ok());
+        Gateway {
+            configured_name: name,
+            workers: length.or(given.then_some(workers)),
+            cpus,
+            configured_control_socket: socket.map(Into::into),
+        }
+    })
+}
+
+fn umems() -> impl Strategy<Value = Umem> {
+    let bytes = prop_oneof![Just(None), Just(Some(2048)), Just(Some(4096))];
+    (256_u32..1_000_000, bytes, any::<bool>()).prop_map(|(chunks, chunk_bytes, huge_pages)| Umem {
+        chunks,
+        chunk_bytes,
+        huge_pages,
+    })
+}
+
+fn cookies() -> impl Strategy<Value = Cookie> {
+    prop_oneof![
+        Just(Cookie::NONE),
+        any::<[u8; 4]>().prop_map(Cookie::four),
+        any::<[u8; 8]>().prop_map(Cookie::eight)
+    ]
+}
+
+fn ports() -> impl Strategy<Value = Vec<Port>> {
+    let role = prop_oneof![Just(Role::Underlay), Just(Role::Access), Just(Role::Both)];
+    let mode = prop_oneof![Just(Mode::Auto), Just(Mode::ZeroCopy), Just(Mode::Native), Just(Mode::Generic)];
+    let port = (role, mode, 6_u32..16, 6_u32..16, any::<bool>());
+    proptest::collection::vec(port, 1..5).prop_map(|ports| {
+        let port = |(index, (role, mode, rx, tx, own)): (usize, (Role, Mode, u32, u32, bool))| Port {
+            name: format!("eth{index}"),
+            interface: if own { format!("eth{index}") } else { format!("lan{index}.5") },
+            role: if index == 0 { Role::Underlay } else { role },
+            mode,
+            rx_ring: 1 << rx,
+            tx_ring: 1 << tx,
+        };
+        ports.into_iter().enumerate().map(port).collect()
+    })
+}
+
+fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
+    let session = (cookies(), cookies(), any::<bool>());
+    let tunnel = (any::<bool>(), 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
+    proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
+        let mut id = u32::MAX;
+        let mut next = move || {
+            id -= 1;
+            id
+        };
+        let mut built = Vec::new();
+        for (index, (udp, sport, dport, sessions)) in tunnels.into_iter().enumerate() {
+            let host = u8::try_from(index).expect("few tunnels");
+            let sessions =
+                sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none))| Session {
+                    name: format!("pw{index}-{number}"),
+                    rx_session_id: SessionId::new(next()).expect("not 0"),
+                    tx_session_id: SessionId::new(next()).expect("not 0"),
+                    rx_cookie,
+                    tx_cookie,
+                    sublayer: if none { Sublayer::None } else { Sublayer::Default },
+                });
+            let sessions = sessions.collect();
+            built.push(Tunnel {
+                name: format!("t{index}"),
+                local: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+                remote: IpAddr::V4(Ipv4Addr::new(198, 51, 100, host)),
+                tunnel_id: TunnelId::new(next()).expect("not 0"),
+                peer_tunnel_id: TunnelId::new(next()).expect("not 0"),
+                encap: if udp { Encap::Udp { sport, dport } } else { Encap::Ip },
+                sessions,
+            });
+        }
+        built
+    })
+}
+
+/// Puts every session and every port that may be bridged into one of two bridges, some by a VLAN.
+fn bridges(ports: &[Port], tunnels: &[Tunnel], ageing_s: u32, vlans: &[u16]) -> Vec<Bridge> {
+    let ports = ports
+        .iter()
+        .filter(|port| port.role != Role::Underlay)
+        .map(|p| (Link::Port(p.name.clone()), p.role == Role::Both));
+    let sessions =
+        tunnels.iter().flat_map(|tunnel| &tunnel.sessions).map(|s| (Link::Session(s.name.clone()), false));
+    let member = |(index, (link, tagged)): (usize, (Link, bool))| {
+        let vlan = (tagged || index % 2 == 1).then(|| VlanId::new(vlans[index % vlans.len()])).flatten();
+        Member { link, vlan }
+    };
+    let members: Vec<_> = ports.chain(sessions).enumerate().map(member).collect();
+    let halves = members.chunks(members.len().div_ceil(2).max(1)).enumerate();
+    halves
+        .map(|(index, members)| Bridge {
+            name: format!("br{index}"),
+            members: members.to_vec(),
+            ageing_s,
+            fdb_entries: 16 + ageing_s,
+        })
+        .collect()
+}
+
+fn configs() -> impl Strategy<Value = Config> {
+    let vlans = proptest::collection::vec(1_u16..=4094, 1..5);
+    (gateways(), umems(), ports(), tunnels(), 10_u32..1_000_000, vlans).prop_map(
+        |(gateway, umem, ports, tunnels, ageing_s, vlans)| {
+            let bridges = bridges(&ports, &tunnels, ageing_s, &vlans);
+            Config { gateway, umem, ports, tunnels, bridges }
+        },
+    )
+}
+
+/// Pieces of configuration files, to get further than random characters do.
+const PIECES: &[&str] = &[
+    "[gateway]\n",
+    "[umem]\n",
+    "[port.eth0]\n",
+    "[tunnel.t]\n",
+    "[tunnel.t.session.s]\n",
+    "[bridge.b]\n",
+    "[[port]]\n",
+    "role",
+    "members",
+    "local",
+    "session_id",
+    "cookie",
+    "cpus",
+    "rx_ring",
+    "encap",
+    " = ",
+    "\"eth0\"",
+    "\"both\"",
+    "[1, \"a.5\"]",
+    "-5",
+    "0xff",
+    "1.5",
+    "true",
+    "\"ip\"",
+    "\"::1\"",
+    "\"224.0.0.1\"",
+    "1979-05-27",
+    "{ a = 1 }",
+    "\n",
+    "#",
+    "'",
+    "\"",
+    "\u{e4}",
+    ".",
+    ",",
+    "]",
+];
+
+/// Pieces of scripts.
+const WORDS: &[&str] = &[
+    "ip ",
+    "link ",
+    "l2tp ",
+    "add ",
+    "set ",
+    "del ",
+    "tunnel ",
+    "session ",
+    "tunnel_id ",
+    "1 ",
+    "local ",
+    "192.0.2.1 ",
+    "name ",
+    "br0 ",
+    "type ",
+    "bridge ",
+    "vlan ",
+    "id ",
+    "master ",
+    "up ",
+    "brctl ",
+    "addif ",
+    "sudo ",
+    "modprobe ",
+    "\n",
+    ";",
+    "|",
+    "&",
+    "$X ",
+    "\\",
+    "'",
+    "\"",
+    "#",
+    "<<E ",
+    "if ",
+    "}",
+    "(",
+    "=",
+    "\u{e4}",
+    "> ",
+];
+
+fn joined(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
+    proptest::collection::vec(proptest::sample::select(pieces), 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn a_written_configuration_reads_back_the_same(config in configs()) {
+        let toml = config.to_toml();
+        let checked = check("x", &toml, None);
+        prop_assert_eq!(checked.config, Some(config), "{}\n{}", toml, checked.findings);
+    }
+
+    #[test]
+    fn writing_is_stable(config in configs()) {
+        let toml = config.to_toml();
+        let again = check("x", &toml, None).config.map(|config| config.to_toml());
+        prop_assert_eq!(again, Some(toml));
+    }
+
+    #[test]
+    fn any_text_gives_a_configuration_or_a_fault(text in prop_oneof![any::<String>(), joined(PIECES)]) {
+        let checked = check("x", &text, None);
+        prop_assert_eq!(checked.config.is_none(), checked.findings.fault_count() > 0);
+        let lines = text.split('\n').count();
+        for fault in &checked.findings.faults {
+            prop_assert!((1..=lines).contains(&fault.line) && fault.column >= 1, "{}", fault);
+        }
+    }
+
+    #[test]
+    fn any_script_gives_a_configuration_and_notes_in_its_lines(text in prop_oneof![any::<String>(), joined(WORDS)]) {
+        let lines = text.split('\n').count();
+        let script = Script { file: "s".to_owned(), text };
+        let imported = import(&[script], &ImportOptions { underlay: vec!["eth0".to_owned()], name: None });
+        prop_assert!(imported.notes.iter().all(|note| note.line <= lines));
+        prop_assert!(!imported.findings.faults.iter().any(|fault| fault.problem.starts_with("not TOML")), "{}", imported.toml);
+    }
+}
+
+#[test]
+fn an_empty_file_is_a_gateway_that_does_nothing() {
+    let config = check("x", "", None).config.expect("no fault");
+    assert!(config.ports.is_empty() && config.tunnels.is_empty() && config.bridges.is_empty());
+    assert_eq!(config.to_toml(), "");
+}
+
+#[test]
+fn levels_and_findings_have_stable_json() {
+    let findings = check("gw.toml", "[umem]\nchunks = 1\n", None).findings;
+    assert_eq!(findings.faults[0].level, Level::Fault);
+    assert_eq!(
+        serde_json::to_string(&findings).expect("no map keys"),
+        r#"{"file":"gw.toml","faults":[{"line":2,"column":10,"key":"umem.chunks","level":"fault","problem":"1 is out of range","remedy":"give an integer from 256 to 16777216"}]}"#
+    );
+}

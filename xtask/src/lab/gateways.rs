@@ -1,0 +1,166 @@
+//! The three gateways of the lab: from the article's commands to sessions that are up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use netlab::Lab;
+use netlab::article::{Article, SITES};
+use serde::{Deserialize, Serialize};
+
+/// The article's commands, word for word; order as in [`SITES`]. gw-b has both of its lists, one after the other.
+const COMMANDS: [&str; 3] =
+    [include_str!("commands/gw-a.sh"), include_str!("commands/gw-b.sh"), include_str!("commands/gw-c.sh")];
+
+/// Sessions that each gateway has; order as in [`SITES`].
+const SESSION_COUNTS: [usize; 3] = [1, 2, 1];
+
+/// Time for all sessions to come up.
+const UP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Lines of each log that a diagnosis shows.
+const TAIL_LINES: usize = 25;
+
+/// One row of `spanwire session show --json`, as far as the lab looks at it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Session {
+    /// The gateway that was asked.
+    #[serde(default)]
+    pub(super) gateway: String,
+    /// Name of the session.
+    pub(super) name: String,
+    /// Id that the peer sends.
+    pub(super) session_id: u32,
+    /// Id that is sent to the peer.
+    pub(super) peer_session_id: u32,
+    /// `up` or `down`.
+    pub(super) state: String,
+    /// Why it is down.
+    pub(super) reason: Option<String>,
+}
+
+/// The gateways of a lab.
+#[derive(Debug)]
+pub(super) struct Gateways<'l> {
+    lab: &'l Lab,
+    network: &'l Article,
+    binary: &'l Path,
+}
+
+impl<'l> Gateways<'l> {
+    /// Gateways that are not started yet.
+    pub(super) fn new(lab: &'l Lab, network: &'l Article, binary: &'l Path) -> Self {
+        Self { lab, network, binary }
+    }
+
+    /// Writes each gateway's command list and has `spanwire import` make a configuration of it.
+    pub(super) fn import(&self) -> Result<()> {
+        for (site, commands) in SITES.iter().zip(COMMANDS) {
+            self.import_one(site.gateway, commands).with_context(|| format!("importing {}", site.gateway))?;
+        }
+        Ok(())
+    }
+
+    fn import_one(&self, name: &str, commands: &str) -> Result<()> {
+        let script = self.lab.dir().join(format!("{name}.sh"));
+        fs::write(&script, commands).with_context(|| format!("writing {}", script.display()))?;
+        let mut import = Command::new(self.binary);
+        import.args(["import", "--underlay", "eth0", "--name", name]).arg(&script).stdin(Stdio::null());
+        let output = import.output().with_context(|| format!("starting {}", self.binary.display()))?;
+        let notes = String::from_utf8_lossy(&output.stderr);
+        notes.lines().for_each(|note| eprintln!("      {note}"));
+        ensure!(output.status.success(), "`spanwire import` failed ({})", output.status);
+        let path = self.configuration(name);
+        fs::write(&path, output.stdout).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Starts one gateway per namespace.
+    pub(super) fn start(&self) -> Result<()> {
+        let binary = text(self.binary)?;
+        for (site, node) in SITES.iter().zip(&self.network.gateways) {
+            let configuration = self.configuration(site.gateway);
+            let socket = socket(self.lab.dir(), site.gateway);
+            let words =
+                [binary, "run", "--config", text(&configuration)?, "--control-socket", text(&socket)?];
+            node.spawn(site.gateway, &words)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every session of every gateway is up, and returns them.
+    pub(super) fn wait_until_up(&self) -> Result<Vec<Session>> {
+        let probe = || {
+            let mut sessions = Vec::new();
+            for (site, count) in SITES.iter().zip(SESSION_COUNTS) {
+                sessions.extend(all_up(self.binary, self.lab.dir(), site.gateway, count)?);
+            }
+            Ok(sessions)
+        };
+        self.lab.wait_until("all sessions to be up", UP_DEADLINE, probe)
+    }
+
+    fn configuration(&self, name: &str) -> PathBuf {
+        self.lab.dir().join(format!("{name}.toml"))
+    }
+}
+
+/// The control socket of a gateway.
+pub(super) fn socket(dir: &Path, gateway: &str) -> PathBuf {
+    dir.join(format!("{gateway}.sock"))
+}
+
+/// What there is to know after a failure: what each gateway says about its sessions and drops, and the end of each log
+/// unless a failed wait has shown it already.
+pub(super) fn diagnosis(lab: &Lab, binary: &Path, with_logs: bool) -> String {
+    let mut parts = if with_logs { vec![lab.log_tails(TAIL_LINES)] } else { Vec::new() };
+    for site in &SITES {
+        for object in ["session", "drop"] {
+            let shown = show(binary, lab.dir(), site.gateway, object, &[]).unwrap_or_else(|fault| fault);
+            parts.push(format!("--- {}, {object} show:\n{}", site.gateway, shown.trim_end()));
+        }
+    }
+    parts.join("\n")
+}
+
+/// The sessions of a gateway if there are `count` and all are up, otherwise their states.
+fn all_up(binary: &Path, dir: &Path, gateway: &str, count: usize) -> Result<Vec<Session>, String> {
+    let json = show(binary, dir, gateway, "session", &["--json"])?;
+    let mut sessions: Vec<Session> =
+        serde_json::from_str(&json).map_err(|fault| format!("{gateway}: unreadable reply: {fault}"))?;
+    let down = sessions.iter().filter(|session| session.state != "up");
+    let mut states: Vec<String> = down
+        .map(|session| {
+            format!("{} is down: {}", session.name, session.reason.as_deref().unwrap_or("no reason given"))
+        })
+        .collect();
+    if sessions.len() != count {
+        states.push(format!("{} sessions, {count} expected", sessions.len()));
+    }
+    if !states.is_empty() {
+        return Err(format!("{gateway}: {}", states.join(", ")));
+    }
+    sessions.iter_mut().for_each(|session| session.gateway = gateway.to_owned());
+    Ok(sessions)
+}
+
+/// What `spanwire <object> show` prints for a gateway.
+fn show(binary: &Path, dir: &Path, gateway: &str, object: &str, options: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(binary);
+    command
+        .args([object, "show", "--control-socket"])
+        .arg(socket(dir, gateway))
+        .args(options)
+        .stdin(Stdio::null());
+    let output = command.output().map_err(|fault| format!("{gateway}: cannot start spanwire: {fault}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{gateway}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// A path as text, for a command line.
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}

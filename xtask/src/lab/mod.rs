@@ -1,0 +1,156 @@
+//! `cargo xtask lab`: the article's network on this machine, its gateways run by spanwire, every pair of PCs tried.
+//!
+//! Everything happens inside namespaces that the lab makes itself, and all of it is removed when the command ends,
+//! however it ends; `--keep` leaves it up until `lab down`.
+
+mod cpu;
+mod flow;
+mod gateways;
+mod ping;
+mod report;
+mod trial;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, Subcommand};
+use netlab::Lab;
+use netlab::article::{self, Article, SITES};
+
+use crate::progress::Progress;
+use crate::{install, workspace};
+use gateways::Gateways;
+use report::Report;
+
+/// Name of the lab; its namespaces are called `sw-lab-<node>`.
+const LAB_NAME: &str = "lab";
+
+/// Steps that [`run`] announces.
+const STEPS: usize = 8;
+
+/// Options of `lab`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LabArgs {
+    /// What to do instead of a whole run.
+    #[command(subcommand)]
+    action: Option<LabAction>,
+    /// Leave the network up when done, and say how to enter it.
+    #[arg(long)]
+    keep: bool,
+    /// Write the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// RX and TX queues of every interface.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    queues: u32,
+    /// Use this gateway program instead of building one.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+}
+
+/// What `lab` does instead of a whole run.
+#[derive(Debug, Subcommand)]
+enum LabAction {
+    /// Remove what `lab --keep` left up.
+    Down,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Something is missing, does not come up, or loses a frame.
+pub(crate) fn run(args: &LabArgs) -> Result<()> {
+    match args.action {
+        Some(LabAction::Down) => take_down(),
+        None => whole_run(args),
+    }
+}
+
+/// Removes a lab that was left up.
+fn take_down() -> Result<()> {
+    let found = netlab::remove_kept(LAB_NAME)?;
+    println!("{}", if found { "removed the lab" } else { "there is no lab" });
+    Ok(())
+}
+
+/// Lays out, starts, tries, reports, and removes or keeps.
+fn whole_run(args: &LabArgs) -> Result<()> {
+    let mut progress = Progress::new(STEPS);
+    progress.step("checking what has to be installed", || {
+        install::packages(install::LAB)?;
+        let missing = netlab::missing();
+        ensure!(missing.is_empty(), "{}", missing.join("; "));
+        Ok(())
+    })?;
+    let binary = match &args.binary {
+        Some(path) => {
+            progress.step("using the given gateway", || std::path::absolute(path).context("finding it"))?
+        }
+        None => progress.step("building the gateway", workspace::build_gateway)?,
+    };
+    let (lab, network) = progress.step("laying out a router, three gateways and three PCs", || {
+        if netlab::kept(LAB_NAME).is_some() {
+            eprintln!("      replacing the lab that --keep left up");
+        }
+        let lab = Lab::new(LAB_NAME)?;
+        let network = article::lay_out(&lab, args.queues)?;
+        Ok((lab, network))
+    })?;
+    let outcome = exercise(&mut progress, &lab, &network, &binary);
+    let failed = outcome.as_ref().map_or(true, |report| !report.is_ok());
+    if failed && !netlab::interrupted() {
+        eprintln!("{}", gateways::diagnosis(&lab, &binary, outcome.is_ok()));
+    }
+    if let Ok(report) = &outcome {
+        report.print(args.json)?;
+    }
+    if args.keep {
+        keep(lab, &binary)?;
+    } else {
+        drop(lab);
+    }
+    match outcome {
+        Err(fault) => Err(fault),
+        Ok(_) if failed => bail!("not every pair of PCs works without loss"),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Starts the gateways and tries every pair.
+fn exercise(progress: &mut Progress, lab: &Lab, network: &Article, binary: &Path) -> Result<Report> {
+    let gateways = Gateways::new(lab, network, binary);
+    progress.step("translating the article's command lists", || gateways.import())?;
+    let sessions = progress.step("starting three gateways, waiting until all sessions are up", || {
+        gateways.start()?;
+        gateways.wait_until_up()
+    })?;
+    let pings = progress.step("pinging every pair of PCs", || trial::ping_pairs(network))?;
+    let idle = progress.step("measuring the idle machine", cpu::idle_share)?;
+    let flows = progress.step("sending a 1500-byte and a 64-byte flow between every pair", || {
+        trial::send_flows(network, idle)
+    })?;
+    Ok(Report::new(sessions, pings, &flows, idle))
+}
+
+/// Leaves the lab up and says how to enter it.
+fn keep(lab: Lab, binary: &Path) -> Result<()> {
+    let kept = lab.keep()?;
+    let binary = binary.display();
+    let pids: Vec<String> =
+        kept.processes.iter().map(|process| format!("{} {}", process.name, process.pid)).collect();
+    eprintln!(
+        "\nThe lab is left up (processes: {}; logs and configurations in {}).",
+        pids.join(", "),
+        kept.dir.display()
+    );
+    eprintln!("  ip netns exec sw-lab-{} ping {}", SITES[0].pc, SITES[2].lan);
+    for site in &SITES {
+        eprintln!(
+            "  {binary} session show --control-socket {}",
+            gateways::socket(&kept.dir, site.gateway).display()
+        );
+    }
+    eprintln!("  cargo xtask lab down      removes it");
+    Ok(())
+}

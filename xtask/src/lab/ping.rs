@@ -1,0 +1,63 @@
+//! Round trips between two PCs.
+
+use anyhow::{Context as _, Result};
+use netlab::Node;
+use serde::Serialize;
+
+/// Echo requests per pair.
+const REQUESTS: u32 = 10;
+
+/// What `ping` counted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Ping {
+    /// Requests sent.
+    pub(super) sent: u32,
+    /// Replies received.
+    pub(super) received: u32,
+    /// Average round trip; `None` when nothing came back. Units: ms.
+    pub(super) rtt_avg_ms: Option<f64>,
+}
+
+/// Pings `address` from `node`.
+///
+/// # Errors
+/// `ping` cannot be started or prints no summary; loss is no error.
+pub(super) fn ping(node: &Node, address: &str) -> Result<Ping> {
+    let requests = REQUESTS.to_string();
+    let mut command = node.command(&["ping", "-q", "-c", &requests, "-i", "0.02", "-W", "2", address]);
+    let output = command.env("LC_ALL", "C").output().context("starting ping")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    summary(&text)
+        .with_context(|| format!("ping {address}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// Reads the summary of iputils' `ping -q`.
+fn summary(text: &str) -> Option<Ping> {
+    let counts = text.lines().find(|line| line.contains(" packets transmitted, "))?;
+    let numbers: Vec<u32> =
+        counts.split(',').map_while(|part| part.split_whitespace().next()?.parse().ok()).collect();
+    let [sent, received, ..] = numbers[..] else { return None };
+    // rtt min/avg/max/mdev = 0.045/0.058/0.071/0.013 ms
+    let times = text.lines().find(|line| line.starts_with("rtt ")).and_then(|line| line.split(" = ").nth(1));
+    let rtt_avg_ms = times.and_then(|times| times.split('/').nth(1)?.parse().ok());
+    Some(Ping { sent, received, rtt_avg_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_average_are_read() {
+        let text = "PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.\n\n--- 10.0.0.2 ping statistics ---\n\
+            10 packets transmitted, 9 received, 10% packet loss, time 187ms\n\
+            rtt min/avg/max/mdev = 0.045/0.058/0.071/0.013 ms\n";
+        assert_eq!(summary(text), Some(Ping { sent: 10, received: 9, rtt_avg_ms: Some(0.058) }));
+    }
+
+    #[test]
+    fn a_silent_peer_has_no_round_trip() {
+        let text = "3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 40ms\n";
+        assert_eq!(summary(text), Some(Ping { sent: 3, received: 0, rtt_avg_ms: None }));
+    }
+}

@@ -1,0 +1,248 @@
+//! What the lab found: the drawn topology, one table, or JSON.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use netlab::article::SITES;
+use serde::Serialize;
+
+use super::flow::Flow;
+use super::gateways::Session;
+use super::ping::Ping;
+use super::trial::PAIRS;
+
+/// The article's network as the lab lays it out.
+const TOPOLOGY: &str = "
+                                  router
+      eth0 10.200.100.1    eth1 10.200.100.5    eth2 10.200.100.9
+               |                    |                    |
+      eth0 10.200.100.2    eth0 10.200.100.6    eth0 10.200.100.10
+              gw-a <============> gw-b <============> gw-c
+               |   L2TPv3 over UDP  |   L2TPv3 over IP   |
+               |   ports 5001, 6001 |   protocol 115     |
+               |   tunnel 1000      |   tunnel 2000      |
+               |   session 1000     |   session 2000     |
+              eth1                 eth1                 eth1
+               |                    |                    |
+              eth0                 eth0                 eth0
+              pc1                  pc2                  pc3
+       10.200.101.1/24      10.200.101.2/24      10.200.101.3/24
+";
+
+/// What stands below the table.
+const FOOTNOTE: &str = "\
+1518 B: the largest frame of a 1500-byte LAN, 64 B: the smallest, both with FCS; each flow is 10000 UDP datagrams at a steady
+pace, every one checked for its content at the receiver. packets/s is that pace as it arrived, not the most that is possible.
+CPU-ns per packet: busy time of the whole machine (user, nice, system, irq, softirq of /proc/stat, all CPUs) while the flow ran,
+less what the idle lab takes in that time, by packets received. It includes the sending and the receiving PC, the router and
+whatever else the machine did; clock ticks of 10 ms make the bottom line more trustworthy than a single cell. \"-\": less than that.";
+
+/// Everything that the lab found.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// Whether every pair works without loss.
+    ok: bool,
+    /// All sessions, gateway by gateway.
+    sessions: Vec<Session>,
+    /// Every directed pair of PCs.
+    pairs: Vec<Pair>,
+    /// CPUs that the machine kept busy while the gateways ran and no flow did.
+    idle_cpus: f64,
+    /// CPU time per packet over all flows of the large, then of the small frames. Units: ns.
+    cpu_ns_per_packet: [Option<f64>; 2],
+}
+
+/// One directed pair of PCs.
+#[derive(Debug, Serialize)]
+struct Pair {
+    from: &'static str,
+    to: &'static str,
+    ok: bool,
+    ping: Ping,
+    /// Large frames, then small ones.
+    flows: [FlowRow; 2],
+}
+
+/// A flow with what is derived from it.
+#[derive(Debug, Serialize)]
+struct FlowRow {
+    #[serde(flatten)]
+    flow: Flow,
+    cpu_ns_per_packet: Option<f64>,
+}
+
+impl Report {
+    /// Puts together what was found; `pings` and `flows` in the order of [`PAIRS`].
+    pub(super) fn new(sessions: Vec<Session>, pings: Vec<Ping>, flows: &[[Flow; 2]], idle_cpus: f64) -> Self {
+        let parts = PAIRS.iter().zip(pings).zip(flows);
+        let pairs: Vec<Pair> = parts.map(|((&pair, ping), flows)| Pair::new(pair, ping, flows)).collect();
+        let over_all = |size: usize| {
+            let (received, cpu_ns) = flows.iter().fold((0, 0.0), |(received, cpu_ns), both| {
+                (received + both[size].received, cpu_ns + both[size].cpu_ns)
+            });
+            per_packet(cpu_ns, received)
+        };
+        let ok = pairs.len() == PAIRS.len() && pairs.iter().all(|pair| pair.ok);
+        Self { ok, sessions, pairs, idle_cpus, cpu_ns_per_packet: [over_all(0), over_all(1)] }
+    }
+
+    /// Whether every pair works without loss.
+    pub(super) fn is_ok(&self) -> bool {
+        self.ok
+    }
+
+    /// Writes the report to standard output.
+    pub(super) fn print(&self, json: bool) -> Result<()> {
+        if json {
+            println!("{}", serde_json::to_string_pretty(self)?);
+        } else {
+            println!("{TOPOLOGY}\n{}\n{}\n{FOOTNOTE}", self.session_lines(), self.table());
+            println!("Idle, the machine kept {:.2} CPUs busy.\n", self.idle_cpus);
+        }
+        Ok(())
+    }
+
+    fn session_lines(&self) -> String {
+        self.sessions.iter().fold(String::new(), |mut text, session| {
+            let Session { gateway, name, session_id, peer_session_id, state, .. } = session;
+            let _ = writeln!(
+                text,
+                "{gateway} {name}: session {session_id}, peer's session {peer_session_id}, {state}"
+            );
+            text
+        })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED).set_header([
+            "pair",
+            "loss\nping",
+            "loss\n1518 B",
+            "loss\n64 B",
+            "round trip\naverage",
+            "packets/s\n1518 B",
+            "packets/s\n64 B",
+            "CPU-ns/packet\n1518 B",
+            "CPU-ns/packet\n64 B",
+        ]);
+        for pair in &self.pairs {
+            table.add_row(pair.cells());
+        }
+        let mut totals = vec!["all pairs".to_owned()];
+        totals.extend(std::iter::repeat_n(String::new(), 6));
+        totals.extend(self.cpu_ns_per_packet.map(shown_ns));
+        table.add_row(totals);
+        table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+        table
+    }
+}
+
+impl Pair {
+    fn new((from, to): (usize, usize), ping: Ping, flows: &[Flow; 2]) -> Self {
+        let ok = ping.received == ping.sent && flows.iter().all(Flow::is_ok);
+        let row = |flow: &Flow| FlowRow {
+            cpu_ns_per_packet: per_packet(flow.cpu_ns, flow.received),
+            flow: flow.clone(),
+        };
+        Self { from: SITES[from].pc, to: SITES[to].pc, ok, ping, flows: [row(&flows[0]), row(&flows[1])] }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let [large, small] = &self.flows;
+        vec![
+            format!("{} -> {}", self.from, self.to),
+            shown_loss(self.ping.sent, self.ping.received),
+            large.shown_loss(),
+            small.shown_loss(),
+            self.ping.rtt_avg_ms.map_or("-".to_owned(), |ms| format!("{ms:.3} ms")),
+            format!("{:.0}", large.flow.received_pps),
+            format!("{:.0}", small.flow.received_pps),
+            shown_ns(large.cpu_ns_per_packet),
+            shown_ns(small.cpu_ns_per_packet),
+        ]
+    }
+}
+
+impl FlowRow {
+    /// The loss, and what else is wrong.
+    fn shown_loss(&self) -> String {
+        let Flow { sent, received, duplicates, damaged, .. } = self.flow;
+        let mut text = shown_loss(sent, received);
+        for (count, word) in [(duplicates, "twice"), (damaged, "damaged")] {
+            if count > 0 {
+                let _ = write!(text, ", {count} {word}");
+            }
+        }
+        text
+    }
+}
+
+/// CPU time per packet; `None` when none arrived, or when the time is lost in the machine's other work.
+fn per_packet(cpu_ns: f64, received: u32) -> Option<f64> {
+    (received > 0 && cpu_ns > 0.0).then(|| cpu_ns / f64::from(received))
+}
+
+fn shown_ns(ns: Option<f64>) -> String {
+    ns.map_or("-".to_owned(), |ns| format!("{ns:.0}"))
+}
+
+/// The loss in percent, with the count when there is any: a rounded 0 % is never shown for a real loss.
+fn shown_loss(sent: u32, received: u32) -> String {
+    if sent > 0 && received == sent {
+        return "0 %".to_owned();
+    }
+    let lost = sent.saturating_sub(received);
+    format!("{:.2} % ({lost} of {sent})", 100.0 * f64::from(lost) / f64::from(sent.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(received: u32) -> Flow {
+        Flow {
+            frame_bytes: 64,
+            sent: 10,
+            received,
+            duplicates: 0,
+            damaged: 0,
+            received_pps: 5000.0,
+            cpu_ns: 9000.0,
+        }
+    }
+
+    fn report(last_received: u32) -> Report {
+        let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
+        let mut flows = vec![[flow(10), flow(10)]; 6];
+        flows[5][1] = flow(last_received);
+        Report::new(Vec::new(), vec![ping; 6], &flows, 0.1)
+    }
+
+    #[test]
+    fn one_lost_datagram_of_one_pair_fails_the_whole_report() {
+        assert!(report(10).is_ok());
+        assert!(!report(9).is_ok());
+    }
+
+    #[test]
+    fn a_pair_that_was_not_tried_fails_the_report() {
+        let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
+        assert!(!Report::new(Vec::new(), vec![ping; 5], &vec![[flow(10), flow(10)]; 5], 0.1).is_ok());
+    }
+
+    #[test]
+    fn a_small_loss_is_never_shown_as_none() {
+        assert_eq!(shown_loss(100_000, 99_999), "0.00 % (1 of 100000)");
+        assert_eq!(shown_loss(10, 10), "0 %");
+    }
+
+    #[test]
+    fn cpu_time_is_divided_by_what_arrived() {
+        assert_eq!(per_packet(9000.0, 9), Some(1000.0));
+        assert_eq!(per_packet(9000.0, 0), None);
+        assert_eq!(per_packet(-20.0, 9), None);
+    }
+}

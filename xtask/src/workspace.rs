@@ -1,0 +1,100 @@
+//! The workspace and cargo.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+/// The folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// A cargo command that runs in the workspace's folder, with the toolchain that runs this.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.current_dir(root()).args(arguments);
+    command
+}
+
+/// The folder that cargo builds into.
+///
+/// # Errors
+/// Cargo cannot tell.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let output =
+        cargo(&["metadata", "--no-deps", "--format-version", "1"]).output().context("starting cargo")?;
+    ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("reading cargo's metadata")?;
+    Ok(metadata.target_directory)
+}
+
+/// The part of cargo's metadata that names the folder.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+}
+
+/// The part of cargo's JSON messages that names an executable.
+#[derive(Debug, Deserialize)]
+struct Artifact {
+    reason: String,
+    #[serde(default)]
+    executable: Option<PathBuf>,
+}
+
+/// Builds the gateway as the lab runs it and returns the executable's path.
+///
+/// # Errors
+/// The build fails; cargo has said why.
+pub(crate) fn build_gateway() -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--profile", "lab", "--package", "spanwire", "--bin", "spanwire"]);
+    command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let output = command.output().context("starting cargo")?;
+    ensure!(output.status.success(), "the gateway does not build ({})", output.status);
+    executable(&String::from_utf8_lossy(&output.stdout)).context("cargo names no executable for the gateway")
+}
+
+/// The executable in cargo's JSON messages, one per line.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    artifacts
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter_map(|message| message.executable)
+        .next_back()
+}
+
+/// Whether a program of this name stands in one of the folders of `PATH`.
+pub(crate) fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_found_among_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"spanwire"},"executable":"/t/lab/spanwire"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+            "\n"
+        );
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/lab/spanwire")));
+    }
+
+    #[test]
+    fn the_root_holds_the_workspaces_manifest() {
+        assert!(root().join("Cargo.toml").is_file());
+        assert!(root().join("loader").is_dir());
+    }
+}
