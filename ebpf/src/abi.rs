@@ -122,7 +122,11 @@ impl PortConfig {
     #[inline]
     #[must_use]
     pub fn slot(&self, rx_queue: u32) -> Option<u32> {
-        if rx_queue < self.queue_count.get() { Some(self.slot_base.get().wrapping_add(rx_queue)) } else { None }
+        if rx_queue < self.queue_count.get() {
+            Some(self.slot_base.get().wrapping_add(rx_queue))
+        } else {
+            None
+        }
     }
 
     /// The bytes to write into the map.
@@ -237,7 +241,15 @@ impl EndpointKey {
 
     #[inline(always)]
     fn from_parts(family: u8, protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
-        Self { family, protocol, local_port: U16::ZERO, remote_port: U16::ZERO, reserved: [0; 2], local, remote }
+        Self {
+            family,
+            protocol,
+            local_port: U16::ZERO,
+            remote_port: U16::ZERO,
+            reserved: [0; 2],
+            local,
+            remote,
+        }
     }
 
     /// The bytes to write into the map.

@@ -190,7 +190,11 @@ fn transport<View: PacketView>(frame: &View, packet: &IpPacket) -> Result<(Endpo
 #[inline(always)]
 fn is_control<View: PacketView>(frame: &View, protocol: u8, offset: usize) -> Result<bool, Stat> {
     let first_word: [u8; 4] = read(frame, offset)?;
-    Ok(if protocol == PROTOCOL_UDP { first_word[0] & CONTROL_BIT != 0 } else { first_word == CONTROL_SESSION })
+    Ok(if protocol == PROTOCOL_UDP {
+        first_word[0] & CONTROL_BIT != 0
+    } else {
+        first_word == CONTROL_SESSION
+    })
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::MutexGuard;
 
 use loader::netlink::{Link, Network, NetworkOptions};
 use loader::nic::{Change, NicError, NicKeeper, PortFacts, PortNeeds, PreparedPort};
 use loader::program::AttachMode;
-use support::{Namespace, Rerun};
+use support::{Namespace, Rerun, alone};
 use tokio::runtime::Runtime;
 use xsk::nic::Ethtool;
 
@@ -22,15 +23,18 @@ const SWITCHED: [&str; 3] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse", "rx-gr
 struct Lab {
     gateway: Namespace,
     directory: PathBuf,
+    /// Last, so that it outlives the others.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Lab {
     fn new() -> Self {
+        let alone = alone();
         let gateway = Namespace::new("nic");
         gateway.ip("link add eth1 numrxqueues 2 numtxqueues 2 type veth peer name far");
         gateway.ip("link set eth1 up");
         let directory = std::env::temp_dir().join(gateway.name());
-        Self { gateway, directory }
+        Self { gateway, directory, _alone: alone }
     }
 
     fn inside(&self, work: impl FnOnce(&Self, Link) + Send) {

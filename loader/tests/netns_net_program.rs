@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ebpf::abi::{AccessVlanKey, EndpointKey, Payload, PortConfig, Roles, Stat};
 use loader::maps::SteeringMaps;
 use loader::program::{AttachMode, ProgramError, ProgramOptions, SteeringProgram};
-use support::{Namespace, Rerun};
+use support::{Namespace, Rerun, alone};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,6 +50,7 @@ fn tunnel(last_octet: u8) -> EndpointKey {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn an_attached_program_is_gone_when_its_link_is_dropped() {
+    let _alone = alone();
     let (gateway, _peer) = pair();
     gateway.run(|_runtime| {
         let (mut program, _maps) = load();
@@ -68,6 +69,7 @@ fn an_attached_program_is_gone_when_its_link_is_dropped() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn the_best_mode_is_native_on_veth_and_generic_where_the_driver_has_none() {
+    let _alone = alone();
     let gateway = Namespace::new("gw");
     gateway.ip("link add br0 type bridge");
     gateway.ip("link add veth0 type veth peer name veth1");
@@ -85,6 +87,7 @@ fn the_best_mode_is_native_on_veth_and_generic_where_the_driver_has_none() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn an_interface_with_a_program_is_refused_with_its_name_and_the_cure() {
+    let _alone = alone();
     let (gateway, _peer) = pair();
     gateway.run(|_runtime| {
         let (mut first, _maps) = load();
@@ -108,6 +111,7 @@ fn an_interface_with_a_program_is_refused_with_its_name_and_the_cure() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn a_killed_process_leaves_no_program_behind() {
+    let _alone = alone();
     if Rerun::is_this() {
         let (mut program, _maps) = load();
         let _link = program.attach("eth0", own_ifindex("eth0"), AttachMode::Native).unwrap();
@@ -170,6 +174,7 @@ impl Steered {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn a_packet_of_no_tunnel_reaches_the_kernel_and_is_counted() {
+    let _alone = alone();
     Steered::new().tell(|lab, maps, index| {
         lab.send_datagram();
         assert!(count(maps, Stat::PassUnknownPort) > 0);
@@ -188,6 +193,7 @@ fn a_packet_of_no_tunnel_reaches_the_kernel_and_is_counted() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn endpoints_become_exactly_the_wanted_ones_and_steer() {
+    let _alone = alone();
     Steered::new().tell(|lab, maps, index| {
         maps.set_port(index, PortConfig::new(Roles::UNDERLAY, 0, 1)).unwrap();
         // A tunnel's packet finds no socket here, and the kernel gets it; counted once per packet.
@@ -212,6 +218,7 @@ fn endpoints_become_exactly_the_wanted_ones_and_steer() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn thousands_of_tunnels_and_vlans_fit() {
+    let _alone = alone();
     let (_program, mut maps) = load();
     let key =
         |count: u32| EndpointKey::ipv4(115, Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::from(0x0b00_0000 + count));
@@ -226,6 +233,7 @@ fn thousands_of_tunnels_and_vlans_fit() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn slots_take_only_sockets_and_only_where_there_are_slots() {
+    let _alone = alone();
     let (_program, mut maps) = load();
     let no_socket = std::fs::File::open("/dev/null").unwrap();
     let error = maps.set_socket(0, &no_socket).unwrap_err();
@@ -238,6 +246,7 @@ fn slots_take_only_sockets_and_only_where_there_are_slots() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn raising_the_log_level_reports_decisions() {
+    let _alone = alone();
     let written = Written::default();
     let writer = written.clone();
     tracing_subscriber::fmt()

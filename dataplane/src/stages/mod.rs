@@ -54,6 +54,7 @@ pub fn run<P: Port>(
     if let Some(table) = context.tables.port(port) {
         if !table.attachment.is_empty() {
             admit::run(table, batch);
+            admit::sample(port, batch, ports);
         }
         if table.is_underlay {
             decap::run(context, batch);

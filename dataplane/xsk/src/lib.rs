@@ -27,7 +27,7 @@
 //!
 //! # What is not in it
 //!
-//! No XDP program and no map: the loader attaches one and puts the socket ([`XskQueue::as_fd`]) into it. No parsing, no
+//! No XDP program and no map: the loader attaches one and puts the socket (`XskQueue::as_fd`) into it. No parsing, no
 //! threads, no policy, no logging. No multi-buffer frames: a frame fits its chunk. No unaligned chunks.
 //!
 //! # Unsafe

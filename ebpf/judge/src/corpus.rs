@@ -94,14 +94,16 @@ pub fn whole_frames() -> Result<Vec<Vec<u8>>> {
         frames.extend(packets_v6(tags)?);
     }
     frames.push([&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[0x08, 0x06], &[0; 46]].concat()); // ARP
-    frames.push([&[0xff; 12][..], &[0x81, 0, 0, 10, 0x81, 0, 0, 20, 0x81, 0, 0, 30, 8, 0], &[0; 46]].concat()); // three tags
+    frames
+        .push([&[0xff; 12][..], &[0x81, 0, 0, 10, 0x81, 0, 0, 20, 0x81, 0, 0, 30, 8, 0], &[0; 46]].concat()); // three tags
     frames.push([&[0xff; 12][..], &[0x88, 0xa8, 0, 20, 0x81, 0, 0, 10, 8, 0], &[0; 46]].concat()); // service tag
     Ok(frames)
 }
 
 fn packets_v4(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {
     let tunnel = Transport::udp(REMOTE_PORT, LOCAL_PORT);
-    let build = |transport, payload: &[u8]| build(tags, REMOTE_V4.into(), LOCAL_V4.into(), transport, payload);
+    let build =
+        |transport, payload: &[u8]| build(tags, REMOTE_V4.into(), LOCAL_V4.into(), transport, payload);
     let ip_offset = 14 + 4 * tags.len();
     let mut frames = vec![
         build(tunnel, &L2TP_UDP_DATA)?,
@@ -136,10 +138,14 @@ fn packets_v4(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {
 
 fn packets_v6(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {
     let tunnel = Transport::udp(REMOTE_PORT, LOCAL_PORT);
-    let build = |transport, payload: &[u8]| build(tags, REMOTE_V6.into(), LOCAL_V6.into(), transport, payload);
+    let build =
+        |transport, payload: &[u8]| build(tags, REMOTE_V6.into(), LOCAL_V6.into(), transport, payload);
     let next_header = 14 + 4 * tags.len() + 6;
-    let plain =
-        [build(tunnel, &L2TP_UDP_DATA)?, build(tunnel, &L2TP_UDP_CONTROL)?, build(Transport::L2TP_IP, &L2TP_IP_DATA)?];
+    let plain = [
+        build(tunnel, &L2TP_UDP_DATA)?,
+        build(tunnel, &L2TP_UDP_CONTROL)?,
+        build(Transport::L2TP_IP, &L2TP_IP_DATA)?,
+    ];
     let mut frames = plain.to_vec();
     frames.push(build(Transport::L2TP_IP, &L2TP_IP_CONTROL)?);
     frames.push(build(Transport::Protocol(PROTOCOL_ESP), &[0, 0, 0, 1])?);

@@ -11,9 +11,9 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use crate::model::ModelTables;
 
 /// The interface index under which test runs present their frames: every network namespace's loopback device.
-pub const TEST_RUN_IFINDEX: u32 = 1;
+pub(crate) const TEST_RUN_IFINDEX: u32 = 1;
 /// The RX queue under which test runs present their frames.
-pub const TEST_RUN_QUEUE: u32 = 0;
+pub(crate) const TEST_RUN_QUEUE: u32 = 0;
 
 /// What the program in the kernel did with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl KernelProgram {
     ///
     /// When the kernel does not tell (before 5.16).
     pub fn verified_instructions(&self) -> Result<u64> {
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program()?.as_fd().as_raw_fd()))?;
+        let info =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program()?.as_fd().as_raw_fd()))?;
         let count = info.lines().find_map(|line| line.strip_prefix("verified_insns:"));
         Ok(count.context("the kernel does not tell how many instructions it verified")?.trim().parse()?)
     }

@@ -130,7 +130,9 @@ fn skip_extensions(frame: &impl PacketView, next_header: u8, offset: usize) -> R
         }
     }
     match upper.protocol {
-        NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION_OPTIONS | NEXT_FRAGMENT => Err(Stat::PassDeepHeaders),
+        NEXT_HOP_BY_HOP | NEXT_ROUTING | NEXT_DESTINATION_OPTIONS | NEXT_FRAGMENT => {
+            Err(Stat::PassDeepHeaders)
+        }
         _ => Ok(upper),
     }
 }

@@ -147,7 +147,7 @@ impl Network {
 
     /// A listener for changes; each listener sees every change.
     pub fn changes(&self) -> Changes {
-        Changes { generation: self.shared.generation.subscribe(), settle: self.settle }
+        Changes { generation: self.shared.generation.subscribe(), settle: self.settle, is_settling: false }
     }
 
     /// Asks the kernel for the route of a tunnel's packet.
@@ -213,16 +213,22 @@ impl Network {
 pub struct Changes {
     generation: watch::Receiver<u64>,
     settle: Duration,
+    /// A change was seen, and those that follow closely are being waited for.
+    is_settling: bool,
 }
 
 impl Changes {
     /// Returns after a change, together with all that follow closely; never returns once the [`Network`] is gone.
+    ///
+    /// Cancel safe: a change that was seen by a call that was dropped ends the next call.
     pub async fn changed(&mut self) {
-        if self.generation.changed().await.is_err() {
+        if !self.is_settling && self.generation.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+        self.is_settling = true;
         tokio::time::sleep(self.settle).await;
         self.generation.mark_unchanged();
+        self.is_settling = false;
     }
 }
 

@@ -30,7 +30,14 @@ pub(super) struct Journal {
     path: PathBuf,
     entries: Vec<Leftover>,
     /// Locked for the gateway's life.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Journal {
+    /// Unlocks at once: closing alone would not, while a process being started still holds a copy of the descriptor.
+    fn drop(&mut self) {
+        let _closed_anyway = self.lock.unlock();
+    }
 }
 
 impl Journal {
@@ -44,7 +51,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        Ok(Self { path, entries, _lock: lock })
+        Ok(Self { path, entries, lock })
     }
 
     pub(super) fn entries(&self) -> &[Leftover] {

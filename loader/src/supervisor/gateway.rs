@@ -301,7 +301,8 @@ impl Gateway {
             }
         }
         self.cache.flush();
-        let missing = self.shared.pool.chunk_count() - self.shared.pool.free_count();
+        let pool = &self.shared.pool;
+        let missing = pool.chunk_count().saturating_sub(pool.free_count() + pool.withheld_count());
         if missing > 0 {
             tracing::error!("{missing} chunks of frame memory are missing at the end; this is a fault in spanwire");
         }

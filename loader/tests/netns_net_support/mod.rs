@@ -6,8 +6,18 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Lets one test of a file run at a time.
+///
+/// A process that another test starts holds copies of all descriptors until it has become `ip`: what a test closes would
+/// stay open for that moment, and with it the program, the lock or the promiscuous mode that it held.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 

@@ -73,6 +73,11 @@ pub const SITES: [Site; 3] = [
     },
 ];
 
+/// The article's commands per gateway, word for word; order as in [`SITES`]. gw-b has both of its lists, one after the
+/// other.
+pub const COMMANDS: [&str; 3] =
+    [include_str!("commands/gw-a.sh"), include_str!("commands/gw-b.sh"), include_str!("commands/gw-c.sh")];
+
 /// The machines of the article's network; order as in [`SITES`].
 #[derive(Debug, Clone)]
 pub struct Article {

@@ -18,6 +18,9 @@ use crate::{registry, shell, teardown, wait};
 /// Where each lab has its folder: locked while it lives, home of its logs.
 const RUNTIME_DIR: &str = "/run";
 
+/// The folder for files inside a lab's folder. Apart, because programs may lock the folder that their files stand in.
+const FILES: &str = "files";
+
 /// The file in a lab's folder that says that it was left up on purpose.
 const KEPT_FILE: &str = "kept.json";
 
@@ -52,6 +55,9 @@ pub struct Lab {
 #[derive(Debug)]
 pub(crate) struct Shared {
     name: String,
+    /// The folder that says that the lab exists: locked while it lives.
+    home: PathBuf,
+    /// A folder in it, for logs and the callers' files.
     dir: PathBuf,
     state: Mutex<State>,
 }
@@ -66,7 +72,7 @@ struct State {
 /// What `Lab::keep` left up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kept {
-    /// The lab's folder, with the logs.
+    /// The folder of its files, with the logs.
     pub dir: PathBuf,
     /// Its namespaces, as `ip netns` knows them.
     pub namespaces: Vec<String>,
@@ -94,17 +100,19 @@ impl Lab {
     /// A bad name, missing privilege, another process that uses the name, or leftovers that cannot be removed.
     pub fn new(name: &str) -> Result<Self> {
         check_name(name)?;
-        let dir = folder(name);
-        let lock = lock_folder(name, &dir)?;
+        let home = folder(name);
+        let lock = lock_folder(name, &home)?;
         let state = Mutex::new(State { lock: Some(lock), processes: Vec::new() });
-        let lab = Self { shared: Arc::new(Shared { name: name.to_owned(), dir, state }) };
+        let lab =
+            Self { shared: Arc::new(Shared { name: name.to_owned(), dir: home.join(FILES), home, state }) };
         registry::register(&lab.shared)?;
         teardown::remove_namespaces(&prefix(name)).context("removing what an earlier run left behind")?;
-        empty_folder(&lab.shared.dir)?;
+        empty_folder(&lab.shared.home)?;
+        fs::create_dir(lab.dir()).with_context(|| format!("creating {}", lab.dir().display()))?;
         Ok(lab)
     }
 
-    /// The lab's folder: logs, and room for files of the caller's. It goes with the lab.
+    /// The folder of the lab's files: logs, and room for the caller's own. It goes with the lab.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.shared.dir
@@ -190,7 +198,7 @@ impl Lab {
         let processes =
             state.processes.iter().filter(|process| process.is_running()).map(KeptProcess::of).collect();
         let kept = Kept { dir: self.shared.dir.clone(), namespaces, processes };
-        let path = self.shared.dir.join(KEPT_FILE);
+        let path = self.shared.home.join(KEPT_FILE);
         let text = serde_json::to_string_pretty(&kept)?;
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         unlock(state.lock.take());
@@ -277,7 +285,7 @@ impl Shared {
             complain(process.await_end(GRACE).map(drop));
         }
         complain(teardown::remove_namespaces(&prefix(&self.name)).map(drop));
-        complain(fs::remove_dir_all(&self.dir).with_context(|| format!("removing {}", self.dir.display())));
+        complain(fs::remove_dir_all(&self.home).with_context(|| format!("removing {}", self.home.display())));
         // Unlocked last, so that nobody makes a lab of this name before this one is gone.
         unlock(Some(lock));
     }

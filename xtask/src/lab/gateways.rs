@@ -7,12 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use netlab::Lab;
-use netlab::article::{Article, SITES};
+use netlab::article::{Article, COMMANDS, SITES};
 use serde::{Deserialize, Serialize};
-
-/// The article's commands, word for word; order as in [`SITES`]. gw-b has both of its lists, one after the other.
-const COMMANDS: [&str; 3] =
-    [include_str!("commands/gw-a.sh"), include_str!("commands/gw-b.sh"), include_str!("commands/gw-c.sh")];
 
 /// Sessions that each gateway has; order as in [`SITES`].
 const SESSION_COUNTS: [usize; 3] = [1, 2, 1];

@@ -31,6 +31,9 @@ const TOPOLOGY: &str = "
        10.200.101.1/24      10.200.101.2/24      10.200.101.3/24
 ";
 
+/// Idle load above which the CPU times drown in it. Units: CPUs.
+const QUIET_CPUS: f64 = 0.2;
+
 /// What stands below the table.
 const FOOTNOTE: &str = "\
 1518 B: the largest frame of a 1500-byte LAN, 64 B: the smallest, both with FCS; each flow is 10000 UDP datagrams at a steady
@@ -99,9 +102,16 @@ impl Report {
             println!("{}", serde_json::to_string_pretty(self)?);
         } else {
             println!("{TOPOLOGY}\n{}\n{}\n{FOOTNOTE}", self.session_lines(), self.table());
-            println!("Idle, the machine kept {:.2} CPUs busy.\n", self.idle_cpus);
+            println!("{}\n", self.idle_line());
         }
         Ok(())
+    }
+
+    /// What the CPU times are measured against, and whether they mean anything.
+    fn idle_line(&self) -> String {
+        let line = format!("With no flow, the machine kept {:.2} CPUs busy.", self.idle_cpus);
+        let warning = " It does other things meanwhile, so the CPU times above mean little.";
+        if self.idle_cpus > QUIET_CPUS { line + warning } else { line }
     }
 
     fn session_lines(&self) -> String {

@@ -154,21 +154,23 @@ impl Opening<'_> {
     ) -> Result<XskQueue, BindError> {
         let socket =
             ListedSocket::new(self.umem, self.inherited(asked_zero_copy), (self.ifindex, self.queue), socket);
-        let zero_copy =
-            socket.is_zero_copy().map_err(|source| self.error(BindOperation::ReadOptions, source))?;
-        Ok(XskQueue {
+        let mut opened = XskQueue {
             rings,
             socket,
             loans,
             counts: QueueCounts::default(),
-            zero_copy,
+            zero_copy: asked_zero_copy,
             need_wakeup: self.config.need_wakeup,
             busy_poll: self.config.busy_poll.is_some(),
             kick_limit: self.config.tx_ring / super::COPY_MODE_FRAMES_PER_KICK + 1,
             ifindex: self.ifindex,
             queue: self.queue,
             zero_copy_refusal: None,
-        })
+        };
+        // Asked of the whole queue, which upon an error is dropped in the right order: rings, socket, loans.
+        let obtained = opened.socket.is_zero_copy();
+        opened.zero_copy = obtained.map_err(|source| self.error(BindOperation::ReadOptions, source))?;
+        Ok(opened)
     }
 
     /// What later sockets inherit from this one.

@@ -1,0 +1,91 @@
+//! What stands on the router's wires, as tshark reads it.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+
+use netlab::{Node, Process};
+
+use super::sites::{SOON, Sites};
+
+/// tcpdump on one interface, writing a file.
+struct Capture {
+    process: Process,
+    path: PathBuf,
+}
+
+impl Capture {
+    fn start(sites: &Sites, node: &Node, interface: &str, filter: &str) -> Self {
+        let path = sites.lab.dir().join(format!("{}-{interface}.pcap", node.name()));
+        let words = ["tcpdump", "-i", interface, "-U", "-w", path.to_str().unwrap(), "-s", "0", "-Z", "root", filter];
+        let process = node.spawn(&format!("tcpdump-{}-{interface}", node.name()), &words).unwrap();
+        let is_listening = || if process.log().contains("listening on") { Ok(()) } else { Err(process.log()) };
+        sites.lab.wait_until("tcpdump to listen", SOON, is_listening).unwrap();
+        Self { process, path }
+    }
+
+    /// Waits until the file holds `packets`, then ends the capture.
+    fn finish(&self, sites: &Sites, packets: usize) {
+        let count = || {
+            let seen = tshark(&self.path, &[]).lines().count();
+            if seen >= packets { Ok(()) } else { Err(format!("{seen} packets")) }
+        };
+        sites.lab.wait_until("the capture to hold all packets", SOON, count).unwrap();
+        self.process.terminate().unwrap();
+    }
+}
+
+/// tshark's text for a capture, one line per packet.
+fn tshark(path: &PathBuf, options: &[&str]) -> String {
+    let output = Command::new("tshark")
+        .arg("-r")
+        .arg(path)
+        .args(["-d", "udp.port==5001,l2tp", "-o", "l2tp.cookie_size:None", "-o", "l2tp.l2_specific:Default L2-Specific"])
+        .args(options)
+        .output()
+        .expect("tshark is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whole packets of a capture file (classic pcap, microseconds, this machine's byte order, as tcpdump writes it).
+fn packets(path: &PathBuf) -> Vec<Vec<u8>> {
+    let bytes = fs::read(path).unwrap();
+    let (_, mut rest) = bytes.split_at(24);
+    let mut packets = Vec::new();
+    while let Some((header, after)) = rest.split_at_checked(16) {
+        let len = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
+        let (packet, after) = after.split_at(len);
+        packets.push(packet.to_vec());
+        rest = after;
+    }
+    packets
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn tshark_reads_both_encapsulations_and_finds_the_frames_that_were_sent() {
+    let sites = Sites::running("nscapture");
+    sites.expect_ping(0, 2);
+    let on_lan = Capture::start(&sites, &sites.net.pcs[0], "eth0", "icmp");
+    let on_udp = Capture::start(&sites, &sites.net.router, "eth0", "udp");
+    let on_ip = Capture::start(&sites, &sites.net.router, "eth2", "ip proto 115");
+    sites.net.pcs[0].run(&["ping", "-c", "5", "-i", "0.05", "-s", "200", "-w", "10", "10.200.101.3"]).unwrap();
+    [&on_lan, &on_udp, &on_ip].iter().for_each(|capture| capture.finish(&sites, 10));
+
+    let fields = ["-Y", "icmp", "-T", "fields", "-e", "ip.proto", "-e", "udp.dstport", "-e", "l2tp.sid"];
+    let over_udp: BTreeSet<_> = tshark(&on_udp.path, &fields).lines().map(str::to_owned).collect();
+    // Outer and inner IP protocol, the UDP port of the peer, session id 1000, both ways.
+    assert_eq!(over_udp, ["17,1\t5001\t0x000003e8".to_owned(), "17,1\t6001\t0x000003e8".to_owned()].into());
+    let over_ip: BTreeSet<_> = tshark(&on_ip.path, &fields).lines().map(str::to_owned).collect();
+    assert_eq!(over_ip, ["115,1\t\t0x000007d0".to_owned()].into());
+
+    // Byte for byte: what the PC's wire carried is what stands behind the L2TPv3 headers.
+    let sent: BTreeSet<_> = packets(&on_lan.path).into_iter().collect();
+    assert_eq!(sent.len(), 10, "five requests, five replies");
+    let behind = |path, offset: usize| -> BTreeSet<_> {
+        packets(path).into_iter().filter_map(|packet| Some(packet.get(offset..)?.to_vec())).collect()
+    };
+    let udp_offset = 14 + 20 + 8 + 4 + 4 + 4;
+    let ip_offset = 14 + 20 + 4 + 4;
+    assert!(sent.is_subset(&behind(&on_udp.path, udp_offset)), "over UDP");
+    assert!(sent.is_subset(&behind(&on_ip.path, ip_offset)), "over IP");
+}

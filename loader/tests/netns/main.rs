@@ -1,0 +1,10 @@
+//! The gateway on real interfaces: the article's three sites in network namespaces.
+//!
+//! README.md beside this file draws the topology. Every test needs root and is ignored by default:
+//! `cargo test -p spanwire --test netns -- --ignored --test-threads 1`.
+
+mod capture;
+mod faults;
+mod follow;
+mod forward;
+mod sites;
