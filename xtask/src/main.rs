@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ebpf;
 mod install;
 mod lab;
 mod progress;
@@ -18,6 +19,8 @@ use clap::Parser;
 enum Xtask {
     /// The article's network on this machine: router, three gateways, three PCs, every pair tried.
     Lab(lab::LabArgs),
+    /// The XDP steering program: build it, or check that the committed object is what its source gives.
+    Ebpf(ebpf::EbpfArgs),
     /// Everything that has to pass.
     Test(test::TestArgs),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
 fn run(command: Xtask) -> anyhow::Result<()> {
     match command {
         Xtask::Lab(args) => lab::run(&args),
+        Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Test(args) => test::run(&args),
     }
 }

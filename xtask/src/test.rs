@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
         run: || cargo(&["test", "--workspace", "--no-fail-fast"]),
     },
     Step { name: "network namespace tests", privileged: true, run: namespace_tests },
+    Step { name: "steering program", privileged: true, run: || xtask(&["ebpf", "--check"]) },
     Step { name: "documentation of the code", privileged: false, run: code_documentation },
     Step { name: "documentation of the product", privileged: false, run: book },
     Step { name: "lab", privileged: true, run: || xtask(&["lab"]) },

@@ -3,15 +3,10 @@
 //! Place on the path: first stage for access ports. On a port that also faces the underlay, frames of VLANs that have
 //! no attachment stay undecided and go on to `decap`.
 
-use wire::{ethernet, offload_hint};
+use wire::ethernet;
 
 use super::decap::enter;
-use crate::{
-    batch::Batch,
-    ports::{Port, PortSet},
-    tables::{PortId, snapshot::PortTable},
-    verdict::DropReason,
-};
+use crate::{batch::Batch, tables::snapshot::PortTable, verdict::DropReason};
 
 #[inline]
 pub(super) fn run(port: &PortTable, batch: &mut Batch) {
@@ -28,17 +23,5 @@ pub(super) fn run(port: &PortTable, batch: &mut Batch) {
             None if port.is_underlay => {}
             None => slot.discard(DropReason::VlanNotMember),
         }
-    }
-}
-
-/// Looks at one frame of the batch for a checksum that its sender left to hardware: on a veth there is none, and the
-/// frame's receiver will drop it. The main thread tells people (`port show`).
-#[inline]
-pub(super) fn sample<P: Port>(id: PortId, batch: &Batch, ports: &mut PortSet<P>) {
-    if let Some(frame) = batch.frames.first()
-        && offload_hint::is_only_pseudo_header(frame.bytes())
-        && let Some(port) = ports.tx(id)
-    {
-        port.note_partial_checksum();
     }
 }

@@ -16,6 +16,7 @@ mod flood;
 mod forward;
 mod learn;
 
+use wire::offload_hint;
 use xsk::ChunkCache;
 
 use crate::{
@@ -51,10 +52,10 @@ pub fn run<P: Port>(
     batch.open();
     context.counters.batches.add(1);
     context.counters.received.add(batch.frames.len() as u64);
+    look_for_unfilled_checksum(port, batch, ports);
     if let Some(table) = context.tables.port(port) {
         if !table.attachment.is_empty() {
             admit::run(table, batch);
-            admit::sample(port, batch, ports);
         }
         if table.is_underlay {
             decap::run(context, batch);
@@ -63,4 +64,16 @@ pub fn run<P: Port>(
     learn::run(context, batch);
     forward::run(context, batch);
     emit::run(context, batch, &mut emit::Exits { ports, cache, identification });
+}
+
+/// Looks at one frame of the batch for a checksum that its sender left to hardware: on a veth there is none, and the
+/// frame's receiver will drop it. The main thread tells people (`port show`).
+#[inline]
+fn look_for_unfilled_checksum<P: Port>(port: PortId, batch: &Batch, ports: &mut PortSet<P>) {
+    if let Some(frame) = batch.frames.first()
+        && offload_hint::is_only_pseudo_header(frame.bytes())
+        && let Some(port) = ports.tx(port)
+    {
+        port.note_partial_checksum();
+    }
 }

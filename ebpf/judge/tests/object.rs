@@ -3,6 +3,8 @@
 //! These tests load BPF programs and need root, so they are ignored by default; they touch no interface.
 //! Run: `cargo test --package spanwire-ebpf-judge -- --ignored`.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use std::sync::Mutex;
 
 use aya::programs::Xdp;

@@ -96,10 +96,15 @@ impl Plan {
     }
 
     /// Bridge, position in it and member, for every membership of `link`.
-    pub fn memberships<'a>(&'a self, link: &'a Link) -> impl Iterator<Item = (DomainId, MemberId, &'a Member)> {
+    pub fn memberships<'a>(
+        &'a self,
+        link: &'a Link,
+    ) -> impl Iterator<Item = (DomainId, MemberId, &'a Member)> {
         self.bridges().flat_map(move |(domain, bridge)| {
             let members = (0u16..).map(MemberId).zip(&bridge.members);
-            members.filter(move |(_, member)| member.link == *link).map(move |(id, member)| (domain, id, member))
+            members
+                .filter(move |(_, member)| member.link == *link)
+                .map(move |(id, member)| (domain, id, member))
         })
     }
 }

@@ -42,7 +42,11 @@ impl World {
     /// The port that an interface is attached as.
     #[must_use]
     pub fn port_of(&self, ifindex: u32) -> Option<PortId> {
-        (0u16..).map(PortId).zip(&self.ports).find(|(_, port)| port.ifindex == Some(ifindex)).map(|(id, _)| id)
+        (0u16..)
+            .map(PortId)
+            .zip(&self.ports)
+            .find(|(_, port)| port.ifindex == Some(ifindex))
+            .map(|(id, _)| id)
     }
 }
 
@@ -92,7 +96,12 @@ fn attachment(plan: &Plan, link: &Link) -> Attachment {
     attachment
 }
 
-fn members(plan: &Plan, world: &World, bridge: &Bridge, is_session_up: impl Fn(usize) -> bool) -> Vec<TableMember> {
+fn members(
+    plan: &Plan,
+    world: &World,
+    bridge: &Bridge,
+    is_session_up: impl Fn(usize) -> bool,
+) -> Vec<TableMember> {
     let circuit = |link: &Link| match link {
         Link::Port(name) => plan
             .port_id(name)
@@ -141,14 +150,16 @@ fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
 }
 
 fn tx_session(plan: &Plan, world: &World, planned: PlannedSession<'_>) -> Option<TxSession> {
-    let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = *world.tunnels.get(planned.tunnel_position)? else {
+    let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = *world.tunnels.get(planned.tunnel_position)?
+    else {
         return None;
     };
     let (IpAddr::V4(local), IpAddr::V4(remote)) = (planned.tunnel.local, planned.tunnel.remote) else {
         // The configuration check admits IPv4 tunnels only.
         return None;
     };
-    let hop = NextHop { port: world.port_of(oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
+    let hop =
+        NextHop { port: world.port_of(oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
     let parameters = TxParameters {
         local,
         remote,

@@ -92,11 +92,20 @@ impl AttachedPort {
         }
         tools.maps.set_port(link.ifindex, PortConfig::new(roles, slot_base, facts.rx_queues))?;
         let is_zero_copy = opened.queues.iter().all(XskQueue::is_zero_copy);
-        let copy_reason = opened.queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
+        let copy_reason =
+            opened.queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
         for (worker, queue) in (0..workers).cycle().zip(opened.queues) {
             tools.crew.attach(worker, XskPort::new(id, queue, worker, counters.clone()));
         }
-        Ok(Self { facts, is_zero_copy, copy_reason, slot_base, sockets: opened.sockets, link: attached, prepared })
+        Ok(Self {
+            facts,
+            is_zero_copy,
+            copy_reason,
+            slot_base,
+            sockets: opened.sockets,
+            link: attached,
+            prepared,
+        })
     }
 
     /// Makes it an interface again.

@@ -87,7 +87,10 @@ impl Crew {
         for member in &self.members {
             member.mailbox.send(Command::Detach(port));
         }
-        self.members.iter().flat_map(|member| member.mailbox.detached().recv_timeout(ANSWER).unwrap_or_default()).collect()
+        self.members
+            .iter()
+            .flat_map(|member| member.mailbox.detached().recv_timeout(ANSWER).unwrap_or_default())
+            .collect()
     }
 
     /// The first worker whose thread has ended.

@@ -29,7 +29,10 @@ use crate::{
     cli::RunOptions,
     config::{Config, Encap, Tunnel},
     maps::SteeringMaps,
-    netlink::{Link, Network, next_hop::{self, TunnelEndpoint, TunnelReadiness}},
+    netlink::{
+        Link, Network,
+        next_hop::{self, TunnelEndpoint, TunnelReadiness},
+    },
     nic::{NicKeeper, PortFacts},
     program::{ProgramOptions, SteeringProgram},
     publish::{self, Plan, PortWorld, World, endpoints},
@@ -88,7 +91,9 @@ impl Gateway {
         let view = network.view();
         let mut facts = Vec::new();
         for port in &config.ports {
-            let link = view.link_by_name(&port.interface).with_context(|| format!("find interface {}", port.interface))?;
+            let link = view
+                .link_by_name(&port.interface)
+                .with_context(|| format!("find interface {}", port.interface))?;
             facts.push((port, PortFacts::read(link)?));
         }
         let cpus = host::place_workers(&config, &facts)?;
@@ -147,7 +152,9 @@ impl Gateway {
         let view = self.network.view();
         for position in 0..self.ports.len() {
             let port = &self.plan.config.ports[position];
-            let link = view.link_by_name(&port.interface).with_context(|| format!("find interface {}", port.interface))?;
+            let link = view
+                .link_by_name(&port.interface)
+                .with_context(|| format!("find interface {}", port.interface))?;
             self.attach(position, link)?;
         }
         Ok(())
@@ -181,7 +188,9 @@ impl Gateway {
     }
 
     fn detach(&mut self, position: usize, reason: String) {
-        let PortState::Attached(attached) = std::mem::replace(&mut self.ports[position], PortState::Absent(reason)) else {
+        let PortState::Attached(attached) =
+            std::mem::replace(&mut self.ports[position], PortState::Absent(reason))
+        else {
             return;
         };
         let mut tools = Tools {
@@ -253,13 +262,16 @@ impl Gateway {
     }
 
     fn log_changes(&self, tunnels: &[TunnelState]) {
-        let before: BTreeMap<_, _> = self.plan.config.tunnels.iter().map(|t| &t.name).zip(&self.tunnels).collect();
+        let before: BTreeMap<_, _> =
+            self.plan.config.tunnels.iter().map(|t| &t.name).zip(&self.tunnels).collect();
         for (tunnel, now) in self.plan.config.tunnels.iter().zip(tunnels) {
             if before.get(&tunnel.name).is_some_and(|before| before.readiness == now.readiness) {
                 continue;
             }
             match &now.readiness {
-                TunnelReadiness::Up { dst_mac, .. } => tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name),
+                TunnelReadiness::Up { dst_mac, .. } => {
+                    tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name)
+                }
                 TunnelReadiness::Down(reason) => tracing::warn!("tunnel {} is down: {reason}", tunnel.name),
             }
         }
@@ -297,14 +309,20 @@ impl Gateway {
         }
         for (position, port) in (0u16..).zip(std::mem::take(&mut self.ports)) {
             if let PortState::Attached(attached) = port {
-                attached.dissolve(&mut self.maps, queues.remove(&position).unwrap_or_default(), &mut self.cache);
+                attached.dissolve(
+                    &mut self.maps,
+                    queues.remove(&position).unwrap_or_default(),
+                    &mut self.cache,
+                );
             }
         }
         self.cache.flush();
         let pool = &self.shared.pool;
         let missing = pool.chunk_count().saturating_sub(pool.free_count() + pool.withheld_count());
         if missing > 0 {
-            tracing::error!("{missing} chunks of frame memory are missing at the end; this is a fault in spanwire");
+            tracing::error!(
+                "{missing} chunks of frame memory are missing at the end; this is a fault in spanwire"
+            );
         }
     }
 }
@@ -328,7 +346,8 @@ pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) {
     let mut tunnels = Vec::with_capacity(endpoints.len());
     for endpoint in &endpoints {
         let readiness = next_hop::follow(network, endpoint, |oif| underlay.contains(&oif)).await;
-        let next_hop = network.route_lookup(*endpoint).await.ok().map(|route| route.gateway.unwrap_or(endpoint.remote));
+        let next_hop =
+            network.route_lookup(*endpoint).await.ok().map(|route| route.gateway.unwrap_or(endpoint.remote));
         tunnels.push(TunnelState { readiness, next_hop });
     }
     gateway.borrow_mut().take_over(tunnels);

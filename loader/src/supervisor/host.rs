@@ -43,7 +43,10 @@ pub(super) fn place_workers(config: &Config, facts: &[(&Port, PortFacts)]) -> an
         return Ok(cpus.iter().map(|&cpu| cpu as usize).take(wanted).collect());
     }
     if wanted > allowed.len() {
-        bail!("{wanted} workers configured, but this process may use {} CPUs only; lower `workers`", allowed.len());
+        bail!(
+            "{wanted} workers configured, but this process may use {} CPUs only; lower `workers`",
+            allowed.len()
+        );
     }
     let start = std::process::id() as usize;
     Ok((0..wanted).filter_map(|worker| allowed.get((start + worker) % allowed.len()).copied()).collect())
@@ -59,7 +62,8 @@ fn queues(facts: &PortFacts) -> u32 {
 /// # Errors
 /// When a port's MTU does not fit.
 pub(super) fn chunk_bytes(config: &Config, view: &View) -> anyhow::Result<u32> {
-    let largest = config.ports.iter().filter_map(|port| Some((port, view.link_by_name(&port.interface)?.mtu)));
+    let largest =
+        config.ports.iter().filter_map(|port| Some((port, view.link_by_name(&port.interface)?.mtu)));
     let Some((port, mtu)) = largest.max_by_key(|(_, mtu)| *mtu) else { return Ok(CHUNK_BYTES[0]) };
     let needed = overhead::frame_bytes(mtu as usize, 2) + CHUNK_OVERHEAD_BYTES;
     let fits = |bytes: &u32| *bytes as usize >= needed;

@@ -78,7 +78,8 @@ async fn serve(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let path = options.control_socket.clone().unwrap_or_else(|| config.gateway.control_socket());
     let control = ControlServer::bind(&path)?;
-    let network = Rc::new(Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?);
+    let network =
+        Rc::new(Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?);
     let gateway = RefCell::new(Gateway::start(config, options, Rc::clone(&network))?);
     let outcome = tokio::select! {
         never = control.serve(&gateway) => match never {},

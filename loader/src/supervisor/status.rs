@@ -22,8 +22,8 @@ use crate::{
     config::{self, Link},
     control::{
         api::{
-            ChunkCounts, Counts, DropStatus, Encap, FdbEntryStatus, FdbKind, GatewayStatus, KernelRings, PortStatus, Role,
-            SessionStatus, State, TunnelStatus, WorkerState, WorkerStatus, XdpMode,
+            ChunkCounts, Counts, DropStatus, Encap, FdbEntryStatus, FdbKind, GatewayStatus, KernelRings,
+            PortStatus, Role, SessionStatus, State, TunnelStatus, WorkerState, WorkerStatus, XdpMode,
         },
         source::StatusSource,
     },
@@ -46,7 +46,9 @@ impl StatusSource for RefCell<Gateway> {
     fn tunnels(&self) -> Vec<TunnelStatus> {
         let gateway = self.borrow();
         let tunnels = gateway.plan.config.tunnels.iter().enumerate();
-        tunnels.map(|(position, tunnel)| tunnel_status(&gateway, tunnel, gateway.tunnels.get(position))).collect()
+        tunnels
+            .map(|(position, tunnel)| tunnel_status(&gateway, tunnel, gateway.tunnels.get(position)))
+            .collect()
     }
 
     fn sessions(&self) -> Vec<SessionStatus> {
@@ -66,8 +68,10 @@ impl StatusSource for RefCell<Gateway> {
     fn fdb(&self, bridge: Option<&str>) -> Vec<FdbEntryStatus> {
         let gateway = self.borrow();
         let asked = |name: &str| bridge.is_none_or(|bridge| bridge == name);
-        let bridges = gateway.plan.config.bridges.iter().zip(&gateway.plan.fdbs).filter(|(b, _)| asked(&b.name));
-        let mut entries: Vec<_> = bridges.flat_map(|(bridge, fdb)| fdb_entries(&gateway, bridge, fdb)).collect();
+        let bridges =
+            gateway.plan.config.bridges.iter().zip(&gateway.plan.fdbs).filter(|(b, _)| asked(&b.name));
+        let mut entries: Vec<_> =
+            bridges.flat_map(|(bridge, fdb)| fdb_entries(&gateway, bridge, fdb)).collect();
         entries.sort_by(|a, b| (&a.bridge, &a.mac).cmp(&(&b.bridge, &b.mac)));
         entries
     }
@@ -81,7 +85,8 @@ impl StatusSource for RefCell<Gateway> {
     fn drops(&self) -> Vec<DropStatus> {
         let gateway = self.borrow();
         let status = |reason: DropReason| {
-            let by_worker: Vec<u64> = gateway.plan.worker_counters.iter().map(|worker| worker.drops.get(reason)).collect();
+            let by_worker: Vec<u64> =
+                gateway.plan.worker_counters.iter().map(|worker| worker.drops.get(reason)).collect();
             DropStatus {
                 reason: reason.name().to_owned(),
                 text: reason.text().to_owned(),
@@ -164,7 +169,8 @@ fn session_status(gateway: &Gateway, planned: PlannedSession<'_>) -> SessionStat
         last_heard_s: last_heard_s(gateway.now_s(), counters),
         drops: drops_of(counters),
         overhead_bytes: u32::try_from(overhead).unwrap_or(u32::MAX),
-        inner_mtu: path_mtu.map(|mtu| u32::try_from(overhead::inner_mtu(mtu as usize, overhead, 0)).unwrap_or(0)),
+        inner_mtu: path_mtu
+            .map(|mtu| u32::try_from(overhead::inner_mtu(mtu as usize, overhead, 0)).unwrap_or(0)),
         l2spec_type: match session.sublayer {
             Sublayer::None => "none".to_owned(),
             Sublayer::Default => "default".to_owned(),
@@ -179,7 +185,11 @@ fn cookie_bytes(cookie: l2tpv3::Cookie) -> u8 {
 }
 
 /// Why a session is down, if it is, and the path MTU, if it is known.
-fn session_reason(gateway: &Gateway, planned: PlannedSession<'_>, is_bridged: bool) -> (Option<String>, Option<u32>) {
+fn session_reason(
+    gateway: &Gateway,
+    planned: PlannedSession<'_>,
+    is_bridged: bool,
+) -> (Option<String>, Option<u32>) {
     let tunnel = &planned.tunnel.name;
     match gateway.tunnels.get(planned.tunnel_position).map(|state| &state.readiness) {
         None => (Some(format!("tunnel {tunnel} is not looked at yet")), None),
@@ -206,7 +216,9 @@ fn last_heard_s(now_s: u32, counters: &PerWorker<SessionCounters>) -> Option<u64
 }
 
 fn drops_of(counters: &PerWorker<SessionCounters>) -> Counts {
-    let counted = DropReason::ALL.iter().map(|reason| (reason.name().to_owned(), counters.sum(|c| c.drops.get(*reason))));
+    let counted = DropReason::ALL
+        .iter()
+        .map(|reason| (reason.name().to_owned(), counters.sum(|c| c.drops.get(*reason))));
     counted.filter(|(_, frames)| *frames > 0).collect()
 }
 
@@ -250,7 +262,8 @@ fn port_status(gateway: &Gateway, id: PortId, port: &config::Port) -> PortStatus
 fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut PortStatus) {
     let world = gateway.world.ports.get(id.index()).copied().unwrap_or_default();
     status.state = if world.is_up { State::Up } else { State::Down };
-    status.reason = (!world.is_up).then(|| format!("interface {} is down or has no carrier", status.interface));
+    status.reason =
+        (!world.is_up).then(|| format!("interface {} is down or has no carrier", status.interface));
     status.ifindex = Some(attached.ifindex());
     status.driver = Some(attached.facts.driver.clone());
     status.xdp_mode = Some(match attached.mode() {
@@ -265,7 +278,8 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
     status.promiscuous = changes.iter().any(|change| change.feature == "promiscuous" && change.now);
     let word = |on: bool| if on { "on" } else { "off" };
     let features = changes.iter().filter(|change| change.feature != "promiscuous");
-    status.changed_features = features.clone().map(|change| format!("{} {}", change.feature, word(change.now))).collect();
+    status.changed_features =
+        features.clone().map(|change| format!("{} {}", change.feature, word(change.now))).collect();
     let unmet = features.filter(|change| change.is_unmet());
     status.warnings.extend(unmet.map(|change| format!("{} cannot be switched off", change.feature)));
     status.warnings.extend(attached.copy_reason.clone().map(|reason| format!("no zero-copy: {reason}")));
@@ -279,7 +293,9 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
         tx_invalid_descs: rings.tx_invalid_descriptors,
     };
     match gateway.maps.stats() {
-        Ok(stats) => status.steering = stats.into_iter().map(|(stat, count)| (stat.name().to_owned(), count)).collect(),
+        Ok(stats) => {
+            status.steering = stats.into_iter().map(|(stat, count)| (stat.name().to_owned(), count)).collect()
+        }
         Err(error) => status.warnings.push(format!("{error:#}")),
     }
 }
@@ -296,7 +312,11 @@ fn partial_checksum_warning(port: &config::Port, seen: u64) -> Vec<String> {
     )]
 }
 
-fn fdb_entries(gateway: &Gateway, bridge: &config::Bridge, fdb: &dataplane::tables::fdb::Fdb) -> Vec<FdbEntryStatus> {
+fn fdb_entries(
+    gateway: &Gateway,
+    bridge: &config::Bridge,
+    fdb: &dataplane::tables::fdb::Fdb,
+) -> Vec<FdbEntryStatus> {
     let now_s = gateway.now_s();
     let describe = |entry: dataplane::tables::fdb::FdbEntry| {
         let member = bridge.members.get(usize::from(entry.member.0))?;

@@ -15,9 +15,11 @@ struct Capture {
 impl Capture {
     fn start(sites: &Sites, node: &Node, interface: &str, filter: &str) -> Self {
         let path = sites.lab.dir().join(format!("{}-{interface}.pcap", node.name()));
-        let words = ["tcpdump", "-i", interface, "-U", "-w", path.to_str().unwrap(), "-s", "0", "-Z", "root", filter];
+        let words =
+            ["tcpdump", "-i", interface, "-U", "-w", path.to_str().unwrap(), "-s", "0", "-Z", "root", filter];
         let process = node.spawn(&format!("tcpdump-{}-{interface}", node.name()), &words).unwrap();
-        let is_listening = || if process.log().contains("listening on") { Ok(()) } else { Err(process.log()) };
+        let is_listening =
+            || if process.log().contains("listening on") { Ok(()) } else { Err(process.log()) };
         sites.lab.wait_until("tcpdump to listen", SOON, is_listening).unwrap();
         Self { process, path }
     }
@@ -38,7 +40,7 @@ fn tshark(path: &PathBuf, options: &[&str]) -> String {
     let output = Command::new("tshark")
         .arg("-r")
         .arg(path)
-        .args(["-d", "udp.port==5001,l2tp", "-o", "l2tp.cookie_size:None", "-o", "l2tp.l2_specific:Default L2-Specific"])
+        .args(["-d", "udp.port==5001,l2tp", "-o", "l2tp.cookie_size:None", "-o", "l2tp.l2_specific:None"])
         .args(options)
         .output()
         .expect("tshark is installed");
@@ -68,24 +70,36 @@ fn tshark_reads_both_encapsulations_and_finds_the_frames_that_were_sent() {
     let on_lan = Capture::start(&sites, &sites.net.pcs[0], "eth0", "icmp");
     let on_udp = Capture::start(&sites, &sites.net.router, "eth0", "udp");
     let on_ip = Capture::start(&sites, &sites.net.router, "eth2", "ip proto 115");
-    sites.net.pcs[0].run(&["ping", "-c", "5", "-i", "0.05", "-s", "200", "-w", "10", "10.200.101.3"]).unwrap();
+    sites.net.pcs[0]
+        .run(&["ping", "-c", "5", "-i", "0.05", "-s", "200", "-w", "10", "10.200.101.3"])
+        .unwrap();
     [&on_lan, &on_udp, &on_ip].iter().for_each(|capture| capture.finish(&sites, 10));
 
-    let fields = ["-Y", "icmp", "-T", "fields", "-e", "ip.proto", "-e", "udp.dstport", "-e", "l2tp.sid"];
-    let over_udp: BTreeSet<_> = tshark(&on_udp.path, &fields).lines().map(str::to_owned).collect();
-    // Outer and inner IP protocol, the UDP port of the peer, session id 1000, both ways.
-    assert_eq!(over_udp, ["17,1\t5001\t0x000003e8".to_owned(), "17,1\t6001\t0x000003e8".to_owned()].into());
-    let over_ip: BTreeSet<_> = tshark(&on_ip.path, &fields).lines().map(str::to_owned).collect();
-    assert_eq!(over_ip, ["115,1\t\t0x000007d0".to_owned()].into());
+    // Outer IP protocol, the UDP port of the peer, session id, both ways.
+    assert_eq!(
+        headers(&on_udp),
+        ["17\t5001\t0x000003e8".to_owned(), "17\t6001\t0x000003e8".to_owned()].into()
+    );
+    assert_eq!(headers(&on_ip), ["115\t\t0x000007d0".to_owned()].into());
 
-    // Byte for byte: what the PC's wire carried is what stands behind the L2TPv3 headers.
+    // Byte for byte: what the PC's wire carried is what stands behind the session id and the sublayer (four zero bytes).
     let sent: BTreeSet<_> = packets(&on_lan.path).into_iter().collect();
     assert_eq!(sent.len(), 10, "five requests, five replies");
-    let behind = |path, offset: usize| -> BTreeSet<_> {
-        packets(path).into_iter().filter_map(|packet| Some(packet.get(offset..)?.to_vec())).collect()
-    };
-    let udp_offset = 14 + 20 + 8 + 4 + 4 + 4;
-    let ip_offset = 14 + 20 + 4 + 4;
-    assert!(sent.is_subset(&behind(&on_udp.path, udp_offset)), "over UDP");
-    assert!(sent.is_subset(&behind(&on_ip.path, ip_offset)), "over IP");
+    let carried: BTreeSet<_> = sent.iter().map(|frame| format!("00000000{}", hex(frame))).collect();
+    assert!(carried.is_subset(&payloads(&on_udp)), "over UDP");
+    assert!(carried.is_subset(&payloads(&on_ip)), "over IP");
+}
+
+fn headers(capture: &Capture) -> BTreeSet<String> {
+    let fields = ["-T", "fields", "-e", "ip.proto", "-e", "udp.dstport", "-e", "l2tp.sid"];
+    tshark(&capture.path, &fields).lines().map(str::to_owned).collect()
+}
+
+/// What tshark takes for the payload of each L2TPv3 data packet, in hexadecimal.
+fn payloads(capture: &Capture) -> BTreeSet<String> {
+    tshark(&capture.path, &["-T", "fields", "-e", "data.data"]).lines().map(str::to_owned).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -85,7 +85,8 @@ fn a_gateway_that_is_told_to_stop_leaves_the_host_as_it_was() {
     let gateway = &sites.net.gateways[0];
     let state = || {
         let links = gateway.ip("-details link show").unwrap();
-        let features: Vec<_> = ["eth0", "eth1"].iter().map(|i| gateway.ethtool(&format!("-k {i}")).unwrap()).collect();
+        let features: Vec<_> =
+            ["eth0", "eth1"].iter().map(|i| gateway.ethtool(&format!("-k {i}")).unwrap()).collect();
         (links, features)
     };
     let before = state();
@@ -103,7 +104,8 @@ fn a_wrong_configuration_names_every_fault_and_attaches_nothing() {
     let sites = Sites::laid_out("nsconfig");
     let path = sites.import(0);
     let text = fs::read_to_string(&path).unwrap();
-    let wrong = text.replace("tunnel_id = 1000", "tunel_id = 0").replace("members = [", "members = [\"eth7\", ");
+    let wrong =
+        text.replace("tunnel_id = 1000", "tunel_id = 0").replace("members = [", "members = [\"eth7\", ");
     assert_ne!(text, wrong);
     fs::write(&path, wrong).unwrap();
     let gateway = &sites.net.gateways[0];
@@ -119,7 +121,17 @@ fn a_wrong_configuration_names_every_fault_and_attaches_nothing() {
 fn without_privilege_the_missing_capability_is_named() {
     let sites = Sites::laid_out("nspriv");
     let path = sites.import(0);
-    let words = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", SPANWIRE, "run", "--config", path.to_str().unwrap()];
+    let words = [
+        "setpriv",
+        "--bounding-set",
+        "-all",
+        "--inh-caps",
+        "-all",
+        SPANWIRE,
+        "run",
+        "--config",
+        path.to_str().unwrap(),
+    ];
     let output = Command::from(sites.net.gateways[0].command(&words)).output().unwrap();
     let report = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{report}");

@@ -82,7 +82,8 @@ fn underlay_traffic_of_others_reaches_the_kernel() {
     let text = sites.net.router.run(&["ping", "-c", "3", "-i", "0.05", "-w", "10", "10.200.100.6"]).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     let listener = sites.net.gateways[1].inside(|| TcpListener::bind("10.200.100.6:2022")).unwrap().unwrap();
-    let mut client = sites.net.gateways[0].inside(|| TcpStream::connect("10.200.100.6:2022")).unwrap().unwrap();
+    let mut client =
+        sites.net.gateways[0].inside(|| TcpStream::connect("10.200.100.6:2022")).unwrap().unwrap();
     let (mut server, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip().to_string(), "10.200.100.2");
     server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -2,7 +2,7 @@
 
 use netlab::LinkOptions;
 
-use super::sites::{Sites, SOON};
+use super::sites::{SOON, Sites};
 
 #[test]
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
@@ -16,7 +16,10 @@ fn every_pair_of_pcs_pings_without_loss() {
     sites.expect_conserved();
     for (position, name) in [(0, "l2tpeth0"), (1, "l2tpeth0"), (1, "l2tpeth1"), (2, "l2tpeth0")] {
         let session = sites.row(position, "session", name);
-        assert!(session["rx_frames"].as_u64() > Some(0) && session["tx_frames"].as_u64() > Some(0), "{session}");
+        assert!(
+            session["rx_frames"].as_u64() > Some(0) && session["tx_frames"].as_u64() > Some(0),
+            "{session}"
+        );
         assert_eq!(session["drops"], serde_json::json!({}), "{session}");
         assert!(session["last_heard_s"].as_u64().is_some_and(|age| age < 60), "{session}");
     }
@@ -28,7 +31,8 @@ fn large_frames_pass_whole() {
     let sites = Sites::running("nslarge");
     for (from, target) in [(0, "10.200.101.3"), (2, "10.200.101.1")] {
         // 1472 bytes of payload, 8 of ICMP and 20 of IP: the LAN's MTU of 1500, don't fragment.
-        let text = sites.net.pcs[from].run(&["ping", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.05", "-w", "10", target]);
+        let text = sites.net.pcs[from]
+            .run(&["ping", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.05", "-w", "10", target]);
         assert!(text.unwrap().contains(" 0% packet loss"));
     }
     sites.expect_conserved();
@@ -66,15 +70,22 @@ fn a_pc_that_is_plugged_in_elsewhere_is_found_there() {
     // Both cables are pulled, and pc1 is plugged into gw-c.
     sites.net.gateways[0].ip("link delete eth1").unwrap();
     sites.net.gateways[2].ip("link delete eth1").unwrap();
-    sites.await_rows(2, "port", "gw-c to miss eth1", |rows| rows.iter().any(|row| row["name"] == "eth1" && row["state"] == "down"));
-    sites.lab.link((&sites.net.gateways[2], "eth1"), (&sites.net.pcs[0], "eth0"), &LinkOptions::default()).unwrap();
+    sites.await_rows(2, "port", "gw-c to miss eth1", |rows| {
+        rows.iter().any(|row| row["name"] == "eth1" && row["state"] == "down")
+    });
+    sites
+        .lab
+        .link((&sites.net.gateways[2], "eth1"), (&sites.net.pcs[0], "eth0"), &LinkOptions::default())
+        .unwrap();
     let pc = &sites.net.pcs[0];
     pc.ip("link set eth0 down").unwrap();
     pc.ip(&format!("link set eth0 address {mac} up")).unwrap();
     netlab::article::act_like_hardware(pc, "eth0").unwrap();
     pc.ip("address add 10.200.101.1/24 dev eth0").unwrap();
-    sites.await_rows(2, "port", "gw-c to hold eth1 again", |rows| rows.iter().all(|row| row["state"] == "up"));
-    sites.lab
+    sites
+        .await_rows(2, "port", "gw-c to hold eth1 again", |rows| rows.iter().all(|row| row["state"] == "up"));
+    sites
+        .lab
         .wait_until("pc1 to reach pc2 from its new place", SOON, || {
             pc.run(&["ping", "-c", "1", "-W", "1", "10.200.101.2"]).map_err(|error| format!("{error:#}"))
         })

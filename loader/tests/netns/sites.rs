@@ -54,7 +54,8 @@ impl Sites {
     pub(crate) fn import(&self, position: usize) -> PathBuf {
         let script = self.file(position, "sh");
         fs::write(&script, COMMANDS[position]).unwrap();
-        let name = format!("{}-{}", self.lab.dir().file_name().unwrap().to_string_lossy(), SITES[position].gateway);
+        let name =
+            format!("{}-{}", self.lab.dir().file_name().unwrap().to_string_lossy(), SITES[position].gateway);
         let output = Command::new(SPANWIRE)
             .args(["import", "--underlay", "eth0", "--name", &name])
             .arg(&script)
@@ -70,7 +71,9 @@ impl Sites {
     pub(crate) fn start(&self, position: usize, options: &[&str]) -> Process {
         let config = self.import(position);
         let (config, socket) = (config.to_str().unwrap(), self.file(position, "sock"));
-        let words = [&[SPANWIRE, "run", "--config", config, "--control-socket", socket.to_str().unwrap()], options].concat();
+        let words =
+            [&[SPANWIRE, "run", "--config", config, "--control-socket", socket.to_str().unwrap()], options]
+                .concat();
         self.net.gateways[position].spawn(SITES[position].gateway, &words).unwrap()
     }
 
@@ -82,7 +85,13 @@ impl Sites {
     }
 
     /// Waits until the rows of a `show` satisfy a condition.
-    pub(crate) fn await_rows(&self, position: usize, object: &str, what: &str, holds: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub(crate) fn await_rows(
+        &self,
+        position: usize,
+        object: &str,
+        what: &str,
+        holds: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
         self.lab
             .wait_until(what, SOON, || {
                 let rows = self.rows(position, object)?;
@@ -119,7 +128,9 @@ impl Sites {
         let target = SITES[to].lan.to_string();
         let node = &self.net.pcs[from];
         let output = node.run(&["ping", "-c", "3", "-i", "0.05", "-w", "10", &target]);
-        let text = output.unwrap_or_else(|error| panic!("pc{} to pc{}: {error:#}\n{}", from + 1, to + 1, self.lab.log_tails(20)));
+        let text = output.unwrap_or_else(|error| {
+            panic!("pc{} to pc{}: {error:#}\n{}", from + 1, to + 1, self.lab.log_tails(20))
+        });
         assert!(text.contains(" 0% packet loss"), "{text}");
     }
 

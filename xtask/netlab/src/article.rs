@@ -127,6 +127,8 @@ fn gateway(lab: &Lab, router: &Node, site: &Site, queue_count: u32) -> Result<No
     let gateway = node(lab, site.gateway)?;
     let options = LinkOptions { mtu_bytes: UNDERLAY_MTU_BYTES, queue_count, ..LinkOptions::default() };
     lab.link((router, site.router_interface), (&gateway, "eth0"), &options)?;
+    act_like_hardware(router, site.router_interface)?;
+    act_like_hardware(&gateway, "eth0")?;
     router.ip(&format!("address add {}/30 dev {}", site.router, site.router_interface))?;
     gateway.ip(&format!("address add {}/30 dev eth0", site.underlay))?;
     gateway.ip(&format!("route add default via {}", site.router))?;

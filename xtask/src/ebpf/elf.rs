@@ -25,12 +25,16 @@ pub(super) fn differences(committed: &[u8], rebuilt: &[u8]) -> Result<Vec<String
 
 fn difference(name: &str, old: Option<&&[u8]>, new: Option<&&[u8]>) -> Option<String> {
     match (old, new) {
-        (Some(old), None) => Some(format!("section {name}: {} bytes committed, gone when rebuilt", old.len())),
+        (Some(old), None) => {
+            Some(format!("section {name}: {} bytes committed, gone when rebuilt", old.len()))
+        }
         (None, Some(new)) => Some(format!("section {name}: not committed, {} bytes when rebuilt", new.len())),
         (Some(old), Some(new)) if old != new => {
             let same = old.iter().zip(new.iter()).take_while(|(old, new)| old == new).count();
             let (old, new) = (old.len(), new.len());
-            Some(format!("section {name}: {old} bytes committed, {new} rebuilt, first difference at byte {same}"))
+            Some(format!(
+                "section {name}: {old} bytes committed, {new} rebuilt, first difference at byte {same}"
+            ))
         }
         _ => None,
     }
@@ -96,8 +100,14 @@ mod tests {
     #[test]
     fn a_renamed_section_is_gone_and_new() {
         let lines = differences(&file(b".code", [0; 4]), &file(b".text", [0; 4])).unwrap();
-        assert!(lines.contains(&"section .code: 4 bytes committed, gone when rebuilt".to_owned()), "{lines:?}");
-        assert!(lines.contains(&"section .text: not committed, 4 bytes when rebuilt".to_owned()), "{lines:?}");
+        assert!(
+            lines.contains(&"section .code: 4 bytes committed, gone when rebuilt".to_owned()),
+            "{lines:?}"
+        );
+        assert!(
+            lines.contains(&"section .text: not committed, 4 bytes when rebuilt".to_owned()),
+            "{lines:?}"
+        );
     }
 
     #[test]

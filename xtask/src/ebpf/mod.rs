@@ -59,7 +59,9 @@ fn check(root: &Path, recorded: &Record, fresh: &Record, rebuilt: &Path) -> Resu
             "      {OBJECT} was built with other tools, so bytes cannot be compared:\n        then {}\n        now  {}",
             recorded.toolchain, fresh.toolchain
         );
-        eprintln!("      instead: its sources must be the recorded ones, and the kernel must treat both alike");
+        eprintln!(
+            "      instead: its sources must be the recorded ones, and the kernel must treat both alike"
+        );
         objects.push(rebuilt.to_owned());
     }
     ensure!(

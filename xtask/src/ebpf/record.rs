@@ -25,7 +25,12 @@ pub(super) struct Record {
 
 impl Record {
     /// Describes a build.
-    pub(super) fn new(toolchain: &Toolchain, root: &Path, sources: &[PathBuf], object: &Path) -> Result<Self> {
+    pub(super) fn new(
+        toolchain: &Toolchain,
+        root: &Path,
+        sources: &[PathBuf],
+        object: &Path,
+    ) -> Result<Self> {
         let mut contents = Vec::new();
         for source in sources {
             let name = source.strip_prefix(root).unwrap_or(source).to_string_lossy();
@@ -46,7 +51,8 @@ impl Record {
     }
 
     fn parse(text: &str) -> Self {
-        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
         Self { toolchain: value(TOOLCHAIN), sources: value(SOURCES), object: value(OBJECT) }
     }
 
@@ -80,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_record_is_read_back_as_written() {
-        let record = Record { toolchain: "rustc 1; linker 2".into(), sources: "ab".into(), object: "cd".into() };
+        let record =
+            Record { toolchain: "rustc 1; linker 2".into(), sources: "ab".into(), object: "cd".into() };
         assert_eq!(Record::parse(&record.to_text()), record);
     }
 

@@ -89,10 +89,21 @@ impl Toolchain {
 /// Settings of the calling cargo that would change the compiler or its flags.
 fn is_build_setting(name: &OsString) -> bool {
     let name = name.to_string_lossy();
-    ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_PKG_", "CARGO_TARGET_", "RUSTFLAGS", "RUSTC", "RUSTUP_TOOLCHAIN"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-        || matches!(&*name, "CARGO" | "CARGO_ENCODED_RUSTFLAGS" | "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH")
+    [
+        "CARGO_BUILD_",
+        "CARGO_PROFILE_",
+        "CARGO_PKG_",
+        "CARGO_TARGET_",
+        "RUSTFLAGS",
+        "RUSTC",
+        "RUSTUP_TOOLCHAIN",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+        || matches!(
+            &*name,
+            "CARGO" | "CARGO_ENCODED_RUSTFLAGS" | "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH"
+        )
 }
 
 /// Pairs of cargo and rustc that have the source of `core`.
@@ -126,7 +137,8 @@ fn linker() -> Result<String> {
     }
     install::packages(&[DEBIAN_LLVM])?;
     eprintln!("      installing bpf-linker {LINKER_VERSION} with cargo (two minutes)");
-    let path = std::env::join_paths([PathBuf::from(LLVM_PREFIX).join("bin")].into_iter().chain(search_path()))?;
+    let path =
+        std::env::join_paths([PathBuf::from(LLVM_PREFIX).join("bin")].into_iter().chain(search_path()))?;
     let status = workspace::cargo(&["install", "bpf-linker", "--version", LINKER_VERSION, "--locked"])
         .args(["--no-default-features", "--features", LINKER_FEATURES])
         .env("LLVM_PREFIX", LLVM_PREFIX)
@@ -202,7 +214,13 @@ mod tests {
 
     #[test]
     fn settings_of_the_calling_cargo_do_not_reach_the_build() {
-        for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR", "CARGO_PROFILE_RELEASE_LTO"] {
+        for name in [
+            "RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTUP_TOOLCHAIN",
+            "CARGO_TARGET_DIR",
+            "CARGO_PROFILE_RELEASE_LTO",
+        ] {
             assert!(is_build_setting(&OsString::from(name)), "{name}");
         }
         for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_PROXY", "CARGO_NET_OFFLINE", "RUSTUP_HOME"] {

@@ -1,0 +1,135 @@
+use dataplane::tables::bridge_domains::{DomainId, MemberId};
+use dataplane::tables::sessions::SessionIndex;
+use wire::ethernet::MacAddr;
+
+use super::*;
+use crate::config;
+use crate::netlink::next_hop::DownReason;
+
+/// Two tunnels (UDP and IP), two access VLANs and one whole session in one bridge, another session in a second bridge.
+const CONFIG: &str = r#"
+    [port.wan]
+    interface = "eth0"
+    role = "underlay"
+    [port.lan]
+    interface = "eth1"
+    role = "access"
+    [tunnel.u]
+    local = "10.0.0.1"
+    remote = "10.0.0.2"
+    tunnel_id = 1
+    peer_tunnel_id = 1
+    encap = "udp"
+    udp_sport = 5001
+    udp_dport = 6001
+    [tunnel.u.session.a]
+    session_id = 11
+    peer_session_id = 12
+    [tunnel.i]
+    local = "10.0.0.1"
+    remote = "10.0.0.3"
+    tunnel_id = 2
+    peer_tunnel_id = 2
+    encap = "ip"
+    [tunnel.i.session.b]
+    session_id = 21
+    peer_session_id = 22
+    cookie = "01020304"
+    l2spec_type = "none"
+    [bridge.one]
+    members = ["lan.10", "a"]
+    [bridge.two]
+    members = ["lan.20", "b"]
+"#;
+
+fn plan() -> Plan {
+    let checked = config::check("test.toml", CONFIG, None);
+    Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0)
+}
+
+fn up() -> TunnelReadiness {
+    TunnelReadiness::Up {
+        oif: 7,
+        src_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        dst_mac: MacAddr([2, 0, 0, 0, 0, 2]),
+        mtu: 1500,
+    }
+}
+
+fn down() -> TunnelReadiness {
+    TunnelReadiness::Down(DownReason::NoRoute { remote: "10.0.0.3".parse().unwrap() })
+}
+
+fn world() -> World {
+    let port = |ifindex| PortWorld { ifindex: Some(ifindex), is_up: true, mtu_bytes: 1500 };
+    World { ports: vec![port(7), port(8)], tunnels: vec![up(), down()] }
+}
+
+#[test]
+fn each_member_stands_where_the_file_has_it() {
+    let tables = build(&plan(), &world());
+    let [one, two] = &tables.domains[..] else { panic!("two domains") };
+    assert_eq!(one.member(MemberId(0)).unwrap().circuit, Circuit::Port(PortId(1)));
+    assert_eq!(one.member(MemberId(0)).unwrap().vlan.unwrap().get(), 10);
+    assert_eq!(one.member(MemberId(1)).unwrap().circuit, Circuit::Session(SessionIndex(0)));
+    assert_eq!(two.member(MemberId(1)).unwrap().circuit, Circuit::Down, "its tunnel has no route");
+    assert_eq!(two.flood_targets(MemberId(9)).count(), 1);
+}
+
+#[test]
+fn frames_enter_by_their_vlan_or_session() {
+    let tables = build(&plan(), &world());
+    let lan = &tables.ports[1].attachment;
+    assert_eq!(lan.ingress(Some(20)).unwrap().domain, DomainId(1));
+    assert!(lan.ingress(Some(10)).unwrap().pop_tag);
+    assert_eq!(lan.ingress(None), None);
+    assert!(
+        tables.ports[0].attachment.is_empty() && tables.ports[0].is_underlay && !tables.ports[1].is_underlay
+    );
+    let sessions: Vec<_> =
+        tables.sessions.iter().map(|s| (s.rx_session_id.get(), s.attachment.ingress(None))).collect();
+    assert_eq!(sessions[0].0, 11);
+    assert_eq!(sessions[0].1.unwrap().domain, DomainId(0));
+    assert_eq!(sessions[1].1.unwrap().domain, DomainId(1));
+}
+
+#[test]
+fn only_sessions_of_tunnels_that_are_up_can_send() {
+    let tables = build(&plan(), &world());
+    let first = tables.tx_session(SessionIndex(0)).unwrap();
+    assert_eq!((first.port(), first.overhead_bytes(), first.max_frame_bytes()), (PortId(0), 40, 1460));
+    assert!(tables.tx_session(SessionIndex(1)).is_none());
+    let all_up = World { tunnels: vec![up(), up()], ..world() };
+    let second = build(&plan(), &all_up);
+    assert_eq!(second.tx_session(SessionIndex(1)).unwrap().overhead_bytes(), 20 + 4 + 4);
+}
+
+#[test]
+fn a_tunnel_whose_port_is_not_attached_cannot_send() {
+    let mut world = world();
+    world.ports[0].ifindex = None;
+    assert!(build(&plan(), &world).tx_session(SessionIndex(0)).is_none());
+}
+
+#[test]
+fn a_port_without_carrier_is_out_of_the_flood_set() {
+    let mut world = world();
+    world.ports[1].is_up = false;
+    let tables = build(&plan(), &world);
+    assert_eq!(tables.domains[0].member(MemberId(0)).unwrap().circuit, Circuit::Down);
+}
+
+#[test]
+fn packets_are_expected_between_the_tunnels_addresses_and_ports() {
+    let plan = plan();
+    let endpoint = rx_endpoint(&plan.config.tunnels[0]);
+    assert_eq!((endpoint.local_port, endpoint.remote_port, endpoint.protocol), (5001, 6001, 17));
+    assert_eq!(endpoint.remote, Endpoint::map_v4([10, 0, 0, 2]));
+    let endpoint = rx_endpoint(&plan.config.tunnels[1]);
+    assert_eq!((endpoint.local_port, endpoint.remote_port, endpoint.protocol), (0, 0, 115));
+}
+
+#[test]
+fn the_largest_frame_of_a_port_is_its_mtu_behind_header_and_one_tag() {
+    assert_eq!(build(&plan(), &world()).ports[1].max_frame_bytes, 1518);
+}
