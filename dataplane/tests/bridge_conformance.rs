@@ -1,5 +1,7 @@
 //! The bridge domain as a LAN: learning, flooding, moving stations, reserved addresses, VLAN members, split horizon.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod rig;
 
 use dataplane::{

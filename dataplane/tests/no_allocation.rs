@@ -2,6 +2,8 @@
 //!
 //! One test in a binary of its own: the allocator counts for the whole process.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod rig;
 
 use std::{

@@ -5,12 +5,16 @@
 
 use wire::{
     ethernet::{self, VlanId, VlanTag},
-    overhead::{ETHERNET_BYTES, IPV4_BYTES, MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
+    overhead::{ETHERNET_BYTES, MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
 };
 use xsk::Frame;
 use zerocopy::FromBytes;
 
 use crate::{tables::next_hops::TxSession, verdict::DropReason};
+
+/// An IPv4 header without options, as a value of the length fields. Units: bytes.
+const IPV4_LENGTH: u16 = 20;
+const _: () = assert!(IPV4_LENGTH as usize == wire::overhead::IPV4_BYTES);
 
 /// Encapsulates `frame` for a session; `identification` is the worker's next IPv4 identification.
 ///
@@ -37,11 +41,12 @@ pub(super) fn run(
 fn patch(bytes: &mut [u8], session: &TxSession, identification: u16) -> Option<()> {
     let packet = bytes.get_mut(session.link_bytes..)?;
     let total_length = u16::try_from(packet.len()).ok()?;
+    let udp_length = total_length.checked_sub(IPV4_LENGTH)?;
     let (ip, rest) = wire::ipv4::Ipv4Header::mut_from_prefix(packet).ok()?;
     ip.patch(total_length, identification, session.header_sum);
     if session.is_udp {
         let (udp, _) = wire::udp::UdpHeader::mut_from_prefix(rest).ok()?;
-        udp.length.set(total_length.wrapping_sub(IPV4_BYTES as u16));
+        udp.length.set(udp_length);
     }
     Some(())
 }

@@ -143,7 +143,7 @@ impl Fdb {
     fn home(&self, mac: MacKey) -> usize {
         // The highest bits of the product depend on every bit of the address (Fibonacci hashing).
         let mixed = (mac.0 ^ self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (mixed >> self.shift) as usize
+        usize::try_from(mixed >> self.shift).unwrap_or(0)
     }
 
     /// The buckets an address may stand in, with their stamps.

@@ -98,7 +98,7 @@ impl<P: Port> Worker<P> {
     #[must_use]
     pub fn new(setup: WorkerSetup<P>) -> Self {
         // Workers start far apart, so that identifications of one tunnel do not repeat within a fragment's lifetime.
-        let identification = (setup.worker as u16).wrapping_mul(0x3D71);
+        let identification = u16::try_from(setup.worker).unwrap_or(0).wrapping_mul(0x3D71);
         Self {
             setup,
             ports: PortSet::default(),

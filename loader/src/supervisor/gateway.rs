@@ -270,7 +270,7 @@ impl Gateway {
             }
             match &now.readiness {
                 TunnelReadiness::Up { dst_mac, .. } => {
-                    tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name)
+                    tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name);
                 }
                 TunnelReadiness::Down(reason) => tracing::warn!("tunnel {} is down: {reason}", tunnel.name),
             }

@@ -294,7 +294,8 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
     };
     match gateway.maps.stats() {
         Ok(stats) => {
-            status.steering = stats.into_iter().map(|(stat, count)| (stat.name().to_owned(), count)).collect()
+            status.steering =
+                stats.into_iter().map(|(stat, count)| (stat.name().to_owned(), count)).collect();
         }
         Err(error) => status.warnings.push(format!("{error:#}")),
     }

@@ -3,6 +3,8 @@
 //! README.md beside this file draws the topology. Every test needs root and is ignored by default:
 //! `cargo test -p spanwire --test netns -- --ignored --test-threads 1`.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod capture;
 mod faults;
 mod follow;
