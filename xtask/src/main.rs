@@ -6,6 +6,7 @@ mod ebpf;
 mod install;
 mod lab;
 mod progress;
+mod soak;
 mod test;
 mod workspace;
 
@@ -19,6 +20,8 @@ use clap::Parser;
 enum Xtask {
     /// The article's network on this machine: router, three gateways, three PCs, every pair tried.
     Lab(lab::LabArgs),
+    /// A flood through the article's three sites in both directions, and its books.
+    Soak(soak::SoakArgs),
     /// The XDP steering program: build it, or check that the committed object is what its source gives.
     Ebpf(ebpf::EbpfArgs),
     /// Everything that has to pass.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
 fn run(command: Xtask) -> anyhow::Result<()> {
     match command {
         Xtask::Lab(args) => lab::run(&args),
+        Xtask::Soak(args) => soak::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Test(args) => test::run(&args),
     }

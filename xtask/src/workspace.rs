@@ -53,11 +53,19 @@ struct Artifact {
 /// # Errors
 /// The build fails; cargo has said why.
 pub(crate) fn build_gateway() -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--profile", "lab", "--package", "spanwire", "--bin", "spanwire"]);
+    build("spanwire", "spanwire")
+}
+
+/// Builds a program with the lab's profile and returns the executable's path.
+///
+/// # Errors
+/// The build fails; cargo has said why.
+pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--profile", "lab", "--package", package, "--bin", program]);
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().context("starting cargo")?;
-    ensure!(output.status.success(), "the gateway does not build ({})", output.status);
-    executable(&String::from_utf8_lossy(&output.stdout)).context("cargo names no executable for the gateway")
+    ensure!(output.status.success(), "{program} does not build ({})", output.status);
+    executable(&String::from_utf8_lossy(&output.stdout)).with_context(|| format!("cargo names no executable for {program}"))
 }
 
 /// The executable in cargo's JSON messages, one per line.

@@ -1,6 +1,6 @@
 //! Bad packets, wrong configurations, a killed gateway.
 
-use std::{fs, net::UdpSocket, process::Command};
+use std::{fs, net::UdpSocket};
 
 use super::sites::{SPANWIRE, Sites};
 
@@ -132,7 +132,7 @@ fn without_privilege_the_missing_capability_is_named() {
         "--config",
         path.to_str().unwrap(),
     ];
-    let output = Command::from(sites.net.gateways[0].command(&words)).output().unwrap();
+    let output = sites.net.gateways[0].command(&words).output().unwrap();
     let report = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{report}");
     assert!(report.contains("CAP_NET_ADMIN") && report.contains("CAP_NET_RAW"), "{report}");

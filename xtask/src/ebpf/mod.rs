@@ -88,7 +88,7 @@ fn judge(objects: &[PathBuf]) -> Result<()> {
     install::packages(install::C_LIBRARIES)?;
     let mut command = workspace::cargo(&["run", "--quiet", "--package", "spanwire-ebpf-judge", "--"]);
     let status = command.args(objects).status().context("starting cargo")?;
-    ensure!(status.success(), "the judge refuses the object ({status})");
+    ensure!(status.success(), "the judge does not build or refuses the object; it has said why ({status})");
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netlab::Lab;
 use netlab::article::{Article, COMMANDS, SITES};
+use netlab::{Lab, Process};
 use serde::{Deserialize, Serialize};
 
 /// Sessions that each gateway has; order as in [`SITES`].
@@ -21,25 +21,25 @@ const TAIL_LINES: usize = 25;
 
 /// One row of `spanwire session show --json`, as far as the lab looks at it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Session {
+pub(crate) struct Session {
     /// The gateway that was asked.
     #[serde(default)]
-    pub(super) gateway: String,
+    pub(crate) gateway: String,
     /// Name of the session.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Id that the peer sends.
-    pub(super) session_id: u32,
+    pub(crate) session_id: u32,
     /// Id that is sent to the peer.
-    pub(super) peer_session_id: u32,
+    pub(crate) peer_session_id: u32,
     /// `up` or `down`.
-    pub(super) state: String,
+    pub(crate) state: String,
     /// Why it is down.
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// The gateways of a lab.
 #[derive(Debug)]
-pub(super) struct Gateways<'l> {
+pub(crate) struct Gateways<'l> {
     lab: &'l Lab,
     network: &'l Article,
     binary: &'l Path,
@@ -47,12 +47,12 @@ pub(super) struct Gateways<'l> {
 
 impl<'l> Gateways<'l> {
     /// Gateways that are not started yet.
-    pub(super) fn new(lab: &'l Lab, network: &'l Article, binary: &'l Path) -> Self {
+    pub(crate) fn new(lab: &'l Lab, network: &'l Article, binary: &'l Path) -> Self {
         Self { lab, network, binary }
     }
 
     /// Writes each gateway's command list and has `spanwire import` make a configuration of it.
-    pub(super) fn import(&self) -> Result<()> {
+    pub(crate) fn import(&self) -> Result<()> {
         for (site, commands) in SITES.iter().zip(COMMANDS) {
             self.import_one(site.gateway, commands).with_context(|| format!("importing {}", site.gateway))?;
         }
@@ -72,21 +72,22 @@ impl<'l> Gateways<'l> {
         fs::write(&path, output.stdout).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Starts one gateway per namespace.
-    pub(super) fn start(&self) -> Result<()> {
+    /// Starts one gateway per namespace; order as in [`SITES`].
+    pub(crate) fn start(&self) -> Result<Vec<Process>> {
         let binary = text(self.binary)?;
+        let mut processes = Vec::new();
         for (site, node) in SITES.iter().zip(&self.network.gateways) {
             let configuration = self.configuration(site.gateway);
             let socket = socket(self.lab.dir(), site.gateway);
             let words =
                 [binary, "run", "--config", text(&configuration)?, "--control-socket", text(&socket)?];
-            node.spawn(site.gateway, &words)?;
+            processes.push(node.spawn(site.gateway, &words)?);
         }
-        Ok(())
+        Ok(processes)
     }
 
     /// Waits until every session of every gateway is up, and returns them.
-    pub(super) fn wait_until_up(&self) -> Result<Vec<Session>> {
+    pub(crate) fn wait_until_up(&self) -> Result<Vec<Session>> {
         let probe = || {
             let mut sessions = Vec::new();
             for (site, count) in SITES.iter().zip(SESSION_COUNTS) {
@@ -103,13 +104,13 @@ impl<'l> Gateways<'l> {
 }
 
 /// The control socket of a gateway.
-pub(super) fn socket(dir: &Path, gateway: &str) -> PathBuf {
+pub(crate) fn socket(dir: &Path, gateway: &str) -> PathBuf {
     dir.join(format!("{gateway}.sock"))
 }
 
 /// What there is to know after a failure: what each gateway says about its sessions and drops, and the end of each log
 /// unless a failed wait has shown it already.
-pub(super) fn diagnosis(lab: &Lab, binary: &Path, with_logs: bool) -> String {
+pub(crate) fn diagnosis(lab: &Lab, binary: &Path, with_logs: bool) -> String {
     let mut parts = if with_logs { vec![lab.log_tails(TAIL_LINES)] } else { Vec::new() };
     for site in &SITES {
         for object in ["session", "drop"] {
@@ -142,7 +143,8 @@ fn all_up(binary: &Path, dir: &Path, gateway: &str, count: usize) -> Result<Vec<
 }
 
 /// What `spanwire <object> show` prints for a gateway.
-fn show(binary: &Path, dir: &Path, gateway: &str, object: &str, options: &[&str]) -> Result<String, String> {
+pub(crate) fn show(
+    binary: &Path, dir: &Path, gateway: &str, object: &str, options: &[&str]) -> Result<String, String> {
     let mut command = Command::new(binary);
     command
         .args([object, "show", "--control-socket"])

@@ -5,10 +5,10 @@
 
 mod cpu;
 mod flow;
-mod gateways;
-mod ping;
+pub(crate) mod gateways;
+pub(crate) mod ping;
 mod report;
-mod trial;
+pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};
 

@@ -9,20 +9,20 @@ const REQUESTS: u32 = 10;
 
 /// What `ping` counted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Ping {
+pub(crate) struct Ping {
     /// Requests sent.
-    pub(super) sent: u32,
+    pub(crate) sent: u32,
     /// Replies received.
-    pub(super) received: u32,
+    pub(crate) received: u32,
     /// Average round trip; `None` when nothing came back. Units: ms.
-    pub(super) rtt_avg_ms: Option<f64>,
+    pub(crate) rtt_avg_ms: Option<f64>,
 }
 
 /// Pings `address` from `node`.
 ///
 /// # Errors
 /// `ping` cannot be started or prints no summary; loss is no error.
-pub(super) fn ping(node: &Node, address: &str) -> Result<Ping> {
+pub(crate) fn ping(node: &Node, address: &str) -> Result<Ping> {
     let requests = REQUESTS.to_string();
     let mut command = node.command(&["ping", "-q", "-c", &requests, "-i", "0.02", "-W", "2", address]);
     let output = command.env("LC_ALL", "C").output().context("starting ping")?;

@@ -17,10 +17,10 @@ const COUNT: u32 = 2 * RATE_PPS;
 const FRAME_BYTES: [usize; 2] = [LAN_MTU_BYTES as usize + 14 + 4, 64];
 
 /// Index of sender and of receiver in [`SITES`], for each directed pair.
-pub(super) const PAIRS: [(usize, usize); 6] = [(0, 1), (1, 0), (1, 2), (2, 1), (0, 2), (2, 0)];
+pub(crate) const PAIRS: [(usize, usize); 6] = [(0, 1), (1, 0), (1, 2), (2, 1), (0, 2), (2, 0)];
 
 /// Pings every pair; order as in [`PAIRS`].
-pub(super) fn ping_pairs(network: &Article) -> Result<Vec<Ping>> {
+pub(crate) fn ping_pairs(network: &Article) -> Result<Vec<Ping>> {
     PAIRS.iter().map(|&(from, to)| ping::ping(&network.pcs[from], &SITES[to].lan.to_string())).collect()
 }
 
