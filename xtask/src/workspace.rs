@@ -65,7 +65,8 @@ pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().context("starting cargo")?;
     ensure!(output.status.success(), "{program} does not build ({})", output.status);
-    executable(&String::from_utf8_lossy(&output.stdout)).with_context(|| format!("cargo names no executable for {program}"))
+    executable(&String::from_utf8_lossy(&output.stdout))
+        .with_context(|| format!("cargo names no executable for {program}"))
 }
 
 /// The executable in cargo's JSON messages, one per line.

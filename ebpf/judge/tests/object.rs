@@ -54,9 +54,7 @@ fn logged(level: u8) -> Vec<String> {
     let mut logger = EbpfLogger::init_with_logger(&mut object, &lines).unwrap();
     let program: &mut Xdp = object.program_mut(abi::PROGRAM).unwrap().try_into().unwrap();
     program.load().unwrap();
-    let mut options = TestRunOptions::default();
-    options.data_in = Some(&[0; 64]);
-    program.test_run(options).unwrap();
+    program.test_run(TestRunOptions { data_in: Some(&[0; 64]), ..TestRunOptions::default() }).unwrap();
     logger.flush();
     drop(logger);
     lines.0.into_inner().unwrap()

@@ -144,7 +144,12 @@ fn all_up(binary: &Path, dir: &Path, gateway: &str, count: usize) -> Result<Vec<
 
 /// What `spanwire <object> show` prints for a gateway.
 pub(crate) fn show(
-    binary: &Path, dir: &Path, gateway: &str, object: &str, options: &[&str]) -> Result<String, String> {
+    binary: &Path,
+    dir: &Path,
+    gateway: &str,
+    object: &str,
+    options: &[&str],
+) -> Result<String, String> {
     let mut command = Command::new(binary);
     command
         .args([object, "show", "--control-socket"])

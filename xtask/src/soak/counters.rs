@@ -53,6 +53,12 @@ impl Counters {
         self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, *value)))
     }
 
+    /// Names of the counters that are not zero.
+    pub(super) fn moved(&self) -> String {
+        let moved = self.0.iter().filter(|(_, value)| **value > 0).map(|(name, _)| name.as_str());
+        moved.collect::<Vec<_>>().join(", ")
+    }
+
     /// Every counter, by name.
     pub(super) fn all(&self) -> &BTreeMap<String, u64> {
         &self.0
@@ -147,7 +153,9 @@ fn read_interfaces(node: &Node, counters: &mut Counters) -> Result<()> {
         if name == "lo" {
             continue;
         }
-        for (direction, what) in ["rx", "tx"].iter().flat_map(|d| ["packets", "dropped", "errors"].map(|w| (d, w))) {
+        for (direction, what) in
+            ["rx", "tx"].iter().flat_map(|d| ["packets", "dropped", "errors"].map(|w| (d, w)))
+        {
             let value = &link["stats64"][direction][what];
             let value = value.as_u64().with_context(|| format!("{name} has no {direction} {what}"))?;
             counters.set(format!("{} {name} {direction}_{what}", node.name()), value);
@@ -180,8 +188,12 @@ fn read_gateway(gateway: &str, asker: &Asker<'_>, counters: &mut Counters) -> Re
         let place = format!("{gateway} {}", port.name);
         counters.set(format!("{place} engine_rx"), port.rx_frames);
         counters.set(format!("{place} engine_tx"), port.tx_frames);
-        port.steering.into_iter().for_each(|(what, count)| counters.set(format!("{place} steering {what}"), count));
-        port.kernel_rings.into_iter().for_each(|(what, count)| counters.set(format!("{place} ring {what}"), count));
+        port.steering
+            .into_iter()
+            .for_each(|(what, count)| counters.set(format!("{place} steering {what}"), count));
+        port.kernel_rings
+            .into_iter()
+            .for_each(|(what, count)| counters.set(format!("{place} ring {what}"), count));
     }
     let drops = asker.rows::<Drop>(gateway, "drop")?;
     let sessions = asker.rows::<Session>(gateway, "session")?;

@@ -1,0 +1,173 @@
+//! What has to hold besides the books: chunks, workers, processes, pseudowires, stations.
+
+use anyhow::Result;
+use netlab::Process;
+use netlab::article::SITES;
+use serde::{Deserialize, Serialize};
+
+use super::ask::Asker;
+use super::counters::{Chunks, Counters, Worker};
+use super::flood::{FLOWS, Sunk};
+use crate::lab::ping::Ping;
+use crate::lab::trial::PAIRS;
+
+/// Something that has to hold.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Check {
+    /// What.
+    pub(super) what: String,
+    /// Whether it does.
+    pub(super) ok: bool,
+    /// What was found.
+    pub(super) found: String,
+}
+
+impl Check {
+    fn new(what: impl Into<String>, ok: bool, found: impl Into<String>) -> Self {
+        Self { what: what.into(), ok, found: found.into() }
+    }
+}
+
+/// One row of `spanwire fdb show --json`.
+#[derive(Debug, Deserialize)]
+struct FdbEntry {
+    mac: String,
+    member: String,
+}
+
+/// Whether every gateway knows where the stations of both ends are; otherwise what one of them knows.
+pub(super) fn stations_known(asker: &Asker<'_>) -> Result<(), String> {
+    for (site, (west, east)) in
+        SITES.iter().zip([("eth1", "l2tpeth0"), ("l2tpeth0", "l2tpeth1"), ("l2tpeth0", "eth1")])
+    {
+        let entries: Vec<FdbEntry> = asker.rows(site.gateway, "fdb").map_err(|fault| format!("{fault:#}"))?;
+        let known = |first: &str, member: &str| {
+            let is_there = |entry: &&FdbEntry| entry.mac.starts_with(first) && entry.member == member;
+            entries.iter().filter(is_there).count()
+        };
+        let counts = [known("02:00:00:01:00:", west), known("02:00:00:03:00:", east)];
+        if counts != [FLOWS as usize; 2] {
+            return Err(format!("{} knows {counts:?} stations of {FLOWS} at each end", site.gateway));
+        }
+    }
+    Ok(())
+}
+
+/// Whether no chunk waits for its transmission to be completed.
+pub(super) fn nothing_in_flight(asker: &Asker<'_>) -> Result<(), String> {
+    for site in &SITES {
+        let workers: Vec<Worker> =
+            asker.rows(site.gateway, "worker").map_err(|fault| format!("{fault:#}"))?;
+        if let Some(worker) = workers.iter().find(|worker| worker.chunks.tx > 0) {
+            return Err(format!("{} worker {} still sends {}", site.gateway, worker.id, worker.chunks.tx));
+        }
+    }
+    Ok(())
+}
+
+/// Every worker of every gateway: running, and its chunks all there.
+pub(super) fn workers(asker: &Asker<'_>) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for site in &SITES {
+        for worker in asker.rows::<Worker>(site.gateway, "worker")? {
+            let Worker { id, state, chunks, .. } = worker;
+            let Chunks { free, fill, tx, total, conserved } = chunks;
+            let ok = state == "running" && conserved && total > 0 && free + fill + tx == total;
+            let found = format!("{state}; {free} free + {fill} fill + {tx} tx = {total}");
+            checks.push(Check::new(
+                format!("{} worker {id} runs, its chunks add up", site.gateway),
+                ok,
+                found,
+            ));
+        }
+    }
+    Ok(checks)
+}
+
+/// Nothing of the flood was flooded, came twice, or came where it does not belong.
+pub(super) fn flood(counted: &Counters, sunk: &[Sunk]) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for (gateway, what) in SITES.iter().flat_map(|site| [(site.gateway, "flooded"), (site.gateway, "copies")])
+    {
+        let frames = counted.get(&format!("{gateway} {what}"))?;
+        checks.push(Check::new(
+            format!("{gateway}: known stations only, {what} 0"),
+            frames == 0,
+            frames.to_string(),
+        ));
+    }
+    let stray = counted.get(&format!("{} eth0 rx_packets", SITES[1].pc))?;
+    checks.push(Check::new(format!("{} gets none of it", SITES[1].pc), stray == 0, stray.to_string()));
+    for sunk in sunk {
+        let Sunk { frames, flows_seen, duplicate_frames, reordered_frames, stale_frames, .. } = sunk;
+        let ok = *frames > 0
+            && *flows_seen == FLOWS
+            && *duplicate_frames == 0
+            && *reordered_frames == 0
+            && *stale_frames == 0;
+        let found = format!(
+            "{frames} frames of {flows_seen} flows, {duplicate_frames} twice, {reordered_frames} late, {stale_frames} very late"
+        );
+        checks.push(Check::new("a sink gets all flows, each frame once and in order", ok, found));
+    }
+    Ok(checks)
+}
+
+/// Every pair of PCs, afterwards.
+pub(super) fn pings(pings: &[Ping]) -> Check {
+    let lost: Vec<String> = PAIRS
+        .iter()
+        .zip(pings)
+        .filter(|(_, ping)| ping.received != ping.sent || ping.sent == 0)
+        .map(|((from, to), ping)| {
+            format!("{} > {}: {} of {}", SITES[*from].pc, SITES[*to].pc, ping.received, ping.sent)
+        })
+        .collect();
+    let ok = pings.len() == PAIRS.len() && lost.is_empty();
+    let found = if ok { format!("{} pairs, no loss", pings.len()) } else { lost.join(", ") };
+    Check::new("afterwards every pair of PCs pings without loss", ok, found)
+}
+
+/// Every gateway: still the process that was started, ends when told to, and finds all chunks back in its pool.
+pub(super) fn ends(gateways: &[Process]) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for gateway in gateways {
+        let alive = gateway.is_running();
+        checks.push(Check::new(
+            format!("{} still runs", gateway.name()),
+            alive,
+            format!("process {}", gateway.pid()),
+        ));
+        let status = gateway.terminate()?;
+        let log = gateway.log();
+        // At its end a gateway counts the chunks of its pool, and writes an error when one is missing.
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        let ok = status.success() && errors.is_empty();
+        let found = if errors.is_empty() { status.to_string() } else { errors.join("; ") };
+        checks.push(Check::new(format!("{} ends well, all chunks in its pool", gateway.name()), ok, found));
+    }
+    Ok(checks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ping(received: u32) -> Ping {
+        Ping { sent: 10, received, rtt_avg_ms: None }
+    }
+
+    #[test]
+    fn one_lost_echo_of_one_pair_is_found_and_named() {
+        let mut all = vec![ping(10); 6];
+        assert!(pings(&all).ok);
+        all[5] = ping(9);
+        let check = pings(&all);
+        assert_eq!((check.ok, check.found.as_str()), (false, "pc3 > pc1: 9 of 10"));
+    }
+
+    #[test]
+    fn pairs_that_were_not_tried_are_not_ok() {
+        assert!(!pings(&vec![ping(10); 5]).ok);
+    }
+}
