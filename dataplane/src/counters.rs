@@ -88,6 +88,8 @@ pub struct WorkerCounters {
     pub rounds: Counter,
     /// Times the worker went to sleep in `poll(2)`.
     pub sleeps: Counter,
+    /// System calls that made the kernel send, or look for empty chunks, on the worker's present queues.
+    pub kicks: Counter,
     /// Source addresses that found the FDB full and were not learned.
     pub fdb_full: Counter,
     /// Gauge: chunks in the worker's private cache.

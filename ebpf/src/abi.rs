@@ -12,7 +12,7 @@
 //! | [`ENDPOINTS`] | hash | [`EndpointKey`] | [`EndpointValue`] |
 //! | [`ACCESS_VLANS`] | hash | [`AccessVlanKey`] | [`COVERED`], `u8` |
 //! | [`SOCKETS`] | XSKMAP | slot, `u32` | file descriptor of an AF_XDP socket |
-//! | [`STATS`] | per-CPU array | [`Stat::index`], `u32` | count of frames, `u64` |
+//! | [`STATS`] | per-CPU array | [`stat_key`], `u32` | count of frames, `u64` |
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -31,7 +31,7 @@ pub const ENDPOINTS: &str = "ENDPOINTS";
 pub const ACCESS_VLANS: &str = "ACCESS_VLANS";
 /// The map of AF_XDP sockets: [`PortConfig::slot`] to a socket.
 pub const SOCKETS: &str = "SOCKETS";
-/// The counters: [`Stat::index`] to a count of frames per CPU.
+/// The counters: [`stat_key`] to a count of frames per CPU.
 pub const STATS: &str = "STATS";
 /// The ring buffer of log records, under the name that `aya-log` reads.
 pub const LOGS: &str = "AYA_LOGS";
@@ -53,6 +53,15 @@ pub const ENDPOINTS_MAX: usize = 65_536;
 pub const ACCESS_VLANS_MAX: usize = 65_536;
 /// Slots that [`SOCKETS`] has, unless the loader asks for more.
 pub const SOCKETS_MAX: usize = 4_096;
+/// Entries of [`STATS`]: one row of counters per port, and row 0 for frames of interfaces that are no port.
+pub const STATS_MAX: usize = (PORTS_MAX + 1) * Stat::COUNT;
+
+/// The key in [`STATS`] of one counter of a row: row 0, or a port's [`PortConfig::stat_row`].
+#[inline]
+#[must_use]
+pub const fn stat_key(row: u32, stat: Stat) -> u32 {
+    row.wrapping_mul(Stat::COUNT as u32).wrapping_add(stat.index())
+}
 
 /// The value under every key of [`ACCESS_VLANS`]: the key's presence is the information.
 pub const COVERED: u8 = 1;
@@ -86,10 +95,10 @@ impl Roles {
 /// A value of [`PORTS`]: what a port is for and where its sockets stand.
 ///
 /// ```text
-///  0       4           8             12
-/// +-------+-----------+-------------+
-/// | roles | slot base | queue count |
-/// +-------+-----------+-------------+
+///  0       4           8             12         16
+/// +-------+-----------+-------------+----------+
+/// | roles | slot base | queue count | stat row |
+/// +-------+-----------+-------------+----------+
 /// ```
 ///
 /// Byte order: network.
@@ -99,6 +108,7 @@ pub struct PortConfig {
     roles: U32,
     slot_base: U32,
     queue_count: U32,
+    stat_row: U32,
 }
 
 impl PortConfig {
@@ -106,9 +116,28 @@ impl PortConfig {
     pub const BYTES: usize = size_of::<Self>();
 
     /// A port whose RX queues `0..queue_count` have their sockets in the slots `slot_base..slot_base + queue_count`.
+    /// It is counted in row 0 of [`STATS`].
     #[must_use]
     pub fn new(roles: Roles, slot_base: u32, queue_count: u32) -> Self {
-        Self { roles: U32::new(roles.0), slot_base: U32::new(slot_base), queue_count: U32::new(queue_count) }
+        Self {
+            roles: U32::new(roles.0),
+            slot_base: U32::new(slot_base),
+            queue_count: U32::new(queue_count),
+            stat_row: U32::ZERO,
+        }
+    }
+
+    /// The same, counted in a row of its own. Range: 1 to [`PORTS_MAX`]; frames of a row beyond are not counted.
+    #[must_use]
+    pub fn with_stat_row(self, row: u32) -> Self {
+        Self { stat_row: U32::new(row), ..self }
+    }
+
+    /// The row of [`STATS`] that the port's frames are counted in.
+    #[inline]
+    #[must_use]
+    pub fn stat_row(&self) -> u32 {
+        self.stat_row.get()
     }
 
     /// What the port is for.
@@ -353,11 +382,19 @@ mod tests {
 
     #[test]
     fn port_and_vlan_have_this_layout() {
-        let port = PortConfig::new(Roles::UNDERLAY.with(Roles::ACCESS), 0x0102, 4);
-        assert_eq!(port.to_bytes(), [0, 0, 0, 3, 0, 0, 1, 2, 0, 0, 0, 4]);
+        let port = PortConfig::new(Roles::UNDERLAY.with(Roles::ACCESS), 0x0102, 4).with_stat_row(5);
+        assert_eq!(port.to_bytes(), [0, 0, 0, 3, 0, 0, 1, 2, 0, 0, 0, 4, 0, 0, 0, 5]);
         assert_eq!(AccessVlanKey::new(7, 0xabc).to_bytes(), [0, 0, 0, 7, 0x0a, 0xbc, 0, 0]);
         assert_eq!(EndpointValue::new(Payload::L2tp).to_bytes(), [1, 0, 0, 0]);
         assert_eq!(EndpointValue::new(Payload::Esp).to_bytes(), [2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn rows_of_counters_do_not_overlap() {
+        let last = Stat::ALL[Stat::COUNT - 1];
+        assert_eq!(stat_key(0, Stat::ALL[0]), 0);
+        assert_eq!(stat_key(1, Stat::ALL[0]), stat_key(0, last) + 1);
+        assert_eq!(stat_key(PORTS_MAX as u32, last) as usize, STATS_MAX - 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Not here: loading and attaching (the gateway does that), and anything that looks at a frame beyond its headers.
 
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
 
 pub mod abi;
 pub mod log_record;

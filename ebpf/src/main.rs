@@ -13,13 +13,15 @@
 #![no_std]
 #![no_main]
 
+use core::cell::Cell;
+
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, xdp_action, xdp_md};
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
 use ebpf::abi::{
     ACCESS_VLANS_MAX, AccessVlanKey, ENDPOINTS_MAX, EndpointKey, EndpointValue, LOG_LEVEL_DEBUG,
-    LOG_LEVEL_OFF, PORTS_MAX, PortConfig, SOCKETS_MAX, Stat,
+    LOG_LEVEL_OFF, PORTS_MAX, PortConfig, SOCKETS_MAX, STATS_MAX, Stat, stat_key,
 };
 use ebpf::log_record::LogRecord;
 use ebpf::packet_view::{OFFSET_MAX, PacketView};
@@ -40,7 +42,7 @@ static ACCESS_VLANS: HashMap<AccessVlanKey, u8, ACCESS_VLANS_MAX, NO_PREALLOC> =
 #[btf_map]
 static SOCKETS: XskMap<SOCKETS_MAX> = XskMap::new();
 #[btf_map]
-static STATS: PerCpuArray<u64, { Stat::COUNT }> = PerCpuArray::new();
+static STATS: PerCpuArray<u64, STATS_MAX> = PerCpuArray::new();
 #[btf_map]
 static AYA_LOGS: RingBuf<(), LOG_BYTES> = RingBuf::new();
 
@@ -72,15 +74,19 @@ impl PacketView for LinearView {
     }
 }
 
-/// The maps as the decision sees them.
-struct KernelMaps;
+/// The maps as the decision sees them; it remembers in which row the port's frames are counted.
+struct KernelMaps {
+    stat_row: Cell<u32>,
+}
 
 impl Tables for KernelMaps {
     #[inline(always)]
     fn port(&self, ifindex: u32) -> Option<PortConfig> {
         // SAFETY: the value is copied at once. A write by the gateway in the meantime can mix old and new bytes of it,
         // each of which is a valid `PortConfig`: the type is plain bytes.
-        unsafe { PORTS.get(ifindex) }.copied()
+        let port = unsafe { PORTS.get(ifindex) }.copied()?;
+        self.stat_row.set(port.stat_row());
+        Some(port)
     }
 
     #[inline(always)]
@@ -107,8 +113,9 @@ extern "C" fn spanwire_steer(context: *const xdp_md) -> u32 {
     let metadata = unsafe { &*context };
     let ingress = Ingress { ifindex: metadata.ingress_ifindex, rx_queue: metadata.rx_queue_index };
     let frame = LinearView { start: metadata.data as usize, end: metadata.data_end as usize };
-    let (action, stat) = obey(steer(&frame, &KernelMaps, ingress));
-    count(stat);
+    let maps = KernelMaps { stat_row: Cell::new(0) };
+    let (action, stat) = obey(steer(&frame, &maps, ingress));
+    count(maps.stat_row.get(), stat);
     log(stat, ingress);
     action
 }
@@ -129,8 +136,8 @@ fn obey(decision: Decision) -> (u32, Stat) {
 }
 
 #[inline(always)]
-fn count(stat: Stat) {
-    if let Some(counter) = STATS.get_ptr_mut(stat.index()) {
+fn count(row: u32, stat: Stat) {
+    if let Some(counter) = STATS.get_ptr_mut(stat_key(row, stat)) {
         // SAFETY: the pointer is to this CPU's own counter, which only this program writes, and the kernel runs at most
         // one XDP program of a CPU at a time; the gateway only reads it.
         unsafe { *counter += 1 };

@@ -1,4 +1,9 @@
 //! AF_XDP L2TPv3 pseudowire gateway: one Layer 2 network over plain Layer 3.
+//!
+//! The control half of `spanwire`: configuration, the host's network, the XDP program, the control socket. Frames are the
+//! `dataplane` crate's; this crate feeds it and shows what it does.
+
+#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod config;

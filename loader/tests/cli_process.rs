@@ -58,6 +58,7 @@ impl StatusSource for SmallGateway {
             text: format!("means {reason}"),
             frames,
             by_worker: vec![frames],
+            copies: 0,
         };
         vec![row("truncated", 3), row("loop", 0)]
     }
@@ -185,9 +186,9 @@ fn a_gateway_is_shown_as_details_and_as_json() {
 fn drops_that_never_occurred_are_shown_only_when_asked_for() {
     let served = Served::start();
     let (_, some, _) = parts(&served.ask("drop show"));
-    assert_eq!(some, "FRAMES  REASON     MEANING\n     3  truncated  means truncated\n");
+    assert_eq!(some, "FRAMES  COPIES  REASON     MEANING\n     3       0  truncated  means truncated\n");
     let (_, all, _) = parts(&served.ask("drop show --all"));
-    assert_eq!(all, format!("{some}     0  loop       means loop\n"));
+    assert_eq!(all, format!("{some}     0       0  loop       means loop\n"));
 }
 
 #[test]

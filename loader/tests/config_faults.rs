@@ -226,7 +226,7 @@ fn numbers_out_of_range_are_refused() {
         &[
             "3 gateway.workers: 0x41 is out of range; give an integer from 1 to 64",
             "4 gateway.cpus[1]: 1024 is out of range; give a list of integers from 0 to 1023",
-            "7 umem.chunks: 255 is out of range; give an integer from 256 to 16777216",
+            "7 umem.chunks: 255 is out of range; give an integer from 256 to 1048576",
             "24 tunnel.t1000.udp_sport: 65536 is out of range; give an integer from 1 to 65535",
             "25 tunnel.t1000.udp_dport: 0 is out of range; give an integer from 1 to 65535",
             "43 bridge.br0.ageing_s: 9 is out of range; give an integer from 10 to 1000000",

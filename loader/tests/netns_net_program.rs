@@ -39,7 +39,7 @@ fn load() -> (SteeringProgram, SteeringMaps) {
 }
 
 fn count(maps: &SteeringMaps, wanted: Stat) -> u64 {
-    maps.stats().unwrap().into_iter().find(|(stat, _)| *stat == wanted).unwrap().1
+    maps.stats(0).unwrap().into_iter().find(|(stat, _)| *stat == wanted).unwrap().1
 }
 
 fn tunnel(last_octet: u8) -> EndpointKey {

@@ -98,6 +98,10 @@ impl Port for MemPort {
         Held { fill: 0, tx: 0 }
     }
 
+    fn kicks(&self) -> u64 {
+        0
+    }
+
     fn note_partial_checksum(&self) {
         if let Some(counters) = self.counters.of(0) {
             counters.partial_checksums.add(1);

@@ -38,6 +38,9 @@ pub trait Port {
     /// Chunks the other side of the rings holds: lent for reception, queued for transmission.
     fn held(&self) -> xsk::Held;
 
+    /// System calls made so far to wake the other side of the rings.
+    fn kicks(&self) -> u64;
+
     /// Notes a sampled frame whose checksum was never filled in.
     fn note_partial_checksum(&self);
 }

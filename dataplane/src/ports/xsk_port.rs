@@ -87,6 +87,11 @@ impl Port for XskPort {
         self.queue.held()
     }
 
+    fn kicks(&self) -> u64 {
+        let counts = self.queue.counts();
+        counts.tx_kicks + counts.rx_kicks
+    }
+
     fn note_partial_checksum(&self) {
         self.count(|counters| counters.partial_checksums.add(1));
     }

@@ -4,8 +4,8 @@
 //! | Ethernet | IPv4 | UDP | flags | session id | cookie | sublayer | inner frame | padding |
 //!  \______________________ pulled off ______________________________/            \_ cut __/
 //! ```
-//! Place on the path: first stage for underlay ports. Cheap checks come first, the cookie after the session look-up
-//! (RFC 3931 §5.1.1), the UDP checksum last. The payload is not moved.
+//! Place on the path: first stage for underlay ports. Checks go from the outside in; the cookie is looked at after the
+//! session is found (RFC 3931 §5.1.1). The payload is not moved.
 
 use wire::{
     ethernet::{self, EtherType, EthernetError},

@@ -185,17 +185,20 @@ impl<P: Port> Worker<P> {
         received
     }
 
-    /// Publishes where the worker's chunks are.
+    /// Publishes where the worker's chunks are, and what its queues did.
     fn publish(&self) {
-        let (mut fill, mut tx) = (0, 0);
-        for held in self.ports.iter().map(Port::held) {
+        let (mut fill, mut tx, mut kicks) = (0, 0, 0);
+        for port in self.ports.iter() {
+            let held = port.held();
             fill += u64::from(held.fill);
             tx += u64::from(held.tx);
+            kicks += port.kicks();
         }
         self.counters(|counters| {
             counters.chunks_cached.set(self.setup.cache.len() as u64);
             counters.chunks_in_fill.set(fill);
             counters.chunks_in_tx.set(tx);
+            counters.kicks.set(kicks);
             let on_loan = self.setup.cache.net_from_pool() + self.chunks_handed_in;
             counters.chunks_on_loan.set(u64::try_from(on_loan).unwrap_or(0));
         });

@@ -54,7 +54,7 @@ pub(super) fn worker(verb: &Show<AllArgs>) -> anyhow::Result<()> {
 pub(super) fn drops(verb: &Show<DropArgs>) -> anyhow::Result<()> {
     let args = verb.args();
     let mut rows = connect(&args.ask)?.drops()?;
-    rows.retain(|row| args.all || row.frames > 0);
+    rows.retain(|row| args.all || row.frames > 0 || row.copies > 0);
     listed(&args.ask, &rows, columns::drops)
 }
 

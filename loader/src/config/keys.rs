@@ -131,7 +131,7 @@ keys! {
         Absent::Text("`/run/spanwire/<name>.sock`"),
         "Unix socket on which the other subcommands reach this gateway.";
 
-    UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 16_777_216 }, "chunks", Absent::Integer(model::DEFAULT_CHUNKS),
+    UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 1_048_576 }, "chunks", Absent::Integer(model::DEFAULT_CHUNKS),
         "Number of frame slots in the memory that all sockets share. No power of two is needed.";
     UMEM_CHUNK_BYTES = "umem.chunk_bytes", Kind::OneOf(&[2048, 4096]), "bytes",
         Absent::Text("the smaller that fits the ports' MTU"),

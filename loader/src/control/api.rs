@@ -266,10 +266,10 @@ pub struct ChunkCounts {
     pub conserved: bool,
 }
 
-/// One worker thread (`worker show`). `received` is the sum of `forwarded`, `flooded`, `dropped` and `to_kernel`.
+/// One worker thread (`worker show`). `received` is the sum of `forwarded`, `flooded` and `dropped`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
-    /// Number of the worker; it serves the queue of this number of every port.
+    /// Number of the worker; of every port it serves the queues whose number, divided by the count of workers, leaves it.
     pub id: u32,
     /// CPU that it is pinned to; null when it is not pinned.
     pub cpu: Option<u32>,
@@ -285,13 +285,13 @@ pub struct WorkerStatus {
     pub flooded: u64,
     /// Of those, dropped.
     pub dropped: u64,
-    /// Of those, handed to the kernel's network stack.
-    pub to_kernel: u64,
     /// Copies made for flooding.
     pub copies: u64,
     /// Rounds over the queues.
     pub polls: u64,
-    /// System calls that woke the kernel.
+    /// Times that it found nothing to do and slept.
+    pub sleeps: u64,
+    /// System calls that made the kernel send or look for empty chunks.
     pub wakeups: u64,
     /// Where its chunks are.
     pub chunks: ChunkCounts,
@@ -308,6 +308,8 @@ pub struct DropStatus {
     pub frames: u64,
     /// The same by worker, in the order of the worker ids.
     pub by_worker: Vec<u64>,
+    /// Destinations of floods that were left out for it; the frame itself may have left by others.
+    pub copies: u64,
 }
 
 /// Writes a word enum as in JSON.

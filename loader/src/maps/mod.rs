@@ -175,18 +175,18 @@ impl SteeringMaps {
         self.sockets.len()
     }
 
-    /// The program's counters, summed over the CPUs, in the order of [`Stat::ALL`].
+    /// The program's counters of a row ([`PortConfig::stat_row`]), summed over the CPUs, in the order of [`Stat::ALL`].
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn stats(&self) -> Result<Vec<(Stat, u64)>, MapsError> {
-        Stat::ALL.iter().map(|stat| Ok((*stat, self.stat(*stat)?))).collect()
+    pub fn stats(&self, row: u32) -> Result<Vec<(Stat, u64)>, MapsError> {
+        Stat::ALL.iter().map(|stat| Ok((*stat, self.stat(row, *stat)?))).collect()
     }
 
-    fn stat(&self, stat: Stat) -> Result<u64, MapsError> {
+    fn stat(&self, row: u32, stat: Stat) -> Result<u64, MapsError> {
         let per_cpu = self
             .stats
-            .get(&stat.index(), 0)
+            .get(&abi::stat_key(row, stat), 0)
             .map_err(access(abi::STATS, || format!("read {}", stat.name())))?;
         Ok(per_cpu.iter().fold(0, |sum, count| sum.wrapping_add(*count)))
     }

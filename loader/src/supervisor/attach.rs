@@ -31,6 +31,8 @@ pub(super) struct Tools<'a> {
     pub(super) maps: &'a mut SteeringMaps,
     pub(super) keeper: &'a NicKeeper,
     pub(super) crew: &'a Crew,
+    /// Slots of the socket map that each port may use.
+    pub(super) slots_per_port: u32,
 }
 
 /// A port that holds its interface.
@@ -73,13 +75,13 @@ impl AttachedPort {
         let attached = attach_program(tools.program, port, link.ifindex)?;
         let needs = PortNeeds { is_access: port.role.is_access(), mode: attached.mode() };
         let prepared = tools.keeper.prepare(link, needs)?;
-        let slot_base = slots_per_port(tools.maps) * u32::from(id.0);
+        let slot_base = tools.slots_per_port * u32::from(id.0);
         anyhow::ensure!(
-            facts.rx_queues <= slots_per_port(tools.maps),
+            facts.rx_queues <= tools.slots_per_port,
             "{} has {} RX queues, spanwire serves {} of a port at most; lower it (`ethtool -L {} combined N`)",
             port.interface,
             facts.rx_queues,
-            slots_per_port(tools.maps),
+            tools.slots_per_port,
             port.interface
         );
         let config = socket_config(port);
@@ -90,7 +92,10 @@ impl AttachedPort {
                 return Err(error).with_context(|| format!("open queue {queue} of {}", port.interface));
             }
         }
-        tools.maps.set_port(link.ifindex, PortConfig::new(roles, slot_base, facts.rx_queues))?;
+        tools.maps.set_port(
+            link.ifindex,
+            PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id)),
+        )?;
         let is_zero_copy = opened.queues.iter().all(XskQueue::is_zero_copy);
         let copy_reason =
             opened.queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
@@ -219,10 +224,9 @@ impl Opened {
     }
 }
 
-/// Slots of the socket map that one port may use.
-fn slots_per_port(maps: &SteeringMaps) -> u32 {
-    const PORTS: u32 = 64;
-    (maps.socket_slots() / PORTS).max(1)
+/// The row of steering counters of a port; row 0 is for interfaces that are no port.
+pub(super) fn stat_row(id: PortId) -> u32 {
+    u32::from(id.0) + 1
 }
 
 fn attach_program(program: &mut SteeringProgram, port: &Port, ifindex: u32) -> anyhow::Result<AttachedLink> {

@@ -163,6 +163,7 @@ impl Gateway {
     fn attach(&mut self, position: usize, link: &Link) -> anyhow::Result<()> {
         let port = &self.plan.config.ports[position];
         let id = PortId(u16::try_from(position).context("more than 65535 ports")?);
+        let slots_per_port = self.slots_per_port();
         let mut tools = Tools {
             umem: self.umem,
             cache: &mut self.cache,
@@ -170,6 +171,7 @@ impl Gateway {
             maps: &mut self.maps,
             keeper: &self.keeper,
             crew: &self.crew,
+            slots_per_port,
         };
         let roles = endpoints::roles(&self.plan, port);
         let counters = &self.plan.port_counters[position];
@@ -193,6 +195,7 @@ impl Gateway {
         else {
             return;
         };
+        let slots_per_port = self.slots_per_port();
         let mut tools = Tools {
             umem: self.umem,
             cache: &mut self.cache,
@@ -200,8 +203,15 @@ impl Gateway {
             maps: &mut self.maps,
             keeper: &self.keeper,
             crew: &self.crew,
+            slots_per_port,
         };
         attached.detach(&mut tools, PortId(u16::try_from(position).unwrap_or(u16::MAX)));
+    }
+
+    /// Every port gets the same share of the socket map.
+    fn slots_per_port(&self) -> u32 {
+        let ports = u32::try_from(self.ports.len()).unwrap_or(u32::MAX);
+        self.maps.socket_slots() / ports.max(1)
     }
 
     /// Attaches ports whose interface has come, detaches those whose interface has gone, and notes the state of links.

@@ -15,7 +15,7 @@ use wire::{
 };
 
 use super::{
-    attach::AttachedPort,
+    attach::{AttachedPort, stat_row},
     gateway::{Gateway, PortState, TunnelState},
 };
 use crate::{
@@ -92,6 +92,7 @@ impl StatusSource for RefCell<Gateway> {
                 text: reason.text().to_owned(),
                 frames: by_worker.iter().sum(),
                 by_worker,
+                copies: gateway.plan.worker_counters.sum(|worker| worker.copy_drops.get(reason)),
             }
         };
         DropReason::ALL.iter().copied().map(status).collect()
@@ -292,7 +293,7 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
         rx_invalid_descs: rings.rx_invalid_descriptors,
         tx_invalid_descs: rings.tx_invalid_descriptors,
     };
-    match gateway.maps.stats() {
+    match gateway.maps.stats(stat_row(id)) {
         Ok(stats) => {
             status.steering =
                 stats.into_iter().map(|(stat, count)| (stat.name().to_owned(), count)).collect();
@@ -350,10 +351,10 @@ fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus
         forwarded: counters.forwarded.get(),
         flooded: counters.flooded.get(),
         dropped: counters.drops.total(),
-        to_kernel: 0,
         copies: counters.copies.get(),
         polls: counters.rounds.get(),
-        wakeups: counters.sleeps.get(),
+        sleeps: counters.sleeps.get(),
+        wakeups: counters.kicks.get(),
         chunks: ChunkCounts { free, fill, tx, total, conserved: free + fill + tx == total },
     }
 }

@@ -22,7 +22,9 @@ impl Asker<'_> {
     /// # Errors
     /// The gateway does not answer, or in words that are not understood.
     pub(super) fn rows<R: DeserializeOwned>(&self, gateway: &str, object: &str) -> Result<Vec<R>> {
-        let text = gateways::show(self.binary, self.dir, gateway, object, &["--json"])
+        // Reasons for which nothing was dropped count too, with zero.
+        let options: &[&str] = if object == "drop" { &["--json", "--all"] } else { &["--json"] };
+        let text = gateways::show(self.binary, self.dir, gateway, object, options)
             .map_err(|fault| anyhow!("{fault}"))?;
         serde_json::from_str(&text).with_context(|| format!("{gateway}: {object} show --json"))
     }

@@ -25,6 +25,9 @@ pub(super) const ROUTER_LOSSES: [&str; 5] =
 /// Counters of IP packets in `/proc/net/snmp` that are read besides.
 const ROUTER_COUNTS: [&str; 3] = ["InReceives", "InDelivers", "ForwDatagrams"];
 
+/// What counts on while nothing happens: looks of the kernel at an empty ring, not frames.
+const IDLE_COUNTER: &str = "tx_ring_empty";
+
 /// Counters at one moment, or what was counted between two.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counters(BTreeMap<String, u64>);
@@ -191,9 +194,9 @@ fn read_gateway(gateway: &str, asker: &Asker<'_>, counters: &mut Counters) -> Re
         port.steering
             .into_iter()
             .for_each(|(what, count)| counters.set(format!("{place} steering {what}"), count));
-        port.kernel_rings
-            .into_iter()
-            .for_each(|(what, count)| counters.set(format!("{place} ring {what}"), count));
+        for (what, count) in port.kernel_rings.into_iter().filter(|(what, _)| what != IDLE_COUNTER) {
+            counters.set(format!("{place} ring {what}"), count);
+        }
     }
     let drops = asker.rows::<Drop>(gateway, "drop")?;
     let sessions = asker.rows::<Session>(gateway, "session")?;

@@ -14,10 +14,10 @@ mod flood;
 mod neighbours;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use netlab::article::{self, Article};
 use netlab::{Lab, Process};
@@ -57,6 +57,9 @@ pub(crate) struct SoakArgs {
     /// Write the result as JSON.
     #[arg(long)]
     json: bool,
+    /// Use this gateway program instead of building one.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -72,7 +75,11 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
         Ok(())
     })?;
     let (binary, bench) = progress.step("building gateway, generator and sink", || {
-        Ok((workspace::build_gateway()?, workspace::build("spanwire-bench", "spanwire-bench")?))
+        let gateway = match &args.binary {
+            Some(path) => std::path::absolute(path).context("finding the gateway")?,
+            None => workspace::build_gateway()?,
+        };
+        Ok((gateway, workspace::build("spanwire-bench", "spanwire-bench")?))
     })?;
     let (lab, network) = progress.step("laying out a router, three gateways and three PCs", || {
         let lab = Lab::new(LAB_NAME)?;
@@ -81,14 +88,14 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     })?;
     let flood = Flood { lab: &lab, network: &network, bench: &bench, frame_bytes: args.bytes };
     let outcome = exercise(&mut progress, args, &flood, &binary);
-    let failed = outcome.as_ref().map_or(true, |report| !report.is_ok());
-    if failed && !netlab::interrupted() {
+    if outcome.is_err() && !netlab::interrupted() {
         eprintln!("{}", gateways::diagnosis(&lab, &binary, true));
     }
     drop(lab);
     let report = outcome?;
     report.print(args.json)?;
-    if failed { bail!("the books do not balance, or something did not survive") } else { Ok(()) }
+    ensure!(report.is_ok(), "the books do not balance, or something did not survive");
+    Ok(())
 }
 
 /// Starts the gateways, floods, and looks at what became of it.
@@ -109,8 +116,10 @@ fn exercise(progress: &mut Progress, args: &SoakArgs, flood: &Flood<'_>, binary:
         flood.teach()?;
         lab.wait_until("all stations to be known", REST_DEADLINE, || checks::stations_known(&asker))
     })?;
-    let sinks = flood.start_sinks()?;
-    let before = at_rest(lab, network, &asker)?;
+    let (sinks, before) = progress
+        .step("starting the sinks, waiting until all counters stand still", || {
+            Ok((flood.start_sinks()?, at_rest(lab, network, &asker)?))
+        })?;
     let generated = progress
         .step(&format!("flooding in both directions for {} s", args.seconds), || flood.run(args.seconds))?;
     let after = progress.step("waiting until all counters stand still", || at_rest(lab, network, &asker))?;
@@ -118,7 +127,7 @@ fn exercise(progress: &mut Progress, args: &SoakArgs, flood: &Flood<'_>, binary:
     let mut counted = after.since(&before).context("a counter did not survive the flood")?;
     books::enter_ends(&mut counted, &generated, &sunk);
     let mut checks = checks::workers(&asker)?;
-    checks.extend(checks::flood(&counted, &sunk)?);
+    checks.extend(checks::flood(&counted, &sunk, args.queues)?);
     progress.step("pinging every pair of PCs, ending the gateways", || {
         checks.extend(aftermath(network, &processes)?);
         Ok(())

@@ -165,10 +165,10 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
         ("FORWARDED", Right),
         ("FLOODED", Right),
         ("DROPPED", Right),
-        ("TO-KERNEL", Right),
         ("COPIES", Right),
         ("BATCHES", Right),
         ("POLLS", Right),
+        ("SLEEPS", Right),
         ("WAKEUPS", Right),
         ("FREE", Right),
         ("FILL", Right),
@@ -185,10 +185,10 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
             row.forwarded.to_string(),
             row.flooded.to_string(),
             row.dropped.to_string(),
-            row.to_kernel.to_string(),
             row.copies.to_string(),
             row.batches.to_string(),
             row.polls.to_string(),
+            row.sleeps.to_string(),
             row.wakeups.to_string(),
             row.chunks.free.to_string(),
             row.chunks.fill.to_string(),
@@ -202,8 +202,10 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
 
 /// The table of drop reasons.
 pub(super) fn drops(rows: &[DropStatus]) -> String {
-    const COLUMNS: [Column; 3] = [("FRAMES", Right), ("REASON", Left), ("MEANING", Left)];
-    let row = |row: &DropStatus| [row.frames.to_string(), row.reason.clone(), row.text.clone()];
+    const COLUMNS: [Column; 4] = [("FRAMES", Right), ("COPIES", Right), ("REASON", Left), ("MEANING", Left)];
+    let row = |row: &DropStatus| {
+        [row.frames.to_string(), row.copies.to_string(), row.reason.clone(), row.text.clone()]
+    };
     render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
 }
 

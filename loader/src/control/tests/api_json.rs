@@ -86,7 +86,7 @@ fn a_worker_has_these_json_fields() {
         &workers()[0],
         concat!(
             r#"{"id":0,"cpu":1,"state":"running","batches":4,"received":10,"forwarded":6,"flooded":2,"#,
-            r#""dropped":1,"to_kernel":1,"copies":2,"polls":99,"wakeups":3,"#,
+            r#""dropped":1,"copies":2,"polls":99,"sleeps":4,"wakeups":3,"#,
             r#""chunks":{"free":100,"fill":2048,"tx":12,"total":2160,"conserved":true}}"#,
         ),
     );
@@ -98,7 +98,7 @@ fn a_drop_reason_has_these_json_fields() {
         &drops()[0],
         concat!(
             r#"{"reason":"cookie_mismatch","text":"the cookie is not the session's","frames":3,"#,
-            r#""by_worker":[2,1]}"#,
+            r#""by_worker":[2,1],"copies":5}"#,
         ),
     );
 }

@@ -195,9 +195,9 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
         forwarded: 6,
         flooded: 2,
         dropped: 1,
-        to_kernel: 1,
         copies: 2,
         polls: 99,
+        sleeps: 4,
         wakeups: 3,
         chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, total: 2160, conserved: true },
     }]
@@ -205,15 +205,16 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
 
 /// One reason that occurred, one that did not.
 pub(crate) fn drops() -> Vec<DropStatus> {
-    let row = |reason: &str, text: &str, frames, by_worker: &[u64]| DropStatus {
+    let row = |reason: &str, text: &str, frames, by_worker: &[u64], copies| DropStatus {
         reason: reason.to_owned(),
         text: text.to_owned(),
         frames,
         by_worker: by_worker.to_vec(),
+        copies,
     };
     vec![
-        row("cookie_mismatch", "the cookie is not the session's", 3, &[2, 1]),
-        row("truncated", "the frame ends within a header", 0, &[0, 0]),
+        row("cookie_mismatch", "the cookie is not the session's", 3, &[2, 1], 5),
+        row("truncated", "the frame ends within a header", 0, &[0, 0], 0),
     ]
 }
 

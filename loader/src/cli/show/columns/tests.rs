@@ -64,8 +64,8 @@ fn workers_are_shown_with_their_chunks() {
     assert_eq!(
         workers(&rows::workers()),
         "\
-ID  CPU  STATE    RECEIVED  FORWARDED  FLOODED  DROPPED  TO-KERNEL  COPIES  BATCHES  POLLS  WAKEUPS  FREE  FILL  TX  CHUNKS  CONSERVED
- 0    1  running        10          6        2        1          1       2        4     99        3   100  2048  12    2160  yes
+ID  CPU  STATE    RECEIVED  FORWARDED  FLOODED  DROPPED  COPIES  BATCHES  POLLS  SLEEPS  WAKEUPS  FREE  FILL  TX  CHUNKS  CONSERVED
+ 0    1  running        10          6        2        1       2        4     99       4        3   100  2048  12    2160  yes
 "
     );
 }
@@ -75,9 +75,9 @@ fn drops_are_shown_with_their_meaning() {
     assert_eq!(
         drops(&rows::drops()),
         "\
-FRAMES  REASON           MEANING
-     3  cookie_mismatch  the cookie is not the session's
-     0  truncated        the frame ends within a header
+FRAMES  COPIES  REASON           MEANING
+     3       5  cookie_mismatch  the cookie is not the session's
+     0       0  truncated        the frame ends within a header
 "
     );
 }
