@@ -1,6 +1,4 @@
-//! `memory`: what reading headers costs, on frames in memory.
-//!
-//! Not here: the engine's stages, which have benches of their own on the same [`harness`].
+//! `memory`: what reading headers costs, and what the whole engine does, on frames in memory.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,6 +11,7 @@ use wire::l2tpv3::{self, Cookie, DataHeader, DefaultSublayer, SessionId, Sublaye
 use wire::udp;
 use zerocopy::byteorder::network_endian::U32;
 
+use crate::engine;
 use crate::flows::FlowPlan;
 use crate::harness::{self, Case, Measurements};
 
@@ -59,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<Measurements> {
     let tagged = inner_frames(args, Some(100))?;
     let udp_packets = wrap_all(&plain, over_udp)?;
     let ip_packets = wrap_all(&plain, over_ip)?;
-    let mut cases = [
+    let mut cases = vec![
         case("ethernet, untagged", &plain, |frame| ethernet::read(frame).map(black_box).is_ok()),
         case("ethernet, one tag", &tagged, |frame| ethernet::read(frame).map(black_box).is_ok()),
         case("l2tpv3 over udp to inner ethernet", &udp_packets, |frame| {
@@ -70,6 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<Measurements> {
     for (frames, wrapping) in [(&udp_packets, over_udp), (&ip_packets, over_ip)] {
         check_decapsulation(frames, &plain, wrapping)?;
     }
+    cases.extend(engine::cases(&flow_plan(args, None)?)?);
     Ok(harness::measure(&mut cases, usize::try_from(args.runs)?)?)
 }
 
@@ -84,15 +84,20 @@ fn case<'work>(name: &str, frames: &'work [Vec<u8>], read: impl Fn(&[u8]) -> boo
 
 /// Inner frames of as many flows.
 fn inner_frames(args: &Args, vlan: Option<u16>) -> anyhow::Result<Vec<Vec<u8>>> {
+    let plan = flow_plan(args, vlan)?;
+    (0..args.frames).map(|flow| Ok(plan.frame(flow)?)).collect()
+}
+
+/// As many flows as frames, each between two stations of its own.
+fn flow_plan(args: &Args, vlan: Option<u16>) -> anyhow::Result<FlowPlan> {
     let range = |first: &str| Ok::<_, anyhow::Error>(format!("{first}/{}", args.frames).parse()?);
-    let plan = FlowPlan {
+    Ok(FlowPlan {
         flows: args.frames,
         source: range("02:00:00:01:00:00")?,
         destination: range("02:00:00:02:00:00")?,
         vlan,
         frame_bytes: args.bytes,
-    };
-    (0..args.frames).map(|flow| Ok(plan.frame(flow)?)).collect()
+    })
 }
 
 /// The frames as packets of session 1000.
@@ -155,7 +160,7 @@ mod tests {
     #[test]
     fn every_case_reads_all_frames_of_all_runs_without_allocating() {
         let measured = run(&Args { runs: 2, frames: 10, bytes: 64 }).expect("measured");
-        assert_eq!(measured.cases.len(), 4);
+        assert_eq!(measured.cases.len(), 8);
         for case in measured.cases {
             assert_eq!((case.frames, case.allocations_per_run), (2 * 10 * 16, 0), "{}", case.name);
         }

@@ -584,7 +584,7 @@ fn too_few_chunks_for_the_rings_are_noted() {
         &[("chunks = 16384", "chunks = 1024")],
         &[
             "7 note umem.chunks: 1024 chunks do not fill the ports' rings, which hold 5632 with one queue each; \
-           give at least 5632, or smaller rings",
+           give at least 5632, smaller rings, or leave the key out",
         ],
     );
 }

@@ -1,6 +1,7 @@
 //! The article's published commands, one list per gateway: what comes out of them, and what is said about them.
 
 use loader::import::{ImportOptions, Imported, Script, import};
+use netlab::article::COMMANDS;
 
 fn imported(gateway: &str, text: &str) -> Imported {
     let script = Script { file: format!("article-{gateway}.sh"), text: text.to_owned() };
@@ -14,7 +15,7 @@ fn notes(imported: &Imported) -> Vec<String> {
 
 #[test]
 fn gw_a_becomes_one_udp_tunnel_and_its_typing_error_is_told() {
-    let imported = imported("gw-a", include_str!("data/article-gw-a.sh"));
+    let imported = imported("gw-a", COMMANDS[0]);
     assert_eq!(imported.toml, include_str!("data/article-gw-a.toml"));
     assert_eq!(
         notes(&imported),
@@ -27,7 +28,7 @@ fn gw_a_becomes_one_udp_tunnel_and_its_typing_error_is_told() {
 
 #[test]
 fn gw_b_becomes_two_tunnels_and_the_link_left_down_is_told() {
-    let imported = imported("gw-b", include_str!("data/article-gw-b.sh"));
+    let imported = imported("gw-b", COMMANDS[1]);
     assert_eq!(imported.toml, include_str!("data/article-gw-b.toml"));
     assert_eq!(
         notes(&imported),
@@ -42,18 +43,14 @@ fn gw_b_becomes_two_tunnels_and_the_link_left_down_is_told() {
 
 #[test]
 fn gw_c_becomes_one_ip_tunnel() {
-    let imported = imported("gw-c", include_str!("data/article-gw-c.sh"));
+    let imported = imported("gw-c", COMMANDS[2]);
     assert_eq!(imported.toml, include_str!("data/article-gw-c.toml"));
     assert_eq!(imported.notes.len(), 2, "the two modprobe: {:?}", imported.notes);
 }
 
 #[test]
 fn the_articles_configurations_have_no_finding() {
-    for (gateway, text) in [
-        ("gw-a", include_str!("data/article-gw-a.sh")),
-        ("gw-b", include_str!("data/article-gw-b.sh")),
-        ("gw-c", include_str!("data/article-gw-c.sh")),
-    ] {
+    for (gateway, text) in [("gw-a", COMMANDS[0]), ("gw-b", COMMANDS[1]), ("gw-c", COMMANDS[2])] {
         let imported = imported(gateway, text);
         assert!(imported.findings.is_empty(), "{gateway}: {}", imported.findings);
         let checked = loader::config::check("x", &imported.toml, None);
@@ -63,7 +60,7 @@ fn the_articles_configurations_have_no_finding() {
 
 #[test]
 fn without_an_underlay_interface_the_output_says_where_it_belongs() {
-    let script = Script { file: "gw-a.sh".to_owned(), text: include_str!("data/article-gw-a.sh").to_owned() };
+    let script = Script { file: "gw-a.sh".to_owned(), text: COMMANDS[0].to_owned() };
     let imported = import(&[script], &ImportOptions::default());
     assert!(imported.toml.starts_with(
         "# Imported by spanwire from gw-a.sh.\n\n\

@@ -120,7 +120,7 @@ fn umem(section: &Section<'_, '_>, report: &mut Report<'_>) -> Option<Umem> {
     let chunks = section.integer(&keys::UMEM_CHUNKS, report);
     let chunk_bytes = section.integer(&keys::UMEM_CHUNK_BYTES, report);
     let huge_pages = section.boolean(&keys::UMEM_HUGE_PAGES, report);
-    Some(Umem { chunks: chunks?, chunk_bytes, huge_pages: huge_pages? })
+    Some(Umem { chunks, chunk_bytes, huge_pages: huge_pages? })
 }
 
 fn port(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> DraftPort {

@@ -123,7 +123,7 @@ keys! {
         "Name of this gateway; part of the default control socket's path.";
     GATEWAY_WORKERS = "gateway.workers", Kind::Integer { min: 1, max: 64 }, "threads",
         Absent::Text("the length of `cpus`; else as many as the ports' common queue count and the CPUs allow"),
-        "Number of workers. Worker *w* serves queue *w* of every port.";
+        "Number of workers. Of *n* workers, worker *w* serves the queues *w*, *w* + *n*, ... of every port.";
     GATEWAY_CPUS = "gateway.cpus", Kind::IntegerList { min: 0, max: 1023 }, "",
         Absent::Text("chosen at start"),
         "CPU that each worker is pinned to, worker 0 first. As many as there are workers, each once.";
@@ -131,8 +131,9 @@ keys! {
         Absent::Text("`/run/spanwire/<name>.sock`"),
         "Unix socket on which the other subcommands reach this gateway.";
 
-    UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 1_048_576 }, "chunks", Absent::Integer(model::DEFAULT_CHUNKS),
-        "Number of frame slots in the memory that all sockets share. No power of two is needed.";
+    UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 1_048_576 }, "chunks",
+        Absent::Text("what all rings of all queues hold, and 1024 per worker"),
+        "Number of frame slots in the memory that all sockets share. No power of two is needed. Fewer than the default are refused.";
     UMEM_CHUNK_BYTES = "umem.chunk_bytes", Kind::OneOf(&[2048, 4096]), "bytes",
         Absent::Text("the smaller that fits the ports' MTU"),
         "Size of a slot: one frame and the outer headers in front of it.";

@@ -42,10 +42,10 @@ pub struct Gateway {
 }
 
 /// Frame memory shared by all sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Umem {
-    /// Units: chunks.
-    pub chunks: u32,
+    /// Units: chunks. `None`: as many as all rings of all queues hold, and some for each worker.
+    pub chunks: Option<u32>,
     /// 2048 or 4096; `None`: the smaller that fits the ports' MTU.
     pub chunk_bytes: Option<u32>,
     /// Back the memory by huge pages.
@@ -308,17 +308,9 @@ fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'stat
     words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
 }
 
-/// Default of `umem.chunks`. Units: chunks.
-pub const DEFAULT_CHUNKS: u32 = 16_384;
 /// Default of `rx_ring` and `tx_ring`. Units: descriptors.
 pub const DEFAULT_RING: u32 = 2048;
 /// Default of `ageing_s`. Units: seconds.
 pub const DEFAULT_AGEING_S: u32 = 300;
 /// Default of `fdb_entries`. Units: addresses.
 pub const DEFAULT_FDB_ENTRIES: u32 = 65_536;
-
-impl Default for Umem {
-    fn default() -> Self {
-        Self { chunks: DEFAULT_CHUNKS, chunk_bytes: None, huge_pages: false }
-    }
-}

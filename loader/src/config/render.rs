@@ -91,7 +91,9 @@ fn umem(umem: Umem, text: &mut Text) {
         return;
     }
     text.table("Frame memory, shared by all sockets.", "umem");
-    text.integer(&keys::UMEM_CHUNKS, umem.chunks);
+    if let Some(chunks) = umem.chunks {
+        text.integer(&keys::UMEM_CHUNKS, chunks);
+    }
     if let Some(bytes) = umem.chunk_bytes {
         text.value(&keys::UMEM_CHUNK_BYTES, bytes);
     }

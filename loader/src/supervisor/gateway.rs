@@ -98,7 +98,7 @@ impl Gateway {
         }
         let cpus = host::place_workers(&config, &facts)?;
         let umem_config = UmemConfig {
-            chunk_count: config.umem.chunks,
+            chunk_count: host::chunk_count(&config, &facts, cpus.len())?,
             chunk_bytes: host::chunk_bytes(&config, &view)?,
             headroom_bytes: 0,
             huge_pages: config.umem.huge_pages,

@@ -1,6 +1,6 @@
 //! Host: what the machine decides for a configuration: how many workers, on which CPUs, how large a chunk.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use dataplane::worker::pin::allowed_cpus;
 use wire::overhead;
 
@@ -11,10 +11,16 @@ use crate::{
 };
 
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
-pub(super) const CHUNK_BYTES: [u32; 2] = [2048, 4096];
+const CHUNK_BYTES: [u32; 2] = [2048, 4096];
 
 /// Room the kernel's copy path keeps free behind a received frame: none; in front: the XDP headroom.
 const CHUNK_OVERHEAD_BYTES: usize = overhead::XDP_HEADROOM_BYTES;
+
+/// Chunks beyond the rings, per worker: its private cache, and what it takes for copies of floods.
+const CHUNKS_PER_WORKER: u64 = 1024;
+
+/// Most chunks that one memory can have.
+const MOST_CHUNKS: u32 = 1 << 20;
 
 /// The CPU of each worker: as configured, else one per queue that all ports have.
 ///
@@ -84,4 +90,31 @@ pub(super) fn chunk_bytes(config: &Config, view: &View) -> anyhow::Result<u32> {
             ),
         },
     }
+}
+
+/// The configured number of chunks, else as many as can be in use at once: every ring of every queue full, and
+/// [`CHUNKS_PER_WORKER`].
+///
+/// # Errors
+/// When fewer are configured: some queue would never receive, or floods would never find a chunk.
+pub(super) fn chunk_count(
+    config: &Config,
+    facts: &[(&Port, PortFacts)],
+    workers: usize,
+) -> anyhow::Result<u32> {
+    let rings = |(port, facts): &(&Port, PortFacts)| {
+        u64::from(facts.rx_queues) * (u64::from(port.rx_ring) + u64::from(port.tx_ring))
+    };
+    let needed = facts.iter().map(rings).sum::<u64>() + CHUNKS_PER_WORKER * workers as u64;
+    let configured = config.umem.chunks.map_or(needed, u64::from);
+    if configured < needed {
+        bail!(
+            "umem.chunks is {configured}, the rings of all queues and {workers} workers need {needed}; \
+             set it to that or more, leave it out, or give the ports smaller rings"
+        );
+    }
+    u32::try_from(configured)
+        .ok()
+        .filter(|count| *count <= MOST_CHUNKS)
+        .with_context(|| format!("the rings of all queues need {configured} chunks, {MOST_CHUNKS} are possible; give the ports smaller rings"))
 }

@@ -40,8 +40,10 @@ const TICK: Duration = Duration::from_millis(250);
 pub fn run(options: &RunOptions) -> anyhow::Result<ExitCode> {
     let interfaces = SystemInterfaces::read().context("list this host's interfaces")?;
     let Some(config) = load(options, &interfaces)? else { return Ok(Exit::Usage.into()) };
-    let chunk_bytes = u64::from(config.umem.chunk_bytes.unwrap_or(host::CHUNK_BYTES[0]));
-    let report = preflight::Report::collect_for(u64::from(config.umem.chunks) * chunk_bytes);
+    let report = match (config.umem.chunks, config.umem.chunk_bytes) {
+        (Some(chunks), Some(bytes)) => preflight::Report::collect_for(u64::from(chunks) * u64::from(bytes)),
+        _ => preflight::Report::collect(),
+    };
     if !report.is_ok() {
         eprintln!("{report}");
         anyhow::bail!("spanwire cannot run here: {}", report.missing().collect::<Vec<_>>().join(", "));

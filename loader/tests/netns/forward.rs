@@ -38,6 +38,23 @@ fn large_frames_pass_whole() {
     sites.expect_conserved();
 }
 
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn workers_share_the_queues_of_every_port() {
+    let sites = Sites::running_with_queues("nsqueues", 4);
+    let cpus = std::thread::available_parallelism().unwrap().get().min(4);
+    assert_eq!(sites.rows(1, "worker").unwrap().len(), cpus, "a worker per queue, as far as there are CPUs");
+    let ports = sites.rows(1, "port").unwrap();
+    assert!(
+        ports.iter().all(|port| port["queues"] == 4),
+        "every queue has a socket, whoever serves it: {ports:?}"
+    );
+    for (from, to) in [(0, 2), (2, 1), (1, 0)] {
+        sites.expect_ping(from, to);
+    }
+    sites.expect_conserved();
+}
+
 /// Where gw-b knows an address.
 fn member_at_b(sites: &Sites, mac: &str) -> Option<String> {
     let rows = sites.rows(1, "fdb").unwrap();

@@ -29,14 +29,24 @@ pub(crate) struct Sites {
 impl Sites {
     /// The network, without gateways.
     pub(crate) fn laid_out(name: &str) -> Self {
+        Self::with_queues(name, 1)
+    }
+
+    /// The network with this many queues on every interface of a gateway, without gateways.
+    fn with_queues(name: &str, queue_count: u32) -> Self {
         let lab = Lab::new(name).expect("needs root");
-        let net = lay_out(&lab, 1).unwrap();
+        let net = lay_out(&lab, queue_count).unwrap();
         Self { lab, net, gateways: Vec::new() }
     }
 
     /// Three gateways with imported configurations, all sessions up.
     pub(crate) fn running(name: &str) -> Self {
-        let mut sites = Self::laid_out(name);
+        Self::running_with_queues(name, 1)
+    }
+
+    /// The same, each with a worker per queue as far as there are CPUs.
+    pub(crate) fn running_with_queues(name: &str, queue_count: u32) -> Self {
+        let mut sites = Self::with_queues(name, queue_count);
         for position in 0..3 {
             let gateway = sites.start(position, &[]);
             sites.gateways.push(gateway);

@@ -56,17 +56,21 @@ fn check_cpus(gateway: &Gateway, report: &mut Report<'_>) {
     }
 }
 
-/// Rings that cannot all be filled are a waste, not a fault: a worker uses what it gets.
+/// How many queues the ports have is known only on the host: there `run` refuses what is too few.
 fn check_chunks(draft: &Draft, report: &mut Report<'_>) {
     let Some(umem) = draft.umem else { return };
     let rings =
         draft.ports.iter().filter_map(|port| Some(u64::from(port.rx_ring?) + u64::from(port.tx_ring?)));
     let wanted: u64 = rings.sum();
-    if u64::from(umem.chunks) < wanted {
-        let problem = format!(
-            "{} chunks do not fill the ports' rings, which hold {wanted} with one queue each",
-            umem.chunks
+    if let Some(chunks) = umem.chunks
+        && u64::from(chunks) < wanted
+    {
+        let problem =
+            format!("{chunks} chunks do not fill the ports' rings, which hold {wanted} with one queue each");
+        report.note(
+            "umem.chunks",
+            problem,
+            format!("give at least {wanted}, smaller rings, or leave the key out"),
         );
-        report.note("umem.chunks", problem, format!("give at least {wanted}, or smaller rings"));
     }
 }

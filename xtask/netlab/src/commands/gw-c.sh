@@ -1,3 +1,4 @@
+# gw-c: to gw-b over IP protocol 115
 modprobe l2tp_eth
 modprobe l2tp_ip
 ip l2tp add tunnel tunnel_id 2000 peer_tunnel_id 2000 local 10.200.100.10 remote 10.200.100.6 encap ip
