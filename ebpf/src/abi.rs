@@ -60,7 +60,8 @@ pub const STATS_MAX: usize = (PORTS_MAX + 1) * Stat::COUNT;
 #[inline]
 #[must_use]
 pub const fn stat_key(row: u32, stat: Stat) -> u32 {
-    row.wrapping_mul(Stat::COUNT as u32).wrapping_add(stat.index())
+    const ROW_COUNTERS: u32 = Stat::ALL[Stat::COUNT - 1].index() + 1;
+    row.wrapping_mul(ROW_COUNTERS).wrapping_add(stat.index())
 }
 
 /// The value under every key of [`ACCESS_VLANS`]: the key's presence is the information.
@@ -394,7 +395,8 @@ mod tests {
         let last = Stat::ALL[Stat::COUNT - 1];
         assert_eq!(stat_key(0, Stat::ALL[0]), 0);
         assert_eq!(stat_key(1, Stat::ALL[0]), stat_key(0, last) + 1);
-        assert_eq!(stat_key(PORTS_MAX as u32, last) as usize, STATS_MAX - 1);
+        let last_row = u32::try_from(PORTS_MAX).unwrap();
+        assert_eq!(usize::try_from(stat_key(last_row, last)).unwrap(), STATS_MAX - 1);
     }
 
     #[test]

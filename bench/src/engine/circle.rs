@@ -67,12 +67,6 @@ impl Circle {
         self.waiting.borrow().iter().map(|frame| frame.bytes().to_vec()).collect()
     }
 
-    /// Other frames take the place of those in the circle.
-    #[cfg(test)]
-    pub(super) fn replace(&self, frames: Vec<Frame>) {
-        *self.waiting.borrow_mut() = frames.into();
-    }
-
     /// Gives a frame its first shape.
     #[inline]
     fn restored(&self, mut frame: Frame) -> Option<Frame> {

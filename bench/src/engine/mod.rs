@@ -19,7 +19,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use dataplane::counters::{PerWorker, WorkerCounters};
 use dataplane::ports::Port;
-use dataplane::tables::snapshot;
+use dataplane::tables::snapshot::{self, Tables};
 use dataplane::worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox};
 use xsk::{ChunkCache, Frame, FrameBatch, Umem, UmemConfig};
 
@@ -74,6 +74,11 @@ impl Rig {
     /// # Errors
     /// There is no memory for the frames, or one does not fit a chunk.
     fn new(way: Way, plan: &FlowPlan) -> anyhow::Result<Self> {
+        Self::with(way, plan, tables::tables(way, plan)?)
+    }
+
+    /// The same with given tables.
+    fn with(way: Way, plan: &FlowPlan, tables: Tables) -> anyhow::Result<Self> {
         let config = UmemConfig {
             chunk_count: plan.flows + 512,
             chunk_bytes: 4096,
@@ -82,7 +87,7 @@ impl Rig {
         };
         let (_, pool) = Umem::map(&config)?;
         let shared = snapshot::shared();
-        shared.store(Arc::new(tables::tables(way, plan)?));
+        shared.store(Arc::new(tables));
         let counters = PerWorker::new(1);
         let (mailbox, inbox) = mailbox()?;
         let mut cache = ChunkCache::new(Arc::clone(&pool), 256);
@@ -216,10 +221,9 @@ mod tests {
 
     #[test]
     fn an_engine_that_knows_no_station_is_not_measured() {
-        let known = FlowPlan { destination: "02:00:00:03:00:00/100".parse().expect("a range"), ..plan() };
-        let mut rig = Rig::new(Way::Encap, &known).expect("a rig");
-        let mut cache = ChunkCache::new(Umem::map(&UmemConfig::default()).expect("memory").1, 256);
-        rig.circle.replace(frames(Way::Encap, &plan(), &mut cache).expect("frames"));
+        let others = FlowPlan { destination: "02:00:00:03:00:00/100".parse().expect("a range"), ..plan() };
+        let tables = tables::tables(Way::Encap, &others).expect("tables");
+        let mut rig = Rig::with(Way::Encap, &plan(), tables).expect("a rig");
         rig.check().expect_err("frames to unknown stations are flooded");
     }
 }
