@@ -21,6 +21,12 @@ impl<'work> Case<'work> {
     pub fn new(name: impl Into<String>, work: impl FnMut() -> u64 + 'work) -> Self {
         Self { name: name.into(), work: Box::new(work) }
     }
+
+    /// The case's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Middle and spread of one figure over all runs.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use wire::build::{self, FrameSpec, Transport};
 use wire::ethernet::{self, MacAddr};
 use wire::ipv4;
@@ -33,6 +33,9 @@ pub struct Args {
     /// Inner frame length in bytes, 64 to 3072.
     #[arg(long, default_value_t = 64)]
     bytes: usize,
+    /// Only the cases whose name contains this.
+    #[arg(long, value_name = "WORDS")]
+    case: Option<String>,
 }
 
 /// How an inner frame is wrapped.
@@ -70,6 +73,10 @@ pub fn run(args: &Args) -> anyhow::Result<Measurements> {
         check_decapsulation(frames, &plain, wrapping)?;
     }
     cases.extend(engine::cases(&flow_plan(args, None)?)?);
+    if let Some(words) = &args.case {
+        cases.retain(|case| case.name().contains(words.as_str()));
+        ensure!(!cases.is_empty(), "no case is called {words:?}");
+    }
     Ok(harness::measure(&mut cases, usize::try_from(args.runs)?)?)
 }
 
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn every_case_reads_all_frames_of_all_runs_without_allocating() {
-        let measured = run(&Args { runs: 2, frames: 10, bytes: 64 }).expect("measured");
+        let measured = run(&Args { runs: 2, frames: 10, bytes: 64, case: None }).expect("measured");
         assert_eq!(measured.cases.len(), 8);
         for case in measured.cases {
             assert_eq!((case.frames, case.allocations_per_run), (2 * 10 * 16, 0), "{}", case.name);
@@ -167,8 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn cases_can_be_chosen_by_name_and_a_name_without_case_is_refused() {
+        let args = |words: &str| Args { runs: 1, frames: 10, bytes: 64, case: Some(words.to_owned()) };
+        let names: Vec<String> =
+            run(&args("ethernet, ")).expect("measured").cases.into_iter().map(|case| case.name).collect();
+        assert_eq!(names, ["ethernet, untagged", "ethernet, one tag"]);
+        assert_eq!(
+            run(&args("token ring")).expect_err("refused").to_string(),
+            "no case is called \"token ring\""
+        );
+    }
+
+    #[test]
     fn a_wrong_cookie_is_not_measured() {
-        let args = Args { runs: 1, frames: 1, bytes: 64 };
+        let args = Args { runs: 1, frames: 1, bytes: 64, case: None };
         let sent = Wrapping {
             transport: Transport::L2TP_IP,
             cookie: Cookie::four([1, 2, 3, 4]),

@@ -3,7 +3,11 @@
 //! Place on the path: the last stage adds to them. Each worker owns its own set, so an addition is a load, an add and
 //! a store, without a lock prefix; the main thread sums the workers' sets when somebody asks.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
@@ -92,17 +96,71 @@ pub struct WorkerCounters {
     pub kicks: Counter,
     /// Source addresses that found the FDB full and were not learned.
     pub fdb_full: Counter,
-    /// Gauge: chunks in the worker's private cache.
-    pub chunks_cached: Counter,
-    /// Gauge: chunks lent to the kernel for reception on the worker's queues.
-    pub chunks_in_fill: Counter,
-    /// Gauge: chunks handed to the kernel for transmission and not yet completed.
-    pub chunks_in_tx: Counter,
-    /// Gauge: chunks the worker answers for: taken from the shared pool or come with a queue, and not given back.
-    /// Conservation: `chunks_on_loan = chunks_cached + chunks_in_fill + chunks_in_tx`.
-    pub chunks_on_loan: Counter,
+    /// Where the worker's chunks are.
+    pub chunks: ChunkGauge,
     /// Gauge: 1 while the worker's loop runs.
     pub running: Counter,
+}
+
+/// Where the chunks are that one worker answers for. Units: chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// In the worker's private cache.
+    pub cached: u64,
+    /// Lent to the kernel for reception on the worker's queues.
+    pub fill: u64,
+    /// Handed to the kernel for transmission and not yet completed.
+    pub tx: u64,
+    /// All that the worker answers for: taken from the shared pool or come with a queue, and not given back.
+    pub on_loan: u64,
+}
+
+impl Whereabouts {
+    /// Whether every chunk is where the worker knows of it: `on_loan = cached + fill + tx`.
+    #[must_use]
+    pub const fn is_conserved(&self) -> bool {
+        self.on_loan == self.cached + self.fill + self.tx
+    }
+}
+
+/// [`Whereabouts`] of one moment, published by the worker once per round and read whole by anyone.
+///
+/// A sequence lock: the sequence is odd while the worker writes, so a reader that saw it even and unchanged around its
+/// reads has numbers of one round. The worker never waits.
+#[derive(Debug, Default)]
+pub struct ChunkGauge {
+    sequence: AtomicU32,
+    numbers: [Counter; 4],
+}
+
+impl ChunkGauge {
+    /// Publishes; only the owning worker may call this.
+    #[inline]
+    pub fn publish(&self, now: Whereabouts) {
+        let sequence = self.sequence.load(Relaxed);
+        self.sequence.store(sequence.wrapping_add(1), Relaxed);
+        // The odd sequence is visible before any number that follows.
+        fence(Release);
+        for (counter, number) in self.numbers.iter().zip([now.cached, now.fill, now.tx, now.on_loan]) {
+            counter.set(number);
+        }
+        self.sequence.store(sequence.wrapping_add(2), Release);
+    }
+
+    /// The numbers of one round. Waits for a worker that is in the middle of publishing, which takes it nanoseconds.
+    #[must_use]
+    pub fn read(&self) -> Whereabouts {
+        loop {
+            let before = self.sequence.load(Acquire);
+            let [cached, fill, tx, on_loan] = [0, 1, 2, 3].map(|number: usize| self.numbers[number].get());
+            // The numbers are read before the sequence is looked at again.
+            fence(Acquire);
+            if before.is_multiple_of(2) && before == self.sequence.load(Relaxed) {
+                return Whereabouts { cached, fill, tx, on_loan };
+            }
+            core::hint::spin_loop();
+        }
+    }
 }
 
 /// What one worker did for one session, in both directions.
@@ -181,5 +239,37 @@ impl<T> PerWorker<T> {
     /// Sum of one number over all workers.
     pub fn sum(&self, number: impl Fn(&T) -> u64) -> u64 {
         self.iter().map(number).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_read_as_of_one_round_while_a_worker_publishes() {
+        let gauge = ChunkGauge::default();
+        let is_over = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..200_000u64 {
+                    gauge.publish(Whereabouts { cached: round, fill: 2 * round, tx: 3 * round, on_loan: 6 * round });
+                }
+                is_over.store(1, Relaxed);
+            });
+            while is_over.load(Relaxed) == 0 {
+                let seen = gauge.read();
+                assert!(seen.is_conserved(), "{seen:?}");
+            }
+        });
+        assert_eq!(gauge.read().cached, 199_999);
+    }
+
+    #[test]
+    fn a_missing_or_doubled_chunk_is_not_conserved() {
+        let whole = Whereabouts { cached: 1, fill: 2, tx: 3, on_loan: 6 };
+        assert!(whole.is_conserved());
+        assert!(!Whereabouts { on_loan: 7, ..whole }.is_conserved());
+        assert!(!Whereabouts { tx: 4, ..whole }.is_conserved());
     }
 }

@@ -33,6 +33,9 @@ const PASSES_PER_RUN: u64 = 16;
 /// Where a frame starts in its chunk: as AF_XDP delivers it. Units: bytes.
 const FRAME_START_BYTES: usize = 256;
 
+/// Chunks beyond those of the frames: for the worker's cache, and for copies if it floods.
+const SPARE_CHUNKS: u32 = 512;
+
 /// The way that the frames of a case take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -79,13 +82,7 @@ impl Rig {
 
     /// The same with given tables.
     fn with(way: Way, plan: &FlowPlan, tables: Tables) -> anyhow::Result<Self> {
-        let config = UmemConfig {
-            chunk_count: plan.flows + 512,
-            chunk_bytes: 4096,
-            headroom_bytes: 0,
-            huge_pages: false,
-        };
-        let (_, pool) = Umem::map(&config)?;
+        let (_, pool) = Umem::map(&memory(plan))?;
         let shared = snapshot::shared();
         shared.store(Arc::new(tables));
         let counters = PerWorker::new(1);
@@ -143,6 +140,14 @@ impl Rig {
     }
 }
 
+/// Memory for the frames, in chunks as the gateway would choose them: where a frame stands in a page decides which
+/// lines of the cache it competes for.
+fn memory(plan: &FlowPlan) -> UmemConfig {
+    let needed = FRAME_START_BYTES + tables::OUTER_BYTES + plan.frame_bytes;
+    let chunk_bytes = if needed <= 2048 { 2048 } else { 4096 };
+    UmemConfig { chunk_count: plan.flows + SPARE_CHUNKS, chunk_bytes, headroom_bytes: 0, huge_pages: false }
+}
+
 /// The frames of a way, each in its chunk.
 fn frames(way: Way, plan: &FlowPlan, cache: &mut ChunkCache) -> anyhow::Result<Vec<Frame>> {
     let frame = |flow| {
@@ -175,9 +180,7 @@ pub fn cases(plan: &FlowPlan) -> anyhow::Result<Vec<Case<'static>>> {
 /// # Errors
 /// The frames cannot be made.
 fn without_engine(plan: &FlowPlan) -> anyhow::Result<Case<'static>> {
-    let config =
-        UmemConfig { chunk_count: plan.flows + 512, chunk_bytes: 4096, headroom_bytes: 0, huge_pages: false };
-    let (_, pool) = Umem::map(&config)?;
+    let (_, pool) = Umem::map(&memory(plan))?;
     let mut cache = ChunkCache::new(pool, 256);
     // Nothing is put in front of these frames or taken off them, so none has to get its shape back.
     let circle = Rc::new(Circle::unchanging(frames(Way::Encap, plan, &mut cache)?));

@@ -25,11 +25,20 @@ pub enum Command<P> {
     Stop,
 }
 
+/// Queues that a worker handed back.
+#[derive(Debug)]
+pub struct Detached<P> {
+    /// The port whose [`Command::Detach`] this answers; `None`: all that were left at the end.
+    pub port: Option<PortId>,
+    /// The queues; none where the worker served none of the port's.
+    pub queues: Vec<P>,
+}
+
 /// The main thread's end.
 #[derive(Debug)]
 pub struct Mailbox<P> {
     commands: Sender<Command<P>>,
-    detached: Receiver<Vec<P>>,
+    detached: Receiver<Detached<P>>,
     wake: Arc<OwnedFd>,
 }
 
@@ -37,7 +46,7 @@ pub struct Mailbox<P> {
 #[derive(Debug)]
 pub struct Inbox<P> {
     commands: Receiver<Command<P>>,
-    detached: Sender<Vec<P>>,
+    detached: Sender<Detached<P>>,
     wake: Arc<OwnedFd>,
 }
 
@@ -63,7 +72,7 @@ impl<P> Mailbox<P> {
 
     /// Queues the worker handed back, answer by answer: one per [`Command::Detach`], one at the end.
     #[must_use]
-    pub fn detached(&self) -> Receiver<Vec<P>> {
+    pub fn detached(&self) -> Receiver<Detached<P>> {
         self.detached.clone()
     }
 }
@@ -76,8 +85,8 @@ impl<P> Inbox<P> {
     }
 
     /// Hands queues back to the main thread.
-    pub(super) fn hand_back(&self, ports: Vec<P>) {
-        let _ = self.detached.send(ports);
+    pub(super) fn hand_back(&self, port: Option<PortId>, queues: Vec<P>) {
+        let _ = self.detached.send(Detached { port, queues });
     }
 
     /// What to wait on for commands.

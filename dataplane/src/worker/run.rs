@@ -23,10 +23,10 @@ use xsk::ChunkCache;
 use super::mailbox::{Command, Inbox};
 use crate::{
     batch::Batch,
-    counters::{PerWorker, WorkerCounters},
+    counters::{PerWorker, Whereabouts, WorkerCounters},
     ports::{Port, PortSet},
     stages,
-    tables::snapshot::SharedTables,
+    tables::{PortId, snapshot::SharedTables},
 };
 
 /// Most sockets one worker waits on; more are served, but do not wake it by themselves.
@@ -143,11 +143,11 @@ impl<P: Port> Worker<P> {
                 }
                 Command::Detach(id) => {
                     let gone = self.ports.detach(id);
-                    self.hand_back(gone);
+                    self.hand_back(Some(id), gone);
                 }
                 Command::Stop => {
                     let gone = core::mem::take(&mut self.ports).into_ports();
-                    self.hand_back(gone);
+                    self.hand_back(None, gone);
                     return false;
                 }
             }
@@ -155,9 +155,9 @@ impl<P: Port> Worker<P> {
         true
     }
 
-    fn hand_back(&mut self, ports: Vec<P>) {
-        self.chunks_handed_in -= ports.iter().map(chunks_in).sum::<i64>();
-        self.setup.inbox.hand_back(ports);
+    fn hand_back(&mut self, port: Option<PortId>, queues: Vec<P>) {
+        self.chunks_handed_in -= queues.iter().map(chunks_in).sum::<i64>();
+        self.setup.inbox.hand_back(port, queues);
     }
 
     /// Serves each queue once. Returns the number of frames received.
@@ -194,13 +194,16 @@ impl<P: Port> Worker<P> {
             tx += u64::from(held.tx);
             kicks += port.kicks();
         }
+        let on_loan = self.setup.cache.net_from_pool() + self.chunks_handed_in;
+        let whereabouts = Whereabouts {
+            cached: self.setup.cache.len() as u64,
+            fill,
+            tx,
+            on_loan: u64::try_from(on_loan).unwrap_or(0),
+        };
         self.counters(|counters| {
-            counters.chunks_cached.set(self.setup.cache.len() as u64);
-            counters.chunks_in_fill.set(fill);
-            counters.chunks_in_tx.set(tx);
+            counters.chunks.publish(whereabouts);
             counters.kicks.set(kicks);
-            let on_loan = self.setup.cache.net_from_pool() + self.chunks_handed_in;
-            counters.chunks_on_loan.set(u64::try_from(on_loan).unwrap_or(0));
         });
     }
 

@@ -268,7 +268,7 @@ impl Rig {
         let ends = counters.forwarded.get() + counters.flooded.get() + counters.drops.total();
         assert_eq!(counters.received.get(), ends, "every received frame has one verdict");
         self.outside.flush();
-        let cached = usize::try_from(counters.chunks_cached.get()).unwrap();
+        let cached = usize::try_from(counters.chunks.read().cached).unwrap();
         assert_eq!(self.pool.free_count() + cached, CHUNKS as usize, "no chunk is lost or doubled");
     }
 }

@@ -104,6 +104,10 @@ pub struct RunArgs {
     /// Use this control socket instead of the configured one.
     #[arg(long, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
+    /// Keep lock, journal and, unless configured, control socket here; without it, where the environment variable
+    /// RUNTIME_DIRECTORY says (systemd sets it), else in /run/spanwire.
+    #[arg(long, value_name = "DIR")]
+    pub runtime_directory: Option<PathBuf>,
     /// What to log; without it, what the environment variable SPANWIRE_LOG says, else info.
     #[arg(long, value_name = "LEVEL", value_enum, conflicts_with = "verbose")]
     pub log_level: Option<LogLevel>,
@@ -122,6 +126,7 @@ impl RunArgs {
         RunOptions {
             config: self.config.clone(),
             control_socket: self.control_socket.clone(),
+            runtime_directory: self.runtime_directory.clone(),
             program_log_level: self.program_log_level as u8,
         }
     }

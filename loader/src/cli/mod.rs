@@ -29,6 +29,8 @@ pub struct RunOptions {
     pub config: PathBuf,
     /// The control socket to use instead of the configured one.
     pub control_socket: Option<PathBuf>,
+    /// The folder of the gateway's lock, journal and default control socket, instead of the usual one.
+    pub runtime_directory: Option<PathBuf>,
     /// What the XDP program logs: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 tracing.
     pub program_log_level: u8,
 }

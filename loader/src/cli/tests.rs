@@ -20,12 +20,23 @@ fn the_definitions_do_not_contradict_each_other() {
 #[test]
 fn run_takes_a_file_a_socket_and_a_level_for_the_program() {
     let Command::Run(args) = parse("spanwire run --config gw.toml").unwrap() else { panic!("not run") };
-    let plain = RunOptions { config: "gw.toml".into(), control_socket: None, program_log_level: 0 };
+    let plain = RunOptions {
+        config: "gw.toml".into(),
+        control_socket: None,
+        runtime_directory: None,
+        program_log_level: 0,
+    };
     assert_eq!(args.options(), plain);
 
-    let line = "spanwire run --config gw.toml --control-socket /tmp/s --program-log-level debug -vv";
+    let line = "spanwire run --config gw.toml --control-socket /tmp/s --runtime-directory /tmp/d \
+                --program-log-level debug -vv";
     let Command::Run(args) = parse(line).unwrap() else { panic!("not run") };
-    let full = RunOptions { control_socket: Some("/tmp/s".into()), program_log_level: 4, ..plain };
+    let full = RunOptions {
+        control_socket: Some("/tmp/s".into()),
+        runtime_directory: Some("/tmp/d".into()),
+        program_log_level: 4,
+        ..plain
+    };
     assert_eq!((args.options(), args.verbose), (full, 2));
 }
 

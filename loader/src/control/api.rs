@@ -208,6 +208,8 @@ pub struct PortStatus {
     pub xdp_mode: Option<XdpMode>,
     /// Whether the NIC reads and writes chunks itself.
     pub zero_copy: bool,
+    /// Why frames are copied between NIC and memory; null with zero-copy, and where it was not tried.
+    pub copy_reason: Option<String>,
     /// Queues that have a socket.
     pub queues: u32,
     /// MTU of the interface. Units: bytes.
@@ -293,6 +295,8 @@ pub struct WorkerStatus {
     pub sleeps: u64,
     /// System calls that made the kernel send or look for empty chunks.
     pub wakeups: u64,
+    /// Addresses that were not learned because the FDB was full.
+    pub fdb_full: u64,
     /// Where its chunks are.
     pub chunks: ChunkCounts,
 }

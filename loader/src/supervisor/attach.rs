@@ -14,7 +14,7 @@ use dataplane::{
 use ebpf::abi::{PortConfig, Roles};
 use xsk::{BindMode, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
 
-use super::crew::Crew;
+use super::{crew::Crew, host};
 use crate::{
     config::{Mode, Port},
     maps::SteeringMaps,
@@ -33,6 +33,28 @@ pub(super) struct Tools<'a> {
     pub(super) crew: &'a Crew,
     /// Slots of the socket map that each port may use.
     pub(super) slots_per_port: u32,
+}
+
+impl Tools<'_> {
+    /// Whether the interface is fit to be this port.
+    fn check(&self, port: &Port, facts: &PortFacts) -> anyhow::Result<()> {
+        let (interface, workers) = (&port.interface, self.crew.len());
+        let (rx, tx) = (facts.rx_queues, facts.tx_queues);
+        anyhow::ensure!(
+            rx.min(tx) as usize >= workers,
+            "{interface} has {rx} RX and {tx} TX queues, {workers} workers need as many; \
+             give it more (`ethtool -L {interface} combined {workers}`)"
+        );
+        anyhow::ensure!(
+            rx <= self.slots_per_port,
+            "{interface} has {rx} RX queues, {} are possible; lower it (`ethtool -L {interface} combined N`)",
+            self.slots_per_port
+        );
+        if let Some(problem) = host::mtu_problem(interface, facts.mtu, self.umem.chunk_bytes()) {
+            anyhow::bail!(problem);
+        }
+        Ok(())
+    }
 }
 
 /// A port that holds its interface.
@@ -63,67 +85,42 @@ impl AttachedPort {
         counters: &PerWorker<PortCounters>,
     ) -> anyhow::Result<Self> {
         let facts = PortFacts::read(link)?;
-        let workers = tools.crew.len();
-        let usable = facts.rx_queues.min(facts.tx_queues) as usize;
-        anyhow::ensure!(
-            usable >= workers,
-            "{} has {} RX and {} TX queues, {workers} workers need as many",
-            port.interface,
-            facts.rx_queues,
-            facts.tx_queues
-        );
+        tools.check(port, &facts)?;
         let attached = attach_program(tools.program, port, link.ifindex)?;
         let needs = PortNeeds { is_access: port.role.is_access(), mode: attached.mode() };
         let prepared = tools.keeper.prepare(link, needs)?;
         let slot_base = tools.slots_per_port * u32::from(id.0);
-        anyhow::ensure!(
-            facts.rx_queues <= tools.slots_per_port,
-            "{} has {} RX queues, spanwire serves {} of a port at most; lower it (`ethtool -L {} combined N`)",
-            port.interface,
-            facts.rx_queues,
-            tools.slots_per_port,
-            port.interface
-        );
-        let config = socket_config(port);
+        let announcement = PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id));
         let mut opened = Opened::default();
-        for queue in 0..facts.rx_queues {
-            if let Err(error) = opened.open(tools, link.ifindex, queue, &config, slot_base) {
-                opened.undo(tools, slot_base);
-                return Err(error).with_context(|| format!("open queue {queue} of {}", port.interface));
-            }
+        if let Err(error) = opened.open_all(tools, port, &facts, slot_base, announcement) {
+            opened.undo(tools, link.ifindex, slot_base);
+            return Err(error);
         }
-        tools.maps.set_port(
-            link.ifindex,
-            PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id)),
-        )?;
-        let is_zero_copy = opened.queues.iter().all(XskQueue::is_zero_copy);
-        let copy_reason =
-            opened.queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
-        for (worker, queue) in (0..workers).cycle().zip(opened.queues) {
+        let Opened { queues, sockets } = opened;
+        let is_zero_copy = queues.iter().all(XskQueue::is_zero_copy);
+        let copy_reason = queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
+        let workers = tools.crew.len();
+        for (worker, queue) in (0..workers).cycle().zip(queues) {
             tools.crew.attach(worker, XskPort::new(id, queue, worker, counters.clone()));
         }
-        Ok(Self {
-            facts,
-            is_zero_copy,
-            copy_reason,
-            slot_base,
-            sockets: opened.sockets,
-            link: attached,
-            prepared,
-        })
+        Ok(Self { facts, is_zero_copy, copy_reason, slot_base, sockets, link: attached, prepared })
     }
 
     /// Makes it an interface again.
-    pub(super) fn detach(self, tools: &mut Tools<'_>, id: PortId) {
+    ///
+    /// # Errors
+    /// When a worker does not give its queues up.
+    pub(super) fn detach(self, tools: &mut Tools<'_>, id: PortId) -> anyhow::Result<()> {
         withdraw(tools.maps, self.link.ifindex(), self.slot_base, self.queue_count());
         // Sockets end only when every descriptor is closed, and their chunks come back only then.
         drop(self.sockets);
-        for port in tools.crew.detach(id) {
+        for port in tools.crew.detach(id)? {
             port.into_queue().close(tools.cache);
         }
         tools.cache.flush();
         drop(self.link);
         drop(self.prepared);
+        Ok(())
     }
 
     /// Ends a port whose queues the stopped workers have already given back.
@@ -192,6 +189,23 @@ struct Opened {
 }
 
 impl Opened {
+    /// Opens every queue, makes the program deliver to them, and announces the port to it.
+    fn open_all(
+        &mut self,
+        tools: &mut Tools<'_>,
+        port: &Port,
+        facts: &PortFacts,
+        slot_base: u32,
+        announcement: PortConfig,
+    ) -> anyhow::Result<()> {
+        let config = socket_config(port);
+        for queue in 0..facts.rx_queues {
+            self.open(tools, facts.ifindex, queue, &config, slot_base)
+                .with_context(|| format!("open queue {queue} of {}", port.interface))?;
+        }
+        Ok(tools.maps.set_port(facts.ifindex, announcement)?)
+    }
+
     fn open(
         &mut self,
         tools: &mut Tools<'_>,
@@ -200,22 +214,15 @@ impl Opened {
         config: &SocketConfig,
         slot_base: u32,
     ) -> anyhow::Result<()> {
-        let opened = XskQueue::open(tools.umem, ifindex, queue, config, tools.cache)?;
+        self.queues.push(XskQueue::open(tools.umem, ifindex, queue, config, tools.cache)?);
         tools.cache.flush();
-        let socket = opened.as_fd().try_clone_to_owned().context("duplicate the socket's descriptor")?;
-        let set = tools.maps.set_socket(slot_base + queue, opened.as_fd());
-        self.sockets.push(socket);
-        self.queues.push(opened);
-        Ok(set?)
+        let Some(opened) = self.queues.last() else { return Ok(()) };
+        self.sockets.push(opened.as_fd().try_clone_to_owned().context("duplicate the socket's descriptor")?);
+        Ok(tools.maps.set_socket(slot_base + queue, opened.as_fd())?)
     }
 
-    fn undo(self, tools: &mut Tools<'_>, slot_base: u32) {
-        let count = u32::try_from(self.sockets.len()).unwrap_or(0);
-        for slot in slot_base..slot_base + count {
-            if let Err(error) = tools.maps.clear_socket(slot) {
-                tracing::debug!("{error:#}");
-            }
-        }
+    fn undo(self, tools: &mut Tools<'_>, ifindex: u32, slot_base: u32) {
+        withdraw(tools.maps, ifindex, slot_base, u32::try_from(self.queues.len()).unwrap_or(0));
         drop(self.sockets);
         for queue in self.queues {
             queue.close(tools.cache);

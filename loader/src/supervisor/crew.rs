@@ -83,14 +83,21 @@ impl Crew {
     }
 
     /// Takes all queues of a port back from all workers.
-    pub(super) fn detach(&self, port: PortId) -> Vec<XskPort> {
+    ///
+    /// # Errors
+    /// When a worker does not answer: it hangs, and the gateway cannot go on.
+    pub(super) fn detach(&self, port: PortId) -> anyhow::Result<Vec<XskPort>> {
         for member in &self.members {
             member.mailbox.send(Command::Detach(port));
         }
-        self.members
-            .iter()
-            .flat_map(|member| member.mailbox.detached().recv_timeout(ANSWER).unwrap_or_default())
-            .collect()
+        let mut queues = Vec::new();
+        for (worker, member) in self.members.iter().enumerate() {
+            let answer = member.mailbox.detached().recv_timeout(ANSWER);
+            let answer = answer.with_context(|| format!("wait for worker {worker} to give up a port's queues"))?;
+            anyhow::ensure!(answer.port == Some(port), "worker {worker} gave up the queues of another port");
+            queues.extend(answer.queues);
+        }
+        Ok(queues)
     }
 
     /// The first worker whose thread has ended.
@@ -108,7 +115,7 @@ impl Crew {
             if member.thread.take().is_some_and(|thread| thread.join().is_err()) {
                 tracing::error!("worker {worker} ended by a panic");
             }
-            ports.extend(member.mailbox.detached().try_iter().flatten());
+            ports.extend(member.mailbox.detached().try_iter().flat_map(|answer| answer.queues));
         }
         ports
     }

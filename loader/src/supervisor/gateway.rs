@@ -1,13 +1,12 @@
 //! Gateway: the running thing, from the main thread's side.
 //!
-//! It owns the program, the maps, the crew and the attached ports; [`refresh`] brings all of them in step with the
-//! host, and publishes tables when something changed.
+//! It owns the program, the maps, the crew and the attached ports. Here it starts, ticks and stops; [`super::follow`]
+//! keeps it in step with the host, [`super::status`] tells about it.
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     net::IpAddr,
-    path::PathBuf,
+    path::Path,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,6 +14,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use dataplane::{
+    ports::Port as _,
     tables::{PortId, snapshot},
     worker::Clock,
 };
@@ -26,16 +26,12 @@ use super::{
     host,
 };
 use crate::{
-    cli::RunOptions,
-    config::{Config, Encap, Tunnel},
+    config::{Config, Port},
     maps::SteeringMaps,
-    netlink::{
-        Link, Network,
-        next_hop::{self, TunnelEndpoint, TunnelReadiness},
-    },
+    netlink::{Link, Network, View, next_hop::TunnelReadiness},
     nic::{NicKeeper, PortFacts},
     program::{ProgramOptions, SteeringProgram},
-    publish::{self, Plan, PortWorld, World, endpoints},
+    publish::{Plan, World, endpoints},
 };
 
 /// How often tunnels are looked at without a change being reported: keeps neighbours in use fresh.
@@ -44,14 +40,22 @@ const REVIEW: Duration = Duration::from_secs(5);
 /// How often addresses are aged.
 const AGEING: Duration = Duration::from_secs(2);
 
-/// Where the state of interfaces that the gateway changed is kept until they are put back.
-const RUNTIME_DIRECTORY: &str = "/run/spanwire";
-
 /// A configured port: attached, or not and why.
 #[derive(Debug)]
 pub(super) enum PortState {
     Attached(Box<AttachedPort>),
-    Absent(String),
+    Absent(Absence),
+}
+
+/// Why a port is not attached, and when to try again.
+#[derive(Debug)]
+pub(super) struct Absence {
+    pub(super) reason: String,
+    /// The interface that could not be attached; a new one is tried at once.
+    pub(super) ifindex: Option<u32>,
+    pub(super) retry_at: Instant,
+    /// Pause before the try after the next.
+    pub(super) pause: Duration,
 }
 
 /// What is known about a tunnel's way out.
@@ -73,13 +77,51 @@ pub(super) struct Gateway {
     pub(super) maps: SteeringMaps,
     pub(super) network: Rc<Network>,
     pub(super) started: Instant,
+    pub(super) reviewed: Instant,
     program: SteeringProgram,
     keeper: NicKeeper,
     umem: &'static Umem,
     /// The main thread's chunks, in hand only while queues are opened or closed.
     cache: ChunkCache,
-    reviewed: Instant,
     aged: Instant,
+}
+
+impl Absence {
+    /// Not tried yet.
+    fn new() -> Self {
+        let (retry_at, pause) = (Instant::now(), Duration::from_secs(5));
+        Self { reason: "not attached yet".to_owned(), ifindex: None, retry_at, pause }
+    }
+
+    /// The interface went away: the next one is tried at once.
+    pub(super) fn gone(interface: &str) -> Self {
+        Self { reason: format!("interface {interface} does not exist"), ..Self::new() }
+    }
+
+    /// A try failed: the next one waits, twice as long each time, up to a minute.
+    pub(super) fn failed(&self, ifindex: u32, reason: String) -> Self {
+        Self {
+            reason,
+            ifindex: Some(ifindex),
+            retry_at: Instant::now() + self.pause,
+            pause: (self.pause * 2).min(Duration::from_secs(60)),
+        }
+    }
+
+    /// Whether an interface is to be tried now.
+    pub(super) fn is_due(&self, ifindex: u32) -> bool {
+        self.ifindex != Some(ifindex) || self.retry_at <= Instant::now()
+    }
+}
+
+/// The interfaces of all ports, as found at the start.
+fn look_up<'c>(config: &'c Config, view: &View) -> anyhow::Result<Vec<(&'c Port, PortFacts)>> {
+    let find = |port: &'c Port| {
+        let link = view.link_by_name(&port.interface);
+        let link = link.with_context(|| format!("find interface {}", port.interface))?;
+        Ok((port, PortFacts::read(link)?))
+    };
+    config.ports.iter().map(find).collect()
 }
 
 impl Gateway {
@@ -87,29 +129,26 @@ impl Gateway {
     ///
     /// # Errors
     /// When anything the configuration asks for is not to be had; the host is then as it was.
-    pub(super) fn start(config: Config, options: &RunOptions, network: Rc<Network>) -> anyhow::Result<Self> {
-        let view = network.view();
-        let mut facts = Vec::new();
-        for port in &config.ports {
-            let link = view
-                .link_by_name(&port.interface)
-                .with_context(|| format!("find interface {}", port.interface))?;
-            facts.push((port, PortFacts::read(link)?));
-        }
+    pub(super) fn start(
+        config: Config,
+        program: ProgramOptions,
+        runtime_directory: &Path,
+        network: Rc<Network>,
+    ) -> anyhow::Result<Self> {
+        let facts = look_up(&config, &network.view())?;
         let cpus = host::place_workers(&config, &facts)?;
         let umem_config = UmemConfig {
             chunk_count: host::chunk_count(&config, &facts, cpus.len())?,
-            chunk_bytes: host::chunk_bytes(&config, &view)?,
+            chunk_bytes: host::chunk_bytes(&config, &facts)?,
             headroom_bytes: 0,
             huge_pages: config.umem.huge_pages,
         };
         let (umem, pool) = Umem::map(&umem_config)?;
-        let (keeper, leftovers) = NicKeeper::open(&PathBuf::from(RUNTIME_DIRECTORY), &config.gateway.name())?;
+        let (keeper, leftovers) = NicKeeper::open(runtime_directory, &config.gateway.name())?;
         for leftover in &leftovers {
             tracing::warn!("put back {} of {}, left by an earlier run", leftover.feature, leftover.interface);
         }
-        let program_options = ProgramOptions { log_decisions: options.program_log_level > 0 };
-        let (program, maps) = SteeringProgram::load(program_options)?;
+        let (program, maps) = SteeringProgram::load(program)?;
         let plan = Plan::new(config, cpus.len(), seed());
         let shared = Shared {
             pool: Arc::clone(&pool),
@@ -119,9 +158,8 @@ impl Gateway {
         };
         let crew = Crew::hire(&cpus, &shared)?;
         let now = Instant::now();
-        let absent = || PortState::Absent("not attached yet".to_owned());
-        let mut gateway = Self {
-            ports: plan.config.ports.iter().map(|_| absent()).collect(),
+        let gateway = Self {
+            ports: plan.config.ports.iter().map(|_| PortState::Absent(Absence::new())).collect(),
             tunnels: Vec::new(),
             world: World::default(),
             cache: ChunkCache::new(pool, 0),
@@ -137,45 +175,41 @@ impl Gateway {
             reviewed: now,
             aged: now,
         };
-        match gateway.attach_all() {
-            Ok(()) => Ok(gateway),
+        gateway.with_all_attached()
+    }
+
+    /// Attaches every port; the first that fails ends the gateway.
+    fn with_all_attached(mut self) -> anyhow::Result<Self> {
+        match self.attach_all() {
+            Ok(()) => Ok(self),
             Err(error) => {
-                gateway.stop();
+                self.stop();
                 Err(error)
             }
         }
     }
 
-    /// Attaches every port; the first that fails ends it.
     fn attach_all(&mut self) -> anyhow::Result<()> {
         self.maps.sync_endpoints(&endpoints::endpoints(&self.plan))?;
         let view = self.network.view();
         for position in 0..self.ports.len() {
-            let port = &self.plan.config.ports[position];
-            let link = view
-                .link_by_name(&port.interface)
-                .with_context(|| format!("find interface {}", port.interface))?;
+            let interface = &self.plan.config.ports[position].interface;
+            let link = view.link_by_name(interface).with_context(|| format!("find interface {interface}"))?;
             self.attach(position, link)?;
         }
         Ok(())
     }
 
-    fn attach(&mut self, position: usize, link: &Link) -> anyhow::Result<()> {
-        let port = &self.plan.config.ports[position];
+    /// Attaches one port.
+    ///
+    /// # Errors
+    /// The interface is then as it was.
+    pub(super) fn attach(&mut self, position: usize, link: &Link) -> anyhow::Result<()> {
+        let port = self.plan.config.ports[position].clone();
         let id = PortId(u16::try_from(position).context("more than 65535 ports")?);
-        let slots_per_port = self.slots_per_port();
-        let mut tools = Tools {
-            umem: self.umem,
-            cache: &mut self.cache,
-            program: &mut self.program,
-            maps: &mut self.maps,
-            keeper: &self.keeper,
-            crew: &self.crew,
-            slots_per_port,
-        };
-        let roles = endpoints::roles(&self.plan, port);
-        let counters = &self.plan.port_counters[position];
-        let attached = AttachedPort::attach(&mut tools, id, port, roles, link, counters)
+        let roles = endpoints::roles(&self.plan, &port);
+        let counters = self.plan.port_counters[position].clone();
+        let attached = AttachedPort::attach(&mut self.tools(), id, &port, roles, link, &counters)
             .with_context(|| format!("attach port {}", port.name))?;
         tracing::info!(
             "port {} holds {}: {} XDP, {}, {} queues",
@@ -189,102 +223,35 @@ impl Gateway {
         Ok(())
     }
 
-    fn detach(&mut self, position: usize, reason: String) {
-        let PortState::Attached(attached) =
-            std::mem::replace(&mut self.ports[position], PortState::Absent(reason))
-        else {
-            return;
-        };
-        let slots_per_port = self.slots_per_port();
-        let mut tools = Tools {
+    /// Gives one port's interface back, if it is attached.
+    ///
+    /// # Errors
+    /// When a worker does not give its queues up: the gateway cannot go on.
+    pub(super) fn detach(&mut self, position: usize, absence: Absence) -> anyhow::Result<()> {
+        let id = PortId(u16::try_from(position).context("more than 65535 ports")?);
+        match std::mem::replace(&mut self.ports[position], PortState::Absent(absence)) {
+            PortState::Attached(attached) => attached.detach(&mut self.tools(), id),
+            PortState::Absent(_) => Ok(()),
+        }
+    }
+
+    fn tools(&mut self) -> Tools<'_> {
+        // Every port gets the same share of the socket map.
+        let ports = u32::try_from(self.ports.len()).unwrap_or(u32::MAX);
+        Tools {
+            slots_per_port: self.maps.socket_slots() / ports.max(1),
             umem: self.umem,
             cache: &mut self.cache,
             program: &mut self.program,
             maps: &mut self.maps,
             keeper: &self.keeper,
             crew: &self.crew,
-            slots_per_port,
-        };
-        attached.detach(&mut tools, PortId(u16::try_from(position).unwrap_or(u16::MAX)));
-    }
-
-    /// Every port gets the same share of the socket map.
-    fn slots_per_port(&self) -> u32 {
-        let ports = u32::try_from(self.ports.len()).unwrap_or(u32::MAX);
-        self.maps.socket_slots() / ports.max(1)
-    }
-
-    /// Attaches ports whose interface has come, detaches those whose interface has gone, and notes the state of links.
-    fn follow_links(&mut self) {
-        let view = self.network.view();
-        for position in 0..self.ports.len() {
-            let interface = self.plan.config.ports[position].interface.clone();
-            let link = view.link_by_name(&interface);
-            if let PortState::Attached(attached) = &self.ports[position]
-                && link.map(|link| link.ifindex) != Some(attached.ifindex())
-            {
-                tracing::warn!("interface {interface} is gone");
-                self.detach(position, format!("interface {interface} does not exist"));
-            }
-            if let (PortState::Absent(_), Some(link)) = (&self.ports[position], link)
-                && let Err(error) = self.attach(position, link)
-            {
-                let reason = format!("{error:#}");
-                tracing::warn!("{reason}");
-                self.ports[position] = PortState::Absent(reason);
-            }
         }
     }
 
-    fn port_worlds(&self) -> Vec<PortWorld> {
-        self.network.with_view(|view| {
-            self.ports
-                .iter()
-                .map(|port| match port {
-                    PortState::Absent(_) => PortWorld::default(),
-                    PortState::Attached(attached) => {
-                        let link = view.link(attached.ifindex());
-                        PortWorld {
-                            ifindex: Some(attached.ifindex()),
-                            is_up: link.is_some_and(|link| link.is_up && link.has_carrier),
-                            mtu_bytes: link.map_or(0, |link| link.mtu),
-                        }
-                    }
-                })
-                .collect()
-        })
-    }
-
-    /// Takes over what was found out, and publishes tables when anything is different from before.
-    fn take_over(&mut self, tunnels: Vec<TunnelState>) {
-        let worlds = tunnels.iter().map(|tunnel| tunnel.readiness.clone()).collect();
-        let world = World { ports: self.port_worlds(), tunnels: worlds };
-        self.log_changes(&tunnels);
-        self.tunnels = tunnels;
-        if world == self.world {
-            return;
-        }
-        if let Err(error) = self.maps.sync_access_vlans(&endpoints::access_vlans(&self.plan, &world)) {
-            tracing::error!("{error:#}");
-        }
-        self.shared.tables.store(Arc::new(publish::tables::build(&self.plan, &world)));
-        self.world = world;
-    }
-
-    fn log_changes(&self, tunnels: &[TunnelState]) {
-        let before: BTreeMap<_, _> =
-            self.plan.config.tunnels.iter().map(|t| &t.name).zip(&self.tunnels).collect();
-        for (tunnel, now) in self.plan.config.tunnels.iter().zip(tunnels) {
-            if before.get(&tunnel.name).is_some_and(|before| before.readiness == now.readiness) {
-                continue;
-            }
-            match &now.readiness {
-                TunnelReadiness::Up { dst_mac, .. } => {
-                    tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name);
-                }
-                TunnelReadiness::Down(reason) => tracing::warn!("tunnel {} is down: {reason}", tunnel.name),
-            }
-        }
+    /// Size of a chunk. Units: bytes.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.umem.chunk_bytes()
     }
 
     /// Sets the clock, ages addresses, looks after the workers. Returns whether a review of the tunnels is due.
@@ -315,7 +282,7 @@ impl Gateway {
     pub(super) fn stop(mut self) {
         let mut queues: BTreeMap<u16, Vec<_>> = BTreeMap::new();
         for queue in self.crew.stop() {
-            queues.entry(dataplane::ports::Port::id(&queue).0).or_default().push(queue);
+            queues.entry(queue.id().0).or_default().push(queue);
         }
         for (position, port) in (0u16..).zip(std::mem::take(&mut self.ports)) {
             if let PortState::Attached(attached) = port {
@@ -334,43 +301,6 @@ impl Gateway {
                 "{missing} chunks of frame memory are missing at the end; this is a fault in spanwire"
             );
         }
-    }
-}
-
-/// Brings the gateway in step with the host.
-pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) {
-    gateway.borrow_mut().follow_links();
-    gateway.borrow_mut().reviewed = Instant::now();
-    let (endpoints, underlay) = {
-        let gateway = gateway.borrow();
-        let endpoints: Vec<_> = gateway.plan.config.tunnels.iter().map(endpoint_of).collect();
-        let ports = gateway.plan.config.ports.iter().zip(&gateway.ports);
-        let underlay: Vec<_> = ports
-            .filter_map(|(port, state)| match state {
-                PortState::Attached(attached) if port.role.is_underlay() => Some(attached.ifindex()),
-                _ => None,
-            })
-            .collect();
-        (endpoints, underlay)
-    };
-    let mut tunnels = Vec::with_capacity(endpoints.len());
-    for endpoint in &endpoints {
-        let readiness = next_hop::follow(network, endpoint, |oif| underlay.contains(&oif)).await;
-        let next_hop =
-            network.route_lookup(*endpoint).await.ok().map(|route| route.gateway.unwrap_or(endpoint.remote));
-        tunnels.push(TunnelState { readiness, next_hop });
-    }
-    gateway.borrow_mut().take_over(tunnels);
-}
-
-fn endpoint_of(tunnel: &Tunnel) -> TunnelEndpoint {
-    TunnelEndpoint {
-        local: tunnel.local,
-        remote: tunnel.remote,
-        udp_ports: match tunnel.encap {
-            Encap::Ip => None,
-            Encap::Udp { sport, dport } => Some((sport, dport)),
-        },
     }
 }
 

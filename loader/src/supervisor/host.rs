@@ -6,15 +6,11 @@ use wire::overhead;
 
 use crate::{
     config::{Config, Port},
-    netlink::View,
     nic::PortFacts,
 };
 
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
 const CHUNK_BYTES: [u32; 2] = [2048, 4096];
-
-/// Room the kernel's copy path keeps free behind a received frame: none; in front: the XDP headroom.
-const CHUNK_OVERHEAD_BYTES: usize = overhead::XDP_HEADROOM_BYTES;
 
 /// Chunks beyond the rings, per worker: its private cache, and what it takes for copies of floods.
 const CHUNKS_PER_WORKER: u64 = 1024;
@@ -24,7 +20,8 @@ const MOST_CHUNKS: u32 = 1 << 20;
 
 /// The CPU of each worker: as configured, else one per queue that all ports have.
 ///
-/// Unless told otherwise, gateways of one machine start at different CPUs, by process id.
+/// Unless told otherwise, the first CPU follows from the process id, so that gateways of one machine do not all start
+/// at CPU 0.
 ///
 /// # Errors
 /// When a port has fewer queues than there are to be workers, or a CPU is not to be had.
@@ -67,29 +64,27 @@ fn queues(facts: &PortFacts) -> u32 {
 ///
 /// # Errors
 /// When a port's MTU does not fit.
-pub(super) fn chunk_bytes(config: &Config, view: &View) -> anyhow::Result<u32> {
-    let largest =
-        config.ports.iter().filter_map(|port| Some((port, view.link_by_name(&port.interface)?.mtu)));
-    let Some((port, mtu)) = largest.max_by_key(|(_, mtu)| *mtu) else { return Ok(CHUNK_BYTES[0]) };
-    let needed = overhead::frame_bytes(mtu as usize, 2) + CHUNK_OVERHEAD_BYTES;
-    let fits = |bytes: &u32| *bytes as usize >= needed;
+pub(super) fn chunk_bytes(config: &Config, facts: &[(&Port, PortFacts)]) -> anyhow::Result<u32> {
+    let Some((port, facts)) = facts.iter().max_by_key(|(_, facts)| facts.mtu) else { return Ok(CHUNK_BYTES[0]) };
+    let problem = |bytes: u32| mtu_problem(&port.interface, facts.mtu, bytes as usize);
     match config.umem.chunk_bytes {
-        Some(bytes) if fits(&bytes) => Ok(bytes),
-        Some(bytes) => bail!(
-            "MTU {mtu} of {} needs chunks of {needed} bytes, umem.chunk_bytes is {bytes}; \
-             set it to 4096 or lower the MTU (`ip link set {} mtu N`)",
-            port.interface,
-            port.interface,
-        ),
-        None => match CHUNK_BYTES.into_iter().find(|bytes| fits(bytes)) {
+        Some(bytes) => problem(bytes).map_or(Ok(bytes), |problem| bail!("{problem}, or set umem.chunk_bytes to 4096")),
+        None => match CHUNK_BYTES.into_iter().find(|bytes| problem(*bytes).is_none()) {
             Some(bytes) => Ok(bytes),
-            None => bail!(
-                "MTU {mtu} of {} is too large: a frame must fit a chunk of 4096 bytes; lower it (`ip link set {} mtu 3500`)",
-                port.interface,
-                port.interface,
-            ),
+            None => bail!(problem(CHUNK_BYTES[1]).unwrap_or_default()),
         },
     }
+}
+
+/// What is wrong when frames of an interface do not fit a chunk: `None` when they do.
+pub(super) fn mtu_problem(interface: &str, mtu: u32, chunk_bytes: usize) -> Option<String> {
+    let largest = chunk_bytes.saturating_sub(overhead::frame_bytes(0, 2) + overhead::XDP_HEADROOM_BYTES);
+    (mtu as usize > largest).then(|| {
+        format!(
+            "MTU {mtu} of {interface} does not fit chunks of {chunk_bytes} bytes, which hold {largest}; \
+             lower it (`ip link set {interface} mtu {largest}`)"
+        )
+    })
 }
 
 /// The configured number of chunks, else as many as can be in use at once: every ring of every queue full, and
@@ -117,4 +112,18 @@ pub(super) fn chunk_count(
         .ok()
         .filter(|count| *count <= MOST_CHUNKS)
         .with_context(|| format!("the rings of all queues need {configured} chunks, {MOST_CHUNKS} are possible; give the ports smaller rings"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_mtu_is_refused_from_the_first_byte_that_does_not_fit() {
+        // 2048 less 256 of headroom, 14 of Ethernet and 8 of tags.
+        assert_eq!(mtu_problem("eth0", 1770, 2048), None);
+        let problem = mtu_problem("eth0", 1771, 2048).unwrap();
+        assert!(problem.contains("MTU 1771 of eth0") && problem.contains("mtu 1770"), "{problem}");
+        assert_eq!(mtu_problem("eth0", 3818, 4096), None);
+    }
 }

@@ -8,24 +8,34 @@
 
 mod attach;
 mod crew;
+mod follow;
 mod gateway;
 mod host;
 mod status;
 
-use std::{cell::RefCell, process::ExitCode, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    rc::Rc,
+    time::Duration,
+};
 
 use anyhow::Context;
+use sd_notify::NotifyState;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 
 use crate::{
     cli::{RunOptions, exit::Exit},
     config::{self, Config, ConfigError, InterfaceLookup, SystemInterfaces},
-    control::server::ControlServer,
+    control::{locate::SOCKET_DIRECTORY, server::ControlServer},
     netlink::{Network, NetworkOptions},
     preflight,
+    program::ProgramOptions,
 };
 use gateway::Gateway;
 
@@ -52,8 +62,17 @@ pub fn run(options: &RunOptions) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("start the main thread's runtime")?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(config, options))?;
-    Ok(Exit::Done.into())
+    let outcome = runtime.block_on(serve(config, options));
+    if outcome.as_ref().is_err_and(is_permission) {
+        eprintln!("{report}");
+    }
+    outcome.map(|()| Exit::Done.into())
+}
+
+/// Whether a permission was refused that the report before the start did not miss.
+fn is_permission(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>().map(io::Error::kind));
+    kinds.into_iter().any(|kind| kind == io::ErrorKind::PermissionDenied)
 }
 
 /// The configuration, or `None` after its faults have been printed.
@@ -73,23 +92,70 @@ fn load(options: &RunOptions, interfaces: &dyn InterfaceLookup) -> anyhow::Resul
     }
 }
 
+/// The folder for lock, journal and control socket.
+fn runtime_directory(options: &RunOptions) -> PathBuf {
+    // systemd names several folders with colons between them; the first is the unit's own.
+    let of_systemd = || std::env::var("RUNTIME_DIRECTORY").ok()?.split(':').next().map(PathBuf::from);
+    options.runtime_directory.clone().or_else(of_systemd).unwrap_or_else(|| PathBuf::from(SOCKET_DIRECTORY))
+}
+
+/// The control socket: as told, as configured, else in the runtime folder.
+fn control_socket(options: &RunOptions, config: &Config, runtime_directory: &Path) -> PathBuf {
+    let configured = || config.gateway.configured_control_socket.clone();
+    let usual = || runtime_directory.join(format!("{}.sock", config.gateway.name()));
+    options.control_socket.clone().or_else(configured).unwrap_or_else(usual)
+}
+
+/// The signals that end a gateway in order.
+struct Endings([Signal; 4]);
+
+impl Endings {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Self([
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::hangup())?,
+            listen(SignalKind::quit())?,
+        ]))
+    }
+
+    /// Returns at the first of them.
+    async fn wait(&mut self) {
+        let [terminate, interrupt, hangup, quit] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+            _ = quit.recv() => {}
+        }
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!("tell the service manager: {error}");
+    }
+}
+
 /// Starts, serves, stops.
 async fn serve(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     // Handlers come first: from here on a signal ends the gateway in order, not in the middle of attaching.
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let path = options.control_socket.clone().unwrap_or_else(|| config.gateway.control_socket());
-    let control = ControlServer::bind(&path)?;
-    let network =
-        Rc::new(Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?);
-    let gateway = RefCell::new(Gateway::start(config, options, Rc::clone(&network))?);
+    let mut endings = Endings::listen()?;
+    let directory = runtime_directory(options);
+    let control = ControlServer::bind(&control_socket(options, &config, &directory))?;
+    let network = Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?;
+    let network = Rc::new(network);
+    let program = ProgramOptions { log_decisions: options.program_log_level > 0 };
+    let gateway = RefCell::new(Gateway::start(config, program, &directory, Rc::clone(&network))?);
     let outcome = tokio::select! {
         never = control.serve(&gateway) => match never {},
         outcome = keep_in_step(&gateway, &network) => outcome,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = endings.wait() => Ok(()),
     };
     tracing::info!("stopping");
+    notify(NotifyState::Stopping);
     gateway.into_inner().stop();
     outcome
 }
@@ -99,15 +165,16 @@ async fn keep_in_step(gateway: &RefCell<Gateway>, network: &Network) -> anyhow::
     let mut changes = network.changes();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    gateway::refresh(gateway, network).await;
+    follow::refresh(gateway, network).await?;
     tracing::info!("running");
+    notify(NotifyState::Ready);
     loop {
         tokio::select! {
-            () = changes.changed() => gateway::refresh(gateway, network).await,
+            () = changes.changed() => follow::refresh(gateway, network).await?,
             _ = ticks.tick() => {
                 let is_due = gateway.borrow_mut().tick()?;
                 if is_due {
-                    gateway::refresh(gateway, network).await;
+                    follow::refresh(gateway, network).await?;
                 }
             }
         }

@@ -17,6 +17,7 @@ use wire::{
 use super::{
     attach::{AttachedPort, stat_row},
     gateway::{Gateway, PortState, TunnelState},
+    host,
 };
 use crate::{
     config::{self, Link},
@@ -239,6 +240,7 @@ fn port_status(gateway: &Gateway, id: PortId, port: &config::Port) -> PortStatus
         driver: None,
         xdp_mode: None,
         zero_copy: false,
+        copy_reason: None,
         queues: 0,
         mtu: None,
         mac: None,
@@ -253,7 +255,7 @@ fn port_status(gateway: &Gateway, id: PortId, port: &config::Port) -> PortStatus
         warnings: partial_checksum_warning(port, counters.sum(|c| c.partial_checksums.get())),
     };
     match &gateway.ports[id.index()] {
-        PortState::Absent(reason) => status.reason = Some(reason.clone()),
+        PortState::Absent(absence) => status.reason = Some(absence.reason.clone()),
         PortState::Attached(attached) => describe(gateway, id, attached, &mut status),
     }
     status
@@ -283,7 +285,9 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
         features.clone().map(|change| format!("{} {}", change.feature, word(change.now))).collect();
     let unmet = features.filter(|change| change.is_unmet());
     status.warnings.extend(unmet.map(|change| format!("{} cannot be switched off", change.feature)));
-    status.warnings.extend(attached.copy_reason.clone().map(|reason| format!("no zero-copy: {reason}")));
+    status.copy_reason.clone_from(&attached.copy_reason);
+    status.warnings.extend(host::mtu_problem(&status.interface, world.mtu_bytes, gateway.chunk_bytes()));
+    status.warnings.extend(kernel_bridge_warning(gateway, attached.ifindex()));
     let rings = attached.kernel_statistics();
     status.kernel_rings = KernelRings {
         rx_dropped: rings.rx_dropped,
@@ -300,6 +304,18 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
         }
         Err(error) => status.warnings.push(format!("{error:#}")),
     }
+}
+
+/// What to do about an interface that a kernel bridge or bond still holds.
+fn kernel_bridge_warning(gateway: &Gateway, ifindex: u32) -> Option<String> {
+    gateway.network.with_view(|view| {
+        let link = view.link(ifindex)?;
+        let controller = view.link(link.controller?)?;
+        Some(format!(
+            "{} is still a member of {}; take it out: `ip link set {} nomaster`",
+            link.name, controller.name, link.name
+        ))
+    })
 }
 
 /// What to do about a sender on a veth that leaves checksums to hardware that is not there.
@@ -339,9 +355,7 @@ fn text(mac: MacKey) -> String {
 }
 
 fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus {
-    let (free, fill, tx) =
-        (counters.chunks_cached.get(), counters.chunks_in_fill.get(), counters.chunks_in_tx.get());
-    let total = counters.chunks_on_loan.get();
+    let chunks = counters.chunks.read();
     WorkerStatus {
         id,
         cpu: u32::try_from(cpu).ok(),
@@ -355,6 +369,13 @@ fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus
         polls: counters.rounds.get(),
         sleeps: counters.sleeps.get(),
         wakeups: counters.kicks.get(),
-        chunks: ChunkCounts { free, fill, tx, total, conserved: free + fill + tx == total },
+        fdb_full: counters.fdb_full.get(),
+        chunks: ChunkCounts {
+            free: chunks.cached,
+            fill: chunks.fill,
+            tx: chunks.tx,
+            total: chunks.on_loan,
+            conserved: chunks.is_conserved(),
+        },
     }
 }

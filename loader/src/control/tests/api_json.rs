@@ -58,7 +58,7 @@ fn a_port_has_these_json_fields() {
         &ports()[0],
         concat!(
             r#"{"name":"lan","interface":"eth1","ifindex":3,"role":"access","state":"up","reason":null,"#,
-            r#""driver":"veth","xdp_mode":"native","zero_copy":false,"queues":1,"mtu":1500,"#,
+            r#""driver":"veth","xdp_mode":"native","zero_copy":false,"copy_reason":"no driver support","queues":1,"mtu":1500,"#,
             r#""mac":"02:00:00:00:00:02","promiscuous":true,"#,
             r#""changed_features":["rx-gro off","rx-vlan-hw-parse off"],"rx_frames":5,"rx_bytes":320,"#,
             r#""tx_frames":6,"tx_bytes":384,"steering":{"to_engine":5,"to_kernel":9},"#,
@@ -86,7 +86,7 @@ fn a_worker_has_these_json_fields() {
         &workers()[0],
         concat!(
             r#"{"id":0,"cpu":1,"state":"running","batches":4,"received":10,"forwarded":6,"flooded":2,"#,
-            r#""dropped":1,"copies":2,"polls":99,"sleeps":4,"wakeups":3,"#,
+            r#""dropped":1,"copies":2,"polls":99,"sleeps":4,"wakeups":3,"fdb_full":0,"#,
             r#""chunks":{"free":100,"fill":2048,"tx":12,"total":2160,"conserved":true}}"#,
         ),
     );

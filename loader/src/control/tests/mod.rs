@@ -124,6 +124,7 @@ pub(crate) fn ports() -> Vec<PortStatus> {
         driver: Some("veth".to_owned()),
         xdp_mode: Some(XdpMode::Native),
         zero_copy: false,
+        copy_reason: Some("no driver support".to_owned()),
         queues: 1,
         mtu: Some(1500),
         mac: Some("02:00:00:00:00:02".to_owned()),
@@ -199,6 +200,7 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
         polls: 99,
         sleeps: 4,
         wakeups: 3,
+        fdb_full: 0,
         chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, total: 2160, conserved: true },
     }]
 }

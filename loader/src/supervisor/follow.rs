@@ -1,0 +1,154 @@
+//! Follow: brings the gateway in step with the host: interfaces that come and go, links, addresses, routes, neighbours.
+//!
+//! [`refresh`] asks the kernel between borrows of the gateway, never during one: a control request may come in meanwhile.
+
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
+
+use super::gateway::{Absence, Gateway, PortState, TunnelState};
+use crate::{
+    config::{Encap, Tunnel},
+    netlink::{
+        Link, Network,
+        next_hop::{self, TunnelEndpoint, TunnelReadiness},
+    },
+    nic::PortFacts,
+    publish::{self, PortWorld, World, endpoints},
+};
+
+/// Brings the gateway in step with the host.
+///
+/// # Errors
+/// When the gateway cannot go on.
+pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) -> anyhow::Result<()> {
+    let (endpoints, underlay) = {
+        let mut gateway = gateway.borrow_mut();
+        gateway.reviewed = Instant::now();
+        gateway.follow_links()?;
+        let endpoints: Vec<_> = gateway.plan.config.tunnels.iter().map(endpoint_of).collect();
+        (endpoints, gateway.underlay_interfaces())
+    };
+    let mut tunnels = Vec::with_capacity(endpoints.len());
+    for endpoint in &endpoints {
+        let readiness = next_hop::follow(network, endpoint, |oif| underlay.contains(&oif)).await;
+        let next_hop =
+            network.route_lookup(*endpoint).await.ok().map(|route| route.gateway.unwrap_or(endpoint.remote));
+        tunnels.push(TunnelState { readiness, next_hop });
+    }
+    gateway.borrow_mut().take_over(tunnels);
+    Ok(())
+}
+
+fn endpoint_of(tunnel: &Tunnel) -> TunnelEndpoint {
+    TunnelEndpoint {
+        local: tunnel.local,
+        remote: tunnel.remote,
+        udp_ports: match tunnel.encap {
+            Encap::Ip => None,
+            Encap::Udp { sport, dport } => Some((sport, dport)),
+        },
+    }
+}
+
+impl Gateway {
+    /// Attaches ports whose interface has come, detaches those whose interface has gone or has other queues now.
+    fn follow_links(&mut self) -> anyhow::Result<()> {
+        let view = self.network.view();
+        for position in 0..self.ports.len() {
+            let interface = self.plan.config.ports[position].interface.clone();
+            let link = view.link_by_name(&interface);
+            self.give_up_if_changed(position, &interface, link)?;
+            if let (PortState::Absent(absence), Some(link)) = (&self.ports[position], link)
+                && absence.is_due(link.ifindex)
+                && let Err(error) = self.attach(position, link)
+            {
+                self.note_failure(position, link.ifindex, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches a port that no longer holds what its name stands for.
+    fn give_up_if_changed(&mut self, position: usize, interface: &str, link: Option<&Link>) -> anyhow::Result<()> {
+        let PortState::Attached(attached) = &self.ports[position] else { return Ok(()) };
+        let Some(link) = link.filter(|link| link.ifindex == attached.ifindex()) else {
+            tracing::warn!("interface {interface} is gone");
+            return self.detach(position, Absence::gone(interface));
+        };
+        let queues = |facts: &PortFacts| (facts.rx_queues, facts.tx_queues);
+        match PortFacts::read(link) {
+            Ok(now) if queues(&now) != queues(&attached.facts) => {
+                tracing::info!("{interface} has {} RX and {} TX queues now", now.rx_queues, now.tx_queues);
+                self.detach(position, Absence::gone(interface))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that a port could not be attached; the same reason is logged once.
+    fn note_failure(&mut self, position: usize, ifindex: u32, error: &anyhow::Error) {
+        let PortState::Absent(absence) = &self.ports[position] else { return };
+        let reason = format!("{error:#}");
+        if absence.reason != reason {
+            tracing::warn!("{reason}");
+        }
+        self.ports[position] = PortState::Absent(absence.failed(ifindex, reason));
+    }
+
+    /// Interfaces that packets to peers may leave by.
+    fn underlay_interfaces(&self) -> Vec<u32> {
+        let ports = self.plan.config.ports.iter().zip(&self.ports);
+        let attached = ports.filter_map(|(port, state)| match state {
+            PortState::Attached(attached) if port.role.is_underlay() => Some(attached.ifindex()),
+            _ => None,
+        });
+        attached.collect()
+    }
+
+    fn port_worlds(&self) -> Vec<PortWorld> {
+        let world = |state: &PortState| match state {
+            PortState::Absent(_) => PortWorld::default(),
+            PortState::Attached(attached) => self.network.with_view(|view| {
+                let link = view.link(attached.ifindex());
+                PortWorld {
+                    ifindex: Some(attached.ifindex()),
+                    is_up: link.is_some_and(|link| link.is_up && link.has_carrier),
+                    mtu_bytes: link.map_or(0, |link| link.mtu),
+                }
+            }),
+        };
+        self.ports.iter().map(world).collect()
+    }
+
+    /// Takes over what was found out, and publishes tables when anything is different from before.
+    fn take_over(&mut self, tunnels: Vec<TunnelState>) {
+        let readiness = tunnels.iter().map(|tunnel| tunnel.readiness.clone()).collect();
+        let world = World { ports: self.port_worlds(), tunnels: readiness };
+        self.log_changes(&tunnels);
+        self.tunnels = tunnels;
+        if world == self.world {
+            return;
+        }
+        self.shared.tables.store(Arc::new(publish::tables::build(&self.plan, &world)));
+        match self.maps.sync_access_vlans(&endpoints::access_vlans(&self.plan, &world)) {
+            Ok(()) => self.world = world,
+            // The world stays the old one, so the next look does all of this again.
+            Err(error) => tracing::error!("{error:#}"),
+        }
+    }
+
+    fn log_changes(&self, tunnels: &[TunnelState]) {
+        let before: BTreeMap<_, _> =
+            self.plan.config.tunnels.iter().map(|tunnel| &tunnel.name).zip(&self.tunnels).collect();
+        for (tunnel, now) in self.plan.config.tunnels.iter().zip(tunnels) {
+            if before.get(&tunnel.name).is_some_and(|before| before.readiness == now.readiness) {
+                continue;
+            }
+            match &now.readiness {
+                TunnelReadiness::Up { dst_mac, .. } => {
+                    tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name);
+                }
+                TunnelReadiness::Down(reason) => tracing::warn!("tunnel {} is down: {reason}", tunnel.name),
+            }
+        }
+    }
+}
