@@ -17,8 +17,10 @@ use crate::{
 /// What the stages decided about a slot so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Not decided: the next stage looks at it.
+    /// Nobody claimed it yet.
     Undecided,
+    /// In a bridge domain, on its way to a destination.
+    Entered,
     /// Leaves by this member.
     Forward(MemberId),
     /// Leaves by the flood set.
@@ -86,10 +88,16 @@ impl Batch {
         self.slots.extend(self.frames.iter().map(|_| Slot::FRESH));
     }
 
-    /// Frames with their slots, whose way is not decided yet.
+    /// Frames with their slots that nobody claimed yet.
     #[inline]
     pub fn undecided(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {
         self.frames.iter_mut().zip(&mut self.slots).filter(|(_, slot)| slot.fate == Fate::Undecided)
+    }
+
+    /// Slots of frames that entered a bridge domain and have no destination yet.
+    #[inline]
+    pub fn entered(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots.iter_mut().filter(|slot| slot.fate == Fate::Entered)
     }
 
     /// Takes all frames out, with what was decided about them.

@@ -253,7 +253,12 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 0..200_000u64 {
-                    gauge.publish(Whereabouts { cached: round, fill: 2 * round, tx: 3 * round, on_loan: 6 * round });
+                    gauge.publish(Whereabouts {
+                        cached: round,
+                        fill: 2 * round,
+                        tx: 3 * round,
+                        on_loan: 6 * round,
+                    });
                 }
                 is_over.store(1, Relaxed);
             });

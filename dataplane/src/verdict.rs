@@ -79,6 +79,8 @@ drop_reasons! {
     CookieMismatch => "cookie_mismatch", "cookie differs from the session's peer_cookie";
     /// V bit of the sublayer: a VCCV message, not a frame (RFC 5085 §5.1).
     Vccv => "vccv", "VCCV control message, which no static session uses";
+    /// B or E bit of the sublayer: a part of a frame (RFC 4623 §5).
+    Pwe3Fragment => "pwe3_fragment", "part of a frame that the peer cut up, which no static session does";
     /// Ends inside the cookie, sublayer or inner Ethernet header.
     PayloadTruncated => "payload_truncated", "ends before the inner Ethernet frame is whole";
     /// The session is in no bridge domain.

@@ -86,6 +86,22 @@ fn a_frame_for_a_station_on_its_own_port_is_filtered() {
 }
 
 #[test]
+fn a_frame_for_address_zero_is_flooded_as_any_unknown_one() {
+    let mut rig = Rig::new();
+    rig.deliver(LAN_1, &frame([0; 6], PC_2));
+    assert_eq!((rig.sent(LAN_0).len(), rig.sent(WAN).len()), (1, 2));
+    rig.assert_conserved();
+}
+
+#[test]
+fn a_port_that_carries_nothing_says_so() {
+    let mut rig = Rig::with(Plan { attachments: Default::default(), ..Plan::default() });
+    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
+    assert_eq!((rig.drops(DropReason::VlanNotMember), rig.discard_sent()), (1, 0));
+    rig.assert_conserved();
+}
+
+#[test]
 fn link_local_addresses_stay_on_the_link_but_stp_passes() {
     let mut rig = Rig::new();
     for last in 0..=0x0F {

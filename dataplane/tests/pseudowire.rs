@@ -91,6 +91,19 @@ fn an_inner_frame_comes_out_byte_for_byte_over_udp_and_over_ip() {
 }
 
 #[test]
+fn bytes_behind_the_udp_datagram_are_no_part_of_the_frame() {
+    let mut packet = packet_a();
+    packet.extend([0xEE; 4]);
+    let total = u16::from_be_bytes([packet[16], packet[17]]) + 4;
+    packet[16..18].copy_from_slice(&total.to_be_bytes());
+    reseal(&mut packet, 20);
+    let mut rig = Rig::new();
+    rig.deliver(WAN, &packet);
+    assert_eq!(rig.sent(LAN_0), [inner()]);
+    rig.assert_conserved();
+}
+
+#[test]
 fn ethernet_padding_behind_the_outer_packet_is_cut() {
     let mut rig = Rig::new();
     let mut padded = packet_b();
@@ -130,6 +143,7 @@ fn outer_headers_are_what_an_independent_parser_expects() {
             other => panic!("sent to {other}"),
         }
     }
+    identifications.sort_unstable();
     identifications.dedup();
     assert_eq!(identifications.len(), 4, "fragments of different packets can be told apart");
     rig.assert_conserved();
@@ -212,6 +226,9 @@ fn l2tp_faults_have_their_reasons() {
 #[test]
 fn a_vccv_message_is_not_taken_for_a_frame() {
     expect_drop(&changed(packet_b(), |p| p[38] = 0x80), DropReason::Vccv);
+    for bits in [0x10, 0x20, 0x30] {
+        expect_drop(&changed(packet_b(), |p| p[38] = bits), DropReason::Pwe3Fragment);
+    }
 }
 
 #[test]

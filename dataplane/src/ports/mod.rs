@@ -51,11 +51,17 @@ pub struct PortSet<P> {
     ports: Vec<P>,
     /// Position in `ports` of a queue to transmit on, by [`PortId`].
     tx_position: Vec<Option<u16>>,
+    /// Extra flushes that this round has left.
+    extra_flushes: u32,
 }
+
+/// Extra flushes of full transmit rings in one round: enough for floods to many members, and a bound on system calls
+/// when the other side takes nothing.
+const EXTRA_FLUSHES: u32 = 8;
 
 impl<P> Default for PortSet<P> {
     fn default() -> Self {
-        Self { ports: Vec::new(), tx_position: Vec::new() }
+        Self { ports: Vec::new(), tx_position: Vec::new(), extra_flushes: EXTRA_FLUSHES }
     }
 }
 
@@ -89,6 +95,26 @@ impl<P: Port> PortSet<P> {
     pub fn tx(&mut self, id: PortId) -> Option<&mut P> {
         let position = (*self.tx_position.get(id.index())?)?;
         self.ports.get_mut(usize::from(position))
+    }
+
+    /// Makes room in a full transmit ring, and tries once more.
+    ///
+    /// # Errors
+    /// Gives the frame back when there is still no room, or the round's extra flushes are used up.
+    #[cold]
+    pub fn retry(&mut self, id: PortId, frame: Frame, cache: &mut ChunkCache) -> Result<(), Frame> {
+        let Some(left) = self.extra_flushes.checked_sub(1) else { return Err(frame) };
+        self.extra_flushes = left;
+        let Some(port) = self.tx(id) else { return Err(frame) };
+        port.flush();
+        port.reclaim(cache);
+        port.transmit(frame)
+    }
+
+    /// Sends what was queued on every queue, and begins a new round.
+    pub fn flush(&mut self) {
+        self.extra_flushes = EXTRA_FLUSHES;
+        self.ports.iter_mut().for_each(P::flush);
     }
 
     /// Every queue.

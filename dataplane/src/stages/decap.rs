@@ -18,7 +18,7 @@ use xsk::Frame;
 
 use super::Context;
 use crate::{
-    batch::{Batch, Slot},
+    batch::{Batch, Fate, Slot},
     tables::{
         attachment::Ingress,
         fdb::MacKey,
@@ -84,8 +84,12 @@ fn open<'t>(
     if sublayer.is_vccv() {
         return Err(DropReason::Vccv);
     }
-    let outer_bytes = link.payload_offset + usize::from(header.total_length.get());
-    Ok((session, Inner { offset: outer_bytes.saturating_sub(frame.len()), len: frame.len() }))
+    if !sublayer.is_whole_frame() {
+        return Err(DropReason::Pwe3Fragment);
+    }
+    // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
+    let offset = frame.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+    Ok((session, Inner { offset, len: frame.len() }))
 }
 
 /// Takes the outer headers off and lets the inner frame enter its bridge domain.
@@ -95,19 +99,19 @@ fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &R
         return slot.discard(DropReason::PayloadTruncated);
     }
     frame.truncate(inner.len);
-    let Ok(view) = ethernet::read(frame.bytes()) else {
+    if ethernet::split(frame.bytes()).is_err() {
         return slot.discard(DropReason::PayloadTruncated);
-    };
-    let outer_vid = view.tags.outer().map(|tag| tag.vid.get());
+    }
     if let Some(counters) = session.counters.of(context.worker) {
         counters.rx_frames.add(1);
         counters.rx_bytes.add(inner.len as u64);
         counters.heard(context.now_s);
     }
-    match session.attachment.ingress(outer_vid) {
-        Some(ingress) => enter(frame, slot, ingress),
-        None if session.attachment.is_empty() => slot.discard(DropReason::SessionUnbridged),
-        None => slot.discard(DropReason::VlanNotMember),
+    match session.attachment.ingress(frame.bytes()) {
+        Ok(Some(ingress)) => enter(frame, slot, ingress),
+        Ok(None) if session.attachment.is_empty() => slot.discard(DropReason::SessionUnbridged),
+        Ok(None) => slot.discard(DropReason::VlanNotMember),
+        Err(error) => slot.discard(error.into()),
     }
 }
 
@@ -123,6 +127,7 @@ pub(super) fn enter(frame: &mut Frame, slot: &mut Slot, ingress: Ingress) {
     }
     match ethernet::split(frame.bytes()) {
         Ok((header, _)) => {
+            slot.fate = Fate::Entered;
             slot.domain = ingress.domain;
             slot.ingress = ingress.member;
             slot.source = MacKey::new(header.source.0);

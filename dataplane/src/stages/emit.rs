@@ -3,6 +3,7 @@
 //! Place on the path: last. Every frame of the batch passes [`run`] once and gets one [`Verdict`]; its chunk goes to a
 //! transmit ring or back to the worker's cache, never anywhere else.
 
+use wire::overhead::VLAN_TAG_BYTES;
 use xsk::{ChunkCache, Frame};
 
 use super::{Context, encap, flood};
@@ -12,7 +13,7 @@ use crate::{
     tables::{
         PortId,
         bridge_domains::{Circuit, Member, MemberId},
-        sessions::SessionIndex,
+        next_hops::TxSession,
     },
     verdict::{DropReason, Verdict},
 };
@@ -33,36 +34,46 @@ pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut
         let verdict = match slot.fate {
             Fate::Forward(egress) => forward(context, frame, &slot, egress, exits),
             Fate::Flood => flood::run(context, frame, &slot, exits),
-            Fate::Drop(reason) => {
-                count_at_session(context, &slot, reason);
-                discard(frame, reason, exits)
-            }
+            Fate::Drop(reason) => discard(frame, reason, exits),
             // Neither an access circuit nor a tunnel claimed it: the port carries nothing for it.
-            Fate::Undecided => discard(frame, DropReason::VlanNotMember, exits),
+            Fate::Undecided | Fate::Entered => discard(frame, DropReason::VlanNotMember, exits),
         };
-        count(context, verdict);
+        count(context, &slot, verdict);
     }
 }
 
 /// Adds one verdict to the counters.
 #[inline]
-fn count(context: &Context<'_>, verdict: Verdict) {
+fn count(context: &Context<'_>, slot: &Slot, verdict: Verdict) {
     let counters = context.counters;
     match verdict {
         Verdict::Forwarded => counters.forwarded.add(1),
         Verdict::Flooded => counters.flooded.add(1),
-        Verdict::Dropped(reason) => counters.drops.add(reason),
+        Verdict::Dropped(reason) => {
+            counters.drops.add(reason);
+            if let Some(position) = slot.session {
+                count_at_session(context, position, reason);
+            }
+        }
     }
 }
 
-/// Adds a drop to the pseudowire the frame came from, when that is known. What fails on the way out is counted at the
-/// pseudowire it should have left by.
+/// Adds a drop to a pseudowire: the one the frame came from, or the one it should have left by. A frame that is lost
+/// between two pseudowires is counted at both.
 #[cold]
-fn count_at_session(context: &Context<'_>, slot: &Slot, reason: DropReason) {
-    if let Some(session) = slot.session.and_then(|position| context.tables.sessions.at(position))
+fn count_at_session(context: &Context<'_>, position: u32, reason: DropReason) {
+    if let Some(session) = context.tables.sessions.at(position)
         && let Some(counters) = session.counters.of(context.worker)
     {
         counters.drops.add(reason);
+    }
+}
+
+/// Adds a drop to the pseudowire that a member is, if it is one.
+#[cold]
+pub(super) fn count_at_member(context: &Context<'_>, member: &Member, reason: DropReason) {
+    if let Circuit::Session(index) = member.circuit {
+        count_at_session(context, index.0, reason);
     }
 }
 
@@ -89,7 +100,26 @@ fn forward<P: Port>(
     }
 }
 
-/// Sends a frame out by a member; the frame is gone afterwards, sent or not.
+/// Whether a frame of `frame_bytes` may leave by a member as far as sizes and states go.
+///
+/// # Errors
+/// The reason why not.
+#[inline]
+pub(super) fn check(context: &Context<'_>, frame_bytes: usize, member: &Member) -> Result<(), DropReason> {
+    let bytes = frame_bytes + if member.vlan.is_some() { VLAN_TAG_BYTES } else { 0 };
+    let largest = match member.circuit {
+        Circuit::Port(port) => context.tables.port(port).map(|table| table.max_frame_bytes),
+        Circuit::Session(index) => context.tables.tx_session(index).map(TxSession::max_frame_bytes),
+        Circuit::Down => None,
+    };
+    match largest {
+        None => Err(DropReason::MemberDown),
+        Some(largest) if bytes > largest => Err(DropReason::TooBig),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Sends a frame out by a member; the frame is gone afterwards, sent or not, and a drop is counted at the pseudowire.
 ///
 /// # Errors
 /// The reason why it was not sent; its chunk is back in the cache.
@@ -100,74 +130,68 @@ pub(super) fn send<P: Port>(
     member: &Member,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
-    let tagged = match member.vlan {
-        Some(vlan) => encap::push_vlan(&mut frame, vlan),
-        None => Ok(()),
-    };
-    match tagged {
-        Ok(()) => match member.circuit {
-            Circuit::Port(port) => send_to_port(context, frame, port, exits),
-            Circuit::Session(index) => send_to_session(context, frame, index, exits),
-            Circuit::Down => refuse(frame, DropReason::MemberDown, exits),
-        },
-        Err(reason) => refuse(frame, reason, exits),
-    }
-}
-
-#[inline]
-fn send_to_port<P: Port>(
-    context: &Context<'_>,
-    frame: Frame,
-    port: PortId,
-    exits: &mut Exits<'_, P>,
-) -> Result<(), DropReason> {
-    let fits = context.tables.port(port).is_some_and(|table| frame.len() <= table.max_frame_bytes);
-    if !fits {
-        return refuse(frame, DropReason::TooBig, exits);
-    }
-    transmit(frame, port, exits)
-}
-
-#[inline]
-fn send_to_session<P: Port>(
-    context: &Context<'_>,
-    mut frame: Frame,
-    index: SessionIndex,
-    exits: &mut Exits<'_, P>,
-) -> Result<(), DropReason> {
-    let Some(session) = context.tables.tx_session(index) else {
-        return refuse(frame, DropReason::MemberDown, exits);
-    };
-    let inner_bytes = frame.len() as u64;
-    let sent = match encap::run(&mut frame, session, exits.identification) {
-        Ok(()) => transmit(frame, session.port(), exits),
-        Err(reason) => refuse(frame, reason, exits),
-    };
-    if let Some(counters) = session.counters().of(context.worker) {
-        match sent {
-            Ok(()) => {
-                counters.tx_frames.add(1);
-                counters.tx_bytes.add(inner_bytes);
-            }
-            Err(reason) => counters.drops.add(reason),
+    let frame_bytes = frame.len();
+    let sent = match prepare(context, &mut frame, member, exits.identification) {
+        Ok(port) => transmit(frame, port, exits),
+        Err(reason) => {
+            exits.cache.give(frame.into_chunk());
+            Err(reason)
         }
+    };
+    match sent {
+        Ok(()) => count_sent(context, frame_bytes, member),
+        Err(reason) => count_at_member(context, member, reason),
     }
     sent
 }
 
+/// Adds a frame that left to the pseudowire it left by. Units: bytes of the inner frame, tag of the member not counted.
 #[inline]
-fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Result<(), DropReason> {
-    let Some(queue) = exits.ports.tx(port) else {
-        return refuse(frame, DropReason::NoTxQueue, exits);
-    };
-    match queue.transmit(frame) {
-        Ok(()) => Ok(()),
-        Err(frame) => refuse(frame, DropReason::TxRingFull, exits),
+fn count_sent(context: &Context<'_>, frame_bytes: usize, member: &Member) {
+    if let Circuit::Session(index) = member.circuit
+        && let Some(session) = context.tables.tx_session(index)
+        && let Some(counters) = session.counters().of(context.worker)
+    {
+        counters.tx_frames.add(1);
+        counters.tx_bytes.add(frame_bytes as u64);
+    }
+}
+
+/// Makes a frame what it has to be on the wire, and says by which port it leaves.
+#[inline]
+fn prepare(
+    context: &Context<'_>,
+    frame: &mut Frame,
+    member: &Member,
+    identification: &mut u16,
+) -> Result<PortId, DropReason> {
+    check(context, frame.len(), member)?;
+    if let Some(vlan) = member.vlan {
+        encap::push_vlan(frame, vlan)?;
+    }
+    match member.circuit {
+        Circuit::Port(port) => Ok(port),
+        Circuit::Session(index) => {
+            let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
+            encap::run(frame, session, identification)?;
+            Ok(session.port())
+        }
+        Circuit::Down => Err(DropReason::MemberDown),
     }
 }
 
 #[inline]
-fn refuse<P>(frame: Frame, reason: DropReason, exits: &mut Exits<'_, P>) -> Result<(), DropReason> {
-    exits.cache.give(frame.into_chunk());
-    Err(reason)
+fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Result<(), DropReason> {
+    let refused = match exits.ports.tx(port) {
+        None => (frame, DropReason::NoTxQueue),
+        Some(queue) => match queue.transmit(frame) {
+            Ok(()) => return Ok(()),
+            Err(frame) => match exits.ports.retry(port, frame, exits.cache) {
+                Ok(()) => return Ok(()),
+                Err(frame) => (frame, DropReason::TxRingFull),
+            },
+        },
+    };
+    exits.cache.give(refused.0.into_chunk());
+    Err(refused.1)
 }

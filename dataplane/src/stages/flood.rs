@@ -7,7 +7,7 @@ use xsk::Frame;
 
 use super::{
     Context,
-    emit::{Exits, send},
+    emit::{Exits, check, count_at_member, send},
 };
 use crate::{
     batch::Slot,
@@ -77,12 +77,26 @@ fn send_copy<P: Port>(
     member: &Member,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
-    let chunk = exits.cache.take().ok_or(DropReason::NoChunk)?;
-    match frame.copy_into(chunk, COPY_START_BYTES) {
+    match copy_for(context, frame, member, exits) {
         Ok(copy) => send(context, copy, member, exits),
-        Err(chunk) => {
-            exits.cache.give(chunk);
-            Err(DropReason::TooBig)
+        Err(reason) => {
+            count_at_member(context, member, reason);
+            Err(reason)
         }
     }
+}
+
+/// A copy of a frame, unless the member could not take it anyway.
+fn copy_for<P>(
+    context: &Context<'_>,
+    frame: &Frame,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Result<Frame, DropReason> {
+    check(context, frame.len(), member)?;
+    let chunk = exits.cache.take().ok_or(DropReason::NoChunk)?;
+    frame.copy_into(chunk, COPY_START_BYTES).map_err(|chunk| {
+        exits.cache.give(chunk);
+        DropReason::TooBig
+    })
 }

@@ -15,7 +15,7 @@ use crate::{
 
 #[inline]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
-    for (_, slot) in batch.undecided() {
+    for slot in batch.entered() {
         slot.fate = match context.tables.domain(slot.domain) {
             Some(domain) => decide(domain, slot),
             None => Fate::Drop(DropReason::NoDestination),

@@ -7,7 +7,7 @@ use crate::{batch::Batch, tables::fdb::Learned, verdict::DropReason};
 
 #[inline]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
-    for (_, slot) in batch.undecided() {
+    for slot in batch.entered() {
         if !slot.source.is_station() {
             slot.discard(DropReason::InvalidSource);
             continue;

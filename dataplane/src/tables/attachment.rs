@@ -3,7 +3,7 @@
 //! Place on the path: the last step of `admit` (ports) and `decap` (pseudowires).
 
 use super::bridge_domains::{DomainId, MemberId};
-use wire::ethernet::VlanId;
+use wire::ethernet::{self, EthernetError, Tpid, VlanId};
 
 /// Number of values of a 12-bit VLAN identifier.
 const VIDS: usize = 4096;
@@ -35,6 +35,14 @@ struct VlanMap {
     ingress: Vec<(DomainId, MemberId)>,
 }
 
+impl VlanMap {
+    #[inline]
+    fn find(&self, vlan: VlanId) -> Option<(DomainId, MemberId)> {
+        let position = *self.position.get(usize::from(vlan.get()))?;
+        self.ingress.get(usize::from(position)).copied()
+    }
+}
+
 impl Attachment {
     /// Every frame belongs to this member, whatever its tags.
     pub fn attach_whole(&mut self, domain: DomainId, member: MemberId) {
@@ -56,19 +64,23 @@ impl Attachment {
         }
     }
 
-    /// Where a frame with this outermost VLAN (`None`: untagged) enters; `None`: nowhere.
-    #[must_use]
+    /// Where a frame enters; `None`: nowhere.
+    ///
+    /// Tags are looked at only where a VLAN is attached, so a whole port or pseudowire is transparent to anything behind
+    /// the addresses. As with the kernel's VLAN interfaces, only customer tags (0x8100) name a VLAN.
+    ///
+    /// # Errors
+    /// When the frame ends inside its header, or inside a tag that has to be looked at.
     #[inline]
-    pub fn ingress(&self, outer_vid: Option<u16>) -> Option<Ingress> {
-        if let (Some(map), Some(vid)) = (&self.vlans, outer_vid)
-            && let Some(&(domain, member)) = map
-                .position
-                .get(usize::from(vid))
-                .and_then(|&position| map.ingress.get(usize::from(position)))
+    pub fn ingress(&self, frame: &[u8]) -> Result<Option<Ingress>, EthernetError> {
+        if let Some(map) = &self.vlans
+            && let Some(tag) = ethernet::outer_tag(frame)?
+            && tag.tpid == Tpid::Customer
+            && let Some((domain, member)) = map.find(tag.vid)
         {
-            return Some(Ingress { domain, member, pop_tag: true });
+            return Ok(Some(Ingress { domain, member, pop_tag: true }));
         }
-        self.whole.map(|(domain, member)| Ingress { domain, member, pop_tag: false })
+        Ok(self.whole.map(|(domain, member)| Ingress { domain, member, pop_tag: false }))
     }
 
     /// Whether nothing is attached.
@@ -86,24 +98,55 @@ mod tests {
         VlanId::new(vid).unwrap()
     }
 
+    /// A frame with this EtherType and tag control information behind its addresses.
+    fn frame(ethertype: [u8; 2], tci: [u8; 2]) -> Vec<u8> {
+        [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2][..], &ethertype, &tci, &[0x88, 0xB5, 0, 0]].concat()
+    }
+
+    fn customer(vid: u8) -> Vec<u8> {
+        frame([0x81, 0x00], [0, vid])
+    }
+
     #[test]
     fn a_vlan_attachment_takes_its_tag_and_nothing_else() {
         let mut attachment = Attachment::default();
         attachment.attach_vlan(vlan(10), DomainId(1), MemberId(4));
         let expected = Ingress { domain: DomainId(1), member: MemberId(4), pop_tag: true };
-        assert_eq!(attachment.ingress(Some(10)), Some(expected));
-        assert_eq!(attachment.ingress(Some(11)), None);
-        assert_eq!(attachment.ingress(None), None);
+        assert_eq!(attachment.ingress(&customer(10)), Ok(Some(expected)));
+        assert_eq!(
+            attachment.ingress(&frame([0x81, 0x00], [0xE0, 10])),
+            Ok(Some(expected)),
+            "whatever the priority"
+        );
+        assert_eq!(attachment.ingress(&customer(11)), Ok(None));
+        assert_eq!(attachment.ingress(&frame([0x88, 0xB5], [0, 10])), Ok(None), "untagged");
+        assert_eq!(
+            attachment.ingress(&frame([0x88, 0xA8], [0, 10])),
+            Ok(None),
+            "a service tag names another VLAN"
+        );
     }
 
     #[test]
-    fn a_whole_attachment_takes_every_tag_as_it_is() {
+    fn a_whole_attachment_takes_every_frame_as_it_is() {
         let mut attachment = Attachment::default();
         assert!(attachment.is_empty());
         attachment.attach_whole(DomainId(0), MemberId(0));
-        let expected = Some(Ingress { domain: DomainId(0), member: MemberId(0), pop_tag: false });
-        assert_eq!(attachment.ingress(None), expected);
-        assert_eq!(attachment.ingress(Some(4095)), expected);
+        let expected = Ok(Some(Ingress { domain: DomainId(0), member: MemberId(0), pop_tag: false }));
+        assert_eq!(attachment.ingress(&customer(7)), expected);
+        assert_eq!(attachment.ingress(&frame([0x81, 0x00], [0x0F, 0xFF])), expected, "VLAN id 4095");
+        assert_eq!(attachment.ingress(&customer(7)[..15]), expected, "a tag cut short is payload");
+    }
+
+    #[test]
+    fn a_tag_that_has_to_be_read_and_cannot_be_is_an_error() {
+        let mut attachment = Attachment::default();
+        attachment.attach_vlan(vlan(10), DomainId(1), MemberId(4));
+        assert_eq!(attachment.ingress(&customer(10)[..15]), Err(EthernetError::Truncated));
+        assert_eq!(
+            attachment.ingress(&frame([0x81, 0x00], [0x0F, 0xFF])),
+            Err(EthernetError::ReservedVlanId)
+        );
     }
 
     #[test]
@@ -111,7 +154,7 @@ mod tests {
         let mut attachment = Attachment::default();
         attachment.attach_whole(DomainId(0), MemberId(0));
         attachment.attach_vlan(vlan(7), DomainId(1), MemberId(2));
-        assert_eq!(attachment.ingress(Some(7)).unwrap().domain, DomainId(1));
-        assert_eq!(attachment.ingress(Some(8)).unwrap().domain, DomainId(0));
+        assert_eq!(attachment.ingress(&customer(7)).unwrap().unwrap().domain, DomainId(1));
+        assert_eq!(attachment.ingress(&customer(8)).unwrap().unwrap().domain, DomainId(0));
     }
 }

@@ -101,6 +101,13 @@ impl BridgeDomain {
         self.member(id).map_or(0, |m| m.group)
     }
 
+    /// Forgets the addresses behind members that are down, so that frames for them are flooded until they are heard
+    /// elsewhere, as the kernel's bridge does. Main thread only; again some time after the tables were published, because
+    /// a worker may have learned from an older snapshot meanwhile.
+    pub fn forget_members_down(&self) {
+        self.fdb.flush(|id| self.member(id).is_none_or(|member| !member.is_up()));
+    }
+
     /// The domain's MAC table.
     #[must_use]
     #[inline]
@@ -112,6 +119,7 @@ impl BridgeDomain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::fdb::MacKey;
 
     fn member(circuit: Circuit, group: SplitHorizonGroup) -> Member {
         Member { circuit, vlan: None, group }
@@ -129,6 +137,17 @@ mod tests {
         assert_eq!(targets(&domain, 0), [2, 3]);
         assert_eq!(targets(&domain, 1), [0, 2, 3]);
         assert_eq!(targets(&domain, 3), [0, 2]);
+    }
+
+    #[test]
+    fn addresses_behind_a_member_that_went_down_are_forgotten() {
+        let fdb = Arc::new(Fdb::new(16, 0));
+        let (lost, kept) = (MacKey::new([2, 0, 0, 0, 0, 1]), MacKey::new([2, 0, 0, 0, 0, 2]));
+        fdb.learn(lost, MemberId(1), 1);
+        fdb.learn(kept, MemberId(0), 1);
+        let members = vec![member(Circuit::Port(PortId(0)), 0), member(Circuit::Down, 0)];
+        BridgeDomain::new(members, Arc::clone(&fdb)).forget_members_down();
+        assert_eq!((fdb.lookup(lost), fdb.lookup(kept)), (None, Some(MemberId(0))));
     }
 
     #[test]

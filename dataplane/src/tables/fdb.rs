@@ -115,7 +115,7 @@ struct Stamps([AtomicU32; BUCKET_ENTRIES]);
 pub struct Fdb {
     buckets: Box<[Bucket]>,
     stamps: Box<[Stamps]>,
-    /// Keeps an attacker from choosing addresses that share a bucket.
+    /// Keeps outsiders from knowing which addresses share a bucket.
     seed: u64,
     /// Leaves as many bits of a 64-bit hash as count the buckets.
     shift: u32,
@@ -157,10 +157,13 @@ impl Fdb {
         })
     }
 
-    /// Member behind which `mac` lives.
+    /// Member behind which `mac` lives. Nobody lives at address zero.
     #[must_use]
     #[inline]
     pub fn lookup(&self, mac: MacKey) -> Option<MemberId> {
+        if mac.0 == 0 {
+            return None;
+        }
         for (bucket, _) in self.candidates(mac) {
             for entry in &bucket.0 {
                 let entry = entry.load(Relaxed);
@@ -218,9 +221,9 @@ impl Fdb {
         self.remove_if(|entry| now_s.saturating_sub(entry.heard_s) > ageing_s)
     }
 
-    /// Removes all entries of `member`. Main thread only. Returns how many.
-    pub fn flush_member(&self, member: MemberId) -> usize {
-        self.remove_if(|entry| entry.member == member)
+    /// Removes all entries of members that `is_gone` picks. Main thread only. Returns how many.
+    pub fn flush(&self, is_gone: impl Fn(MemberId) -> bool) -> usize {
+        self.remove_if(|entry| is_gone(entry.member))
     }
 
     /// Removes the entries that `condemned` picks. Returns how many.

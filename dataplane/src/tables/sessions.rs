@@ -88,11 +88,14 @@ struct Place {
     position: u32,
 }
 
-/// All sessions, by receive session id. Ids may repeat between tunnels over UDP; the endpoint tells them apart.
+/// All sessions, by receive session id and peer. Ids may repeat between tunnels over UDP, so the peer is part of the
+/// hash: a thousand spokes that all call their session 1 do not form one chain.
 #[derive(Clone, Debug, Default)]
 pub struct SessionTable {
     places: Box<[Place]>,
     sessions: Box<[RxSession]>,
+    /// Every id once, ascending: tells, on a miss, a wrong source from an unknown id.
+    ids: Box<[u32]>,
 }
 
 impl SessionTable {
@@ -106,13 +109,16 @@ impl SessionTable {
         let mask = places.len() - 1;
         for (position, session) in (0u32..).zip(&sessions) {
             let rx_session_id = session.rx_session_id.get();
-            let mut at = home(rx_session_id, mask);
+            let mut at = home(rx_session_id, &session.endpoint, mask);
             while places[at].rx_session_id != 0 {
                 at = (at + 1) & mask;
             }
             places[at] = Place { rx_session_id, position };
         }
-        Self { places: places.into(), sessions: sessions.into() }
+        let mut ids: Vec<_> = sessions.iter().map(|session| session.rx_session_id.get()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self { places: places.into(), sessions: sessions.into(), ids: ids.into() }
     }
 
     /// The session with this id between these addresses, and its position for [`SessionTable::at`].
@@ -126,8 +132,7 @@ impl SessionTable {
         endpoint: &Endpoint,
     ) -> Result<(u32, &RxSession), NoSession> {
         let mask = self.places.len().wrapping_sub(1);
-        let mut at = home(rx_session_id.get(), mask);
-        let mut refusal = NoSession::Unknown;
+        let mut at = home(rx_session_id.get(), endpoint, mask);
         // Ends: half of the places are vacant.
         while let Some(place) = self.places.get(at).filter(|place| place.rx_session_id != 0) {
             if place.rx_session_id == rx_session_id.get()
@@ -136,11 +141,18 @@ impl SessionTable {
                 if session.endpoint == *endpoint {
                     return Ok((place.position, session));
                 }
-                refusal = NoSession::WrongSource;
             }
             at = (at + 1) & mask;
         }
-        Err(refusal)
+        Err(self.refusal(rx_session_id))
+    }
+
+    #[cold]
+    fn refusal(&self, rx_session_id: SessionId) -> NoSession {
+        match self.ids.binary_search(&rx_session_id.get()) {
+            Ok(_) => NoSession::WrongSource,
+            Err(_) => NoSession::Unknown,
+        }
     }
 
     /// The session at a position of [`SessionTable::iter`].
@@ -168,10 +180,15 @@ impl SessionTable {
     }
 }
 
-/// First place of an id.
+/// First place of an id from a peer.
 #[inline]
-const fn home(rx_session_id: u32, mask: usize) -> usize {
-    ((rx_session_id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask
+fn home(rx_session_id: u32, endpoint: &Endpoint, mask: usize) -> usize {
+    let [high, low] =
+        [endpoint.remote >> 64, endpoint.remote].map(|half| (half & u128::from(u64::MAX)) as u64);
+    let peer = (high.rotate_left(32) ^ low).wrapping_add(u64::from(endpoint.remote_port) << 48);
+    let mixed = (u64::from(rx_session_id) ^ peer.wrapping_mul(0xD134_2543_DE82_EF95))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::try_from(mixed >> 32).unwrap_or(0) & mask
 }
 
 #[cfg(test)]

@@ -91,13 +91,18 @@ pub struct Worker<P> {
     identification: u16,
     /// Chunks that came with attached queues less those that left with detached ones.
     chunks_handed_in: i64,
+    /// Frames handed to the kernel and not completed, at the last sleep.
+    under_way: u32,
+    /// Length of the last sleep.
+    pause: Duration,
 }
 
 impl<P: Port> Worker<P> {
     /// A worker without queues yet.
     #[must_use]
     pub fn new(setup: WorkerSetup<P>) -> Self {
-        // Workers start far apart, so that identifications of one tunnel do not repeat within a fragment's lifetime.
+        // Fragments of two packets with one identification could be joined wrongly. Sixteen bits wrap within a second at
+        // full rate, so this only keeps workers from numbering in step; what does not fit the path is best not sent.
         let identification = u16::try_from(setup.worker).unwrap_or(0).wrapping_mul(0x3D71);
         Self {
             setup,
@@ -105,6 +110,8 @@ impl<P: Port> Worker<P> {
             batch: Batch::default(),
             identification,
             chunks_handed_in: 0,
+            under_way: 0,
+            pause: TX_SLEEP,
         }
     }
 
@@ -180,7 +187,7 @@ impl<P: Port> Worker<P> {
         }
         drop(tables);
         counters.rounds.add(1);
-        self.ports.iter_mut().for_each(P::flush);
+        self.ports.flush();
         self.publish();
         received
     }
@@ -208,18 +215,33 @@ impl<P: Port> Worker<P> {
     }
 
     /// Waits for a frame, a completion or a command.
-    fn sleep(&self) {
+    fn sleep(&mut self) {
         self.counters(|counters| counters.sleeps.add(1));
+        let pause = self.pause();
         let mut fds = ArrayVec::<PollFd<'_>, MAX_WAIT_FDS>::new();
         fds.push(PollFd::from_borrowed_fd(self.setup.inbox.wait_fd(), PollFlags::IN));
         for fd in self.ports.iter().filter_map(Port::wait_fd).take(MAX_WAIT_FDS - 1) {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
-        let is_sending = self.ports.iter().any(|port| port.held().tx > 0);
-        let timeout = Timespec::try_from(if is_sending { TX_SLEEP } else { LONGEST_SLEEP }).ok();
+        let timeout = Timespec::try_from(pause).ok();
         // An interrupted or failed wait is a short one: the loop looks at every queue again.
         let _ = poll(&mut fds, timeout.as_ref());
         self.setup.inbox.clear_wake();
+    }
+}
+
+impl<P: Port> Worker<P> {
+    /// How long to sleep: briefly while frames are under way, longer each time that none of them has gone meanwhile.
+    fn pause(&mut self) -> Duration {
+        let under_way: u32 = self.ports.iter().map(|port| port.held().tx).sum();
+        let has_moved = under_way != self.under_way;
+        self.under_way = under_way;
+        self.pause = match under_way {
+            0 => LONGEST_SLEEP,
+            _ if has_moved => TX_SLEEP,
+            _ => (self.pause * 2).min(LONGEST_SLEEP),
+        };
+        self.pause
     }
 }
 

@@ -5,7 +5,7 @@
 //!          +-- bridge domain 0 ---+                                        +-- WAN (port 2)
 //!  LAN 1 --+                      +-- session B (IP 115, id 2000) ---------+
 //! ```
-//! Frames go in by [`Rig::lan`] and [`Rig::wan`] and come out by [`Rig::sent`]. Every check of the master invariant is in
+//! Frames go in by [`Rig::arrive`] and [`Rig::deliver`] and come out by [`Rig::sent`]. Every check of the master invariant is in
 //! [`Rig::assert_conserved`].
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]

@@ -84,6 +84,20 @@ pub fn read(frame: &[u8]) -> Result<EthernetView<'_>, EthernetError> {
 }
 
 /// Takes the one or two tags off an untagged view whose EtherType is `tpid`.
+/// The outermost VLAN tag of a frame, if it has one; what follows is not looked at.
+///
+/// # Errors
+///
+/// [`EthernetError::Truncated`] when the frame ends inside its header or that tag, [`EthernetError::ReservedVlanId`].
+#[inline]
+pub fn outer_tag(frame: &[u8]) -> Result<Option<VlanTag>, EthernetError> {
+    let (header, payload) = split(frame)?;
+    match Tpid::of(header.ethertype()) {
+        None => Ok(None),
+        Some(tpid) => TagBytes::take(tpid, payload).map(|(tag, ..)| Some(tag)),
+    }
+}
+
 #[inline]
 fn read_tagged(untagged: EthernetView<'_>, tpid: Tpid) -> Result<EthernetView<'_>, EthernetError> {
     let (outer, ethertype, payload) = TagBytes::take(tpid, untagged.payload)?;

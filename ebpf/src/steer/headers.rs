@@ -28,7 +28,7 @@ const IPV6_FRAGMENT_MASK: u16 = 0xfff9;
 pub(super) struct LinkLayer {
     /// The type behind the tags; a third tag is not read, its type stands here.
     pub(super) ethertype: EtherType,
-    /// The outer tag's VLAN; 0 without a tag and for a priority tag.
+    /// The outer tag's VLAN if it is a customer tag; 0 without a tag, for a service tag and for a priority tag.
     pub(super) vlan_id: u16,
     /// Base: the frame's first byte.
     pub(super) payload_offset: usize,
@@ -41,7 +41,9 @@ impl LinkLayer {
         if !is_tag(ethertype) {
             return Ok(Self { ethertype, vlan_id: 0, payload_offset: ETHERNET_BYTES });
         }
+        let is_customer = ethertype == EtherType::VLAN;
         let vlan_id = read::<U16>(frame, ETHERNET_BYTES)?.get() & VLAN_ID_MASK;
+        let vlan_id = if is_customer { vlan_id } else { 0 };
         let inner_offset = ETHERNET_BYTES + VLAN_TAG_BYTES;
         let ethertype = ethertype_before(frame, inner_offset)?;
         if !is_tag(ethertype) {

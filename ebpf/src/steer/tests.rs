@@ -21,6 +21,7 @@ const TYPE_ARP: &[u8] = &[0x08, 0x06];
 const TAG_10: &[u8] = &[0x81, 0x00, 0x00, 0x0a];
 const TAG_10_PRIORITY_5: &[u8] = &[0x81, 0x00, 0xa0, 0x0a];
 const TAG_20: &[u8] = &[0x81, 0x00, 0x00, 0x14];
+const SERVICE_TAG_10: &[u8] = &[0x88, 0xa8, 0x00, 0x0a];
 const SERVICE_TAG_20: &[u8] = &[0x88, 0xa8, 0x00, 0x14];
 const PRIORITY_TAG: &[u8] = &[0x81, 0x00, 0xe0, 0x00];
 const UDP: &[u8] = &[
@@ -256,6 +257,7 @@ fn an_access_port_gives_its_vlans_to_the_engine_and_the_rest_to_the_kernel() {
         (&[TAG_10, TAG_20].concat(), access()),
         (TAG_20, uncovered),
         (&[TAG_20, TAG_10].concat(), uncovered), // the outer tag decides
+        (SERVICE_TAG_10, uncovered), // as the kernel's VLAN interfaces, which take 0x8100
         (PRIORITY_TAG, uncovered),
         (&[], uncovered),
     ] {

@@ -93,7 +93,8 @@ impl Crew {
         let mut queues = Vec::new();
         for (worker, member) in self.members.iter().enumerate() {
             let answer = member.mailbox.detached().recv_timeout(ANSWER);
-            let answer = answer.with_context(|| format!("wait for worker {worker} to give up a port's queues"))?;
+            let answer =
+                answer.with_context(|| format!("wait for worker {worker} to give up a port's queues"))?;
             anyhow::ensure!(answer.port == Some(port), "worker {worker} gave up the queues of another port");
             queues.extend(answer.queues);
         }

@@ -2,6 +2,7 @@
 //!
 //! [`refresh`] asks the kernel between borrows of the gateway, never during one: a control request may come in meanwhile.
 
+use dataplane::tables::{bridge_domains::BridgeDomain, snapshot::Tables};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::gateway::{Absence, Gateway, PortState, TunnelState};
@@ -68,7 +69,12 @@ impl Gateway {
     }
 
     /// Detaches a port that no longer holds what its name stands for.
-    fn give_up_if_changed(&mut self, position: usize, interface: &str, link: Option<&Link>) -> anyhow::Result<()> {
+    fn give_up_if_changed(
+        &mut self,
+        position: usize,
+        interface: &str,
+        link: Option<&Link>,
+    ) -> anyhow::Result<()> {
         let PortState::Attached(attached) = &self.ports[position] else { return Ok(()) };
         let Some(link) = link.filter(|link| link.ifindex == attached.ifindex()) else {
             tracing::warn!("interface {interface} is gone");
@@ -128,12 +134,19 @@ impl Gateway {
         if world == self.world {
             return;
         }
-        self.shared.tables.store(Arc::new(publish::tables::build(&self.plan, &world)));
+        self.publish(publish::tables::build(&self.plan, &world));
         match self.maps.sync_access_vlans(&endpoints::access_vlans(&self.plan, &world)) {
             Ok(()) => self.world = world,
             // The world stays the old one, so the next look does all of this again.
             Err(error) => tracing::error!("{error:#}"),
         }
+    }
+
+    /// Makes tables the ones that workers look things up in.
+    fn publish(&mut self, tables: Tables) {
+        // Workers may still hold the old ones; they are freed here, by a later tick, never by a worker.
+        self.retired.push(self.shared.tables.swap(Arc::new(tables)));
+        self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
     }
 
     fn log_changes(&self, tunnels: &[TunnelState]) {

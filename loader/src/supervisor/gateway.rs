@@ -15,7 +15,11 @@ use std::{
 use anyhow::{Context, bail};
 use dataplane::{
     ports::Port as _,
-    tables::{PortId, snapshot},
+    tables::{
+        PortId,
+        bridge_domains::BridgeDomain,
+        snapshot::{self, Tables},
+    },
     worker::Clock,
 };
 use xsk::{ChunkCache, Umem, UmemConfig};
@@ -84,6 +88,8 @@ pub(super) struct Gateway {
     /// The main thread's chunks, in hand only while queues are opened or closed.
     cache: ChunkCache,
     aged: Instant,
+    /// Replaced tables that a worker may still hold.
+    pub(super) retired: Vec<Arc<Tables>>,
 }
 
 impl Absence {
@@ -174,6 +180,7 @@ impl Gateway {
             umem,
             reviewed: now,
             aged: now,
+            retired: Vec::new(),
         };
         gateway.with_all_attached()
     }
@@ -261,6 +268,7 @@ impl Gateway {
     pub(super) fn tick(&mut self) -> anyhow::Result<bool> {
         let now_s = self.now_s();
         self.shared.clock.set_s(now_s);
+        self.retired.retain(|tables| Arc::strong_count(tables) > 1);
         if let Some(worker) = self.crew.lost() {
             bail!("worker {worker} has ended; this is a fault in spanwire");
         }
@@ -269,6 +277,7 @@ impl Gateway {
             for ((_, bridge), fdb) in self.plan.bridges().zip(&self.plan.fdbs) {
                 fdb.age(now_s, bridge.ageing_s);
             }
+            self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
         }
         Ok(self.reviewed.elapsed() >= REVIEW)
     }

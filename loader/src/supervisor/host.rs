@@ -65,10 +65,14 @@ fn queues(facts: &PortFacts) -> u32 {
 /// # Errors
 /// When a port's MTU does not fit.
 pub(super) fn chunk_bytes(config: &Config, facts: &[(&Port, PortFacts)]) -> anyhow::Result<u32> {
-    let Some((port, facts)) = facts.iter().max_by_key(|(_, facts)| facts.mtu) else { return Ok(CHUNK_BYTES[0]) };
+    let Some((port, facts)) = facts.iter().max_by_key(|(_, facts)| facts.mtu) else {
+        return Ok(CHUNK_BYTES[0]);
+    };
     let problem = |bytes: u32| mtu_problem(&port.interface, facts.mtu, bytes as usize);
     match config.umem.chunk_bytes {
-        Some(bytes) => problem(bytes).map_or(Ok(bytes), |problem| bail!("{problem}, or set umem.chunk_bytes to 4096")),
+        Some(bytes) => {
+            problem(bytes).map_or(Ok(bytes), |problem| bail!("{problem}, or set umem.chunk_bytes to 4096"))
+        }
         None => match CHUNK_BYTES.into_iter().find(|bytes| problem(*bytes).is_none()) {
             Some(bytes) => Ok(bytes),
             None => bail!(problem(CHUNK_BYTES[1]).unwrap_or_default()),

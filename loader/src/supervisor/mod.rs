@@ -145,7 +145,8 @@ async fn serve(config: Config, options: &RunOptions) -> anyhow::Result<()> {
     let mut endings = Endings::listen()?;
     let directory = runtime_directory(options);
     let control = ControlServer::bind(&control_socket(options, &config, &directory))?;
-    let network = Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?;
+    let network =
+        Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?;
     let network = Rc::new(network);
     let program = ProgramOptions { log_decisions: options.program_log_level > 0 };
     let gateway = RefCell::new(Gateway::start(config, program, &directory, Rc::clone(&network))?);

@@ -18,6 +18,13 @@ fn a_learned_address_is_found_on_its_member() {
 }
 
 #[test]
+fn nobody_lives_at_address_zero() {
+    let fdb = Fdb::new(16, 1);
+    fdb.learn(A, MemberId(3), 10);
+    assert_eq!(fdb.lookup(MacKey::new([0; 6])), None);
+}
+
+#[test]
 fn a_station_that_moves_is_found_on_its_new_member_only() {
     let fdb = Fdb::new(16, 1);
     fdb.learn(A, MemberId(0), 1);
@@ -65,7 +72,7 @@ fn flushing_a_member_leaves_the_others() {
     let fdb = Fdb::new(16, 1);
     fdb.learn(A, MemberId(1), 1);
     fdb.learn(B, MemberId(2), 1);
-    assert_eq!(fdb.flush_member(MemberId(1)), 1);
+    assert_eq!(fdb.flush(|member| member == MemberId(1)), 1);
     assert_eq!((fdb.lookup(A), fdb.lookup(B)), (None, Some(MemberId(2))));
 }
 
@@ -145,7 +152,7 @@ proptest! {
                     model.retain(|_, (_, heard)| now - *heard <= limit);
                 }
                 Step::Flush(member) => {
-                    fdb.flush_member(MemberId(member));
+                    fdb.flush(|on| on == MemberId(member));
                     model.retain(|_, (on, _)| *on != member);
                 }
             }
