@@ -14,28 +14,31 @@
 mod support;
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use loader::netlink::next_hop::{self, DownReason, TunnelEndpoint, TunnelReadiness};
 use loader::netlink::{Network, NetworkOptions, Unreachable};
-use support::Namespace;
+use support::{Lab, Machine, SOON};
 use tokio::runtime::Runtime;
 
-const PATIENCE: Duration = Duration::from_secs(15);
-
-struct Lab {
-    gateway: Namespace,
-    router: Namespace,
+struct Net {
+    gateway: Machine,
+    router: Machine,
+    lab: Lab,
 }
 
-impl Lab {
+impl Net {
     fn new() -> Self {
-        let lab = Lab { gateway: Namespace::new("gw"), router: Namespace::new("rt") };
-        lab.gateway.join("eth0", &lab.router, "west");
-        lab.router.ip("addr add 10.200.100.1/30 dev west");
-        lab.router.ip("addr add 10.200.100.6/32 dev lo");
-        lab.address_and_route();
-        lab
+        let lab = Lab::new("netnetwork");
+        let net = Self { gateway: lab.machine("gw"), router: lab.machine("rt"), lab };
+        net.join("eth0", "west");
+        net.router.ip("addr add 10.200.100.1/30 dev west");
+        net.router.ip("addr add 10.200.100.6/32 dev lo");
+        net.address_and_route();
+        net
+    }
+
+    fn join(&self, gateway: &str, router: &str) {
+        self.lab.join((&self.gateway, gateway), (&self.router, router));
     }
 
     fn address_and_route(&self) {
@@ -45,7 +48,7 @@ impl Lab {
 
     /// Follows the tunnel inside the gateway while `story` changes the world.
     fn tell(&self, story: impl FnOnce(&Watch<'_>) + Send) {
-        self.gateway.run(|runtime| {
+        self.gateway.inside(|runtime| {
             let network = runtime.block_on(Network::open(NetworkOptions::default())).unwrap();
             story(&Watch { runtime, network });
         });
@@ -74,7 +77,7 @@ impl Watch<'_> {
                     changes.changed().await;
                 }
             };
-            match tokio::time::timeout(PATIENCE, following).await {
+            match tokio::time::timeout(SOON, following).await {
                 Ok(ready) => ready,
                 Err(_) => panic!("{what} did not come about; last: {last:?}"),
             }
@@ -101,12 +104,12 @@ fn endpoint() -> TunnelEndpoint {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn an_unresolved_next_hop_is_resolved_and_reported_with_both_addresses() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = watch.until_up() else { panic!() };
         let link = watch.network.with_view(|view| view.link(oif).unwrap().clone());
         assert_eq!((link.name.as_str(), link.mac, mtu), ("eth0", Some(src_mac), 1500));
-        let router = lab.router.ip_output("link show dev west");
+        let router = net.router.ip("link show dev west");
         assert!(router.contains(&dst_mac.to_string()), "{dst_mac} in {router}");
     });
 }
@@ -114,12 +117,12 @@ fn an_unresolved_next_hop_is_resolved_and_reported_with_both_addresses() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn an_address_that_goes_takes_the_tunnel_down_and_brings_it_up_when_it_returns() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         watch.until_up();
-        lab.gateway.ip("addr del 10.200.100.2/30 dev eth0");
+        net.gateway.ip("addr del 10.200.100.2/30 dev eth0");
         watch.until_down(&DownReason::LocalAddressMissing { local: ip("10.200.100.2") });
-        lab.address_and_route();
+        net.address_and_route();
         watch.until_up();
     });
 }
@@ -127,10 +130,10 @@ fn an_address_that_goes_takes_the_tunnel_down_and_brings_it_up_when_it_returns()
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_flushed_neighbour_is_resolved_again() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         watch.until_up();
-        lab.gateway.ip("neigh flush dev eth0");
+        net.gateway.ip("neigh flush dev eth0");
         let oif = watch.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
         watch.until("down after the flush", |ready| matches!(ready, TunnelReadiness::Down(_)));
         watch.until_up();
@@ -142,11 +145,11 @@ fn a_flushed_neighbour_is_resolved_again() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_next_hop_that_changes_its_ethernet_address_is_followed() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         watch.until_up();
-        lab.router.ip("link set dev west address 02:00:00:00:be:ef");
-        lab.gateway.ip("neigh flush dev eth0");
+        net.router.ip("link set dev west address 02:00:00:00:be:ef");
+        net.gateway.ip("neigh flush dev eth0");
         watch.until("the new address", |ready| {
             matches!(ready, TunnelReadiness::Up { dst_mac, .. } if dst_mac.to_string() == "02:00:00:00:be:ef")
         });
@@ -156,15 +159,15 @@ fn a_next_hop_that_changes_its_ethernet_address_is_followed() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_silent_next_hop_is_reported_and_comes_up_when_it_answers() {
-    let lab = Lab::new();
-    lab.router.ip("addr del 10.200.100.1/30 dev west");
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.router.ip("addr del 10.200.100.1/30 dev west");
+    net.tell(|watch| {
         let silent = "next hop 10.200.100.1 is not resolved (neighbour state FAILED)";
         watch.until(
             silent,
             |ready| matches!(ready, TunnelReadiness::Down(reason) if reason.to_string() == silent),
         );
-        lab.router.ip("addr add 10.200.100.1/30 dev west");
+        net.router.ip("addr add 10.200.100.1/30 dev west");
         watch.until_up();
     });
 }
@@ -172,18 +175,18 @@ fn a_silent_next_hop_is_reported_and_comes_up_when_it_answers() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn an_interface_switched_off_or_without_carrier_is_named() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         watch.until_up();
-        lab.gateway.ip("link set eth0 down");
+        net.gateway.ip("link set eth0 down");
         watch.until_down(&DownReason::InterfaceDown { interface: "eth0".into() });
-        lab.gateway.ip("link set eth0 up");
+        net.gateway.ip("link set eth0 up");
         watch.until_down(&DownReason::NoRoute { remote: ip("10.200.100.6") });
-        lab.gateway.ip("route add 10.200.100.4/30 via 10.200.100.1");
+        net.gateway.ip("route add 10.200.100.4/30 via 10.200.100.1");
         watch.until_up();
-        lab.router.ip("link set west down");
+        net.router.ip("link set west down");
         watch.until_down(&DownReason::NoCarrier { interface: "eth0".into() });
-        lab.router.ip("link set west up");
+        net.router.ip("link set west up");
         watch.until_up();
     });
 }
@@ -191,15 +194,15 @@ fn an_interface_switched_off_or_without_carrier_is_named() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn a_route_that_moves_to_another_interface_names_it_and_comes_back() {
-    let lab = Lab::new();
-    lab.gateway.join("eth9", &lab.router, "east");
-    lab.gateway.ip("addr add 192.0.2.1/30 dev eth9");
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.join("eth9", "east");
+    net.gateway.ip("addr add 192.0.2.1/30 dev eth9");
+    net.tell(|watch| {
         watch.until_up();
-        lab.gateway.ip("route replace 10.200.100.4/30 via 192.0.2.2");
+        net.gateway.ip("route replace 10.200.100.4/30 via 192.0.2.2");
         let remote = ip("10.200.100.6");
         watch.until_down(&DownReason::NotUnderlay { remote, interface: "eth9".into() });
-        lab.gateway.ip("route replace 10.200.100.4/30 via 10.200.100.1 mtu 1400");
+        net.gateway.ip("route replace 10.200.100.4/30 via 10.200.100.1 mtu 1400");
         let ready = watch.until_up();
         assert!(matches!(ready, TunnelReadiness::Up { mtu: 1400, .. }), "{ready:?}");
     });
@@ -208,19 +211,19 @@ fn a_route_that_moves_to_another_interface_names_it_and_comes_back() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn policy_rules_and_blackholes_are_followed() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         watch.until_up();
         let remote = ip("10.200.100.6");
-        lab.gateway.ip("rule add to 10.200.100.6 prohibit");
+        net.gateway.ip("rule add to 10.200.100.6 prohibit");
         watch.until_down(&DownReason::RouteRefuses { remote, refusal: Unreachable::Prohibited });
-        lab.gateway.ip("rule del to 10.200.100.6 prohibit");
+        net.gateway.ip("rule del to 10.200.100.6 prohibit");
         watch.until_up();
-        lab.gateway.ip("route add blackhole 10.200.100.6");
+        net.gateway.ip("route add blackhole 10.200.100.6");
         watch.until_down(&DownReason::RouteRefuses { remote, refusal: Unreachable::Discarded });
-        lab.gateway.ip("route del blackhole 10.200.100.6");
+        net.gateway.ip("route del blackhole 10.200.100.6");
         watch.until_up();
-        lab.gateway.ip("addr add 10.200.100.6/32 dev lo");
+        net.gateway.ip("addr add 10.200.100.6/32 dev lo");
         watch.until_down(&DownReason::RemoteIsLocal { remote });
     });
 }
@@ -228,12 +231,12 @@ fn policy_rules_and_blackholes_are_followed() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn an_interface_without_ethernet_neighbours_is_named() {
-    let lab = Lab::new();
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.tell(|watch| {
         watch.until_up();
-        lab.gateway.ip("link set eth0 arp off");
+        net.gateway.ip("link set eth0 arp off");
         watch.until_down(&DownReason::NoLinkLayer { interface: "eth0".into() });
-        lab.gateway.ip("link set eth0 arp on");
+        net.gateway.ip("link set eth0 arp on");
         watch.until_up();
     });
 }
@@ -241,10 +244,10 @@ fn an_interface_without_ethernet_neighbours_is_named() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn the_remote_of_a_connected_network_is_its_own_next_hop() {
-    let lab = Lab::new();
-    lab.gateway.ip("route replace 10.200.100.4/30 dev eth0");
-    lab.router.exec("sysctl -q -w net.ipv4.conf.all.arp_ignore=0");
-    lab.tell(|watch| {
+    let net = Net::new();
+    net.gateway.ip("route replace 10.200.100.4/30 dev eth0");
+    net.router.sysctl("ipv4.conf.all.arp_ignore", "0").unwrap();
+    net.tell(|watch| {
         watch.until_up();
         let oif = watch.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
         assert!(watch.network.neighbour(oif, ip("10.200.100.6")).is_some());
@@ -254,14 +257,14 @@ fn the_remote_of_a_connected_network_is_its_own_next_hop() {
 #[test]
 #[ignore = "needs root: makes network namespaces"]
 fn lost_messages_are_answered_by_reading_everything_anew() {
-    let lab = Lab::new();
-    lab.gateway.run(|runtime| {
+    let net = Net::new();
+    net.gateway.inside(|runtime| {
         let options = NetworkOptions { receive_buffer_bytes: 4096, ..NetworkOptions::default() };
         let network = runtime.block_on(Network::open(options)).unwrap();
         let mut changes = network.changes();
         // Nothing reads meanwhile: the runtime has this one thread.
         for last in 1..=200 {
-            lab.gateway.ip(&format!("addr add 198.51.100.{last}/32 dev lo"));
+            net.gateway.ip(&format!("addr add 198.51.100.{last}/32 dev lo"));
         }
         let all_seen = async {
             while !network.with_view(|view| {
@@ -272,7 +275,7 @@ fn lost_messages_are_answered_by_reading_everything_anew() {
                 changes.changed().await;
             }
         };
-        runtime.block_on(async { tokio::time::timeout(PATIENCE, all_seen).await }).unwrap();
+        runtime.block_on(async { tokio::time::timeout(SOON, all_seen).await }).unwrap();
         assert!(network.overruns() > 0);
     });
 }

@@ -9,29 +9,37 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ebpf::abi::{AccessVlanKey, EndpointKey, Payload, PortConfig, Roles, Stat};
 use loader::maps::SteeringMaps;
 use loader::program::{AttachMode, ProgramError, ProgramOptions, SteeringProgram};
-use support::{Namespace, Rerun, alone};
+use support::{Lab, Machine, Rerun, SOON};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks at a log.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// Two namespaces joined by a veth pair, `eth0` in the first.
-fn pair() -> (Namespace, Namespace) {
-    let (gateway, peer) = (Namespace::new("gw"), Namespace::new("peer"));
-    gateway.join("eth0", &peer, "eth0");
-    (gateway, peer)
+/// Name of this file's labs.
+const LAB: &str = "netprogram";
+
+/// Two machines joined by a veth pair, `eth0` on both.
+struct Pair {
+    gateway: Machine,
+    peer: Machine,
+    lab: Lab,
 }
 
-fn ifindex(namespace: &Namespace, interface: &str) -> u32 {
-    let line = namespace.ip_output(&format!("-o link show dev {interface}"));
-    line.split(':').next().unwrap().trim().parse().unwrap()
+impl Pair {
+    fn new() -> Self {
+        let lab = Lab::new(LAB);
+        let pair = Self { gateway: lab.machine("gw"), peer: lab.machine("peer"), lab };
+        pair.lab.join((&pair.gateway, "eth0"), (&pair.peer, "eth0"));
+        pair
+    }
 }
 
-fn has_xdp(namespace: &Namespace) -> bool {
-    namespace.ip_output("link show dev eth0").contains("xdp")
+fn has_xdp(machine: &Machine) -> bool {
+    machine.ip("link show dev eth0").contains("xdp")
 }
 
 fn load() -> (SteeringProgram, SteeringMaps) {
@@ -50,18 +58,18 @@ fn tunnel(last_octet: u8) -> EndpointKey {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn an_attached_program_is_gone_when_its_link_is_dropped() {
-    let _alone = alone();
-    let (gateway, _peer) = pair();
-    gateway.run(|_runtime| {
+    let pair = Pair::new();
+    let gateway = &pair.gateway;
+    gateway.inside(|_runtime| {
         let (mut program, _maps) = load();
-        let index = ifindex(&gateway, "eth0");
+        let index = gateway.ifindex("eth0");
         for mode in [AttachMode::Native, AttachMode::Generic] {
             let link = program.attach("eth0", index, mode).unwrap();
             assert_eq!((link.mode(), link.ifindex(), link.interface()), (mode, index, "eth0"));
-            let shown = gateway.ip_output("link show dev eth0");
+            let shown = gateway.ip("link show dev eth0");
             assert!(shown.contains(&format!("id {}", program.program_id())), "{shown}");
             drop(link);
-            assert!(!has_xdp(&gateway), "{mode}");
+            assert!(!has_xdp(gateway), "{mode}");
         }
     });
 }
@@ -69,30 +77,74 @@ fn an_attached_program_is_gone_when_its_link_is_dropped() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn the_best_mode_is_native_on_veth_and_generic_where_the_driver_has_none() {
-    let _alone = alone();
-    let gateway = Namespace::new("gw");
+    let lab = Lab::new(LAB);
+    let gateway = lab.machine("gw");
     gateway.ip("link add br0 type bridge");
     gateway.ip("link add veth0 type veth peer name veth1");
-    gateway.run(|_runtime| {
+    gateway.inside(|_runtime| {
         let (mut program, _maps) = load();
-        for (interface, mode) in [("veth0", AttachMode::Native), ("br0", AttachMode::Generic)] {
-            let index = ifindex(&gateway, interface);
-            assert_eq!(program.attach_best(interface, index).unwrap().mode(), mode);
+        let no_driver = "driver of br0 does not support native XDP";
+        for (interface, mode, refusal) in
+            [("veth0", AttachMode::Native, None), ("br0", AttachMode::Generic, Some(no_driver))]
+        {
+            let link = program.attach_best(interface, gateway.ifindex(interface)).unwrap();
+            assert_eq!((link.mode(), link.native_refusal()), (mode, refusal));
         }
-        let error = program.attach("br0", ifindex(&gateway, "br0"), AttachMode::Native).unwrap_err();
-        assert_eq!(error.to_string(), "driver of br0 does not support native XDP");
+        let error = program.attach("br0", gateway.ifindex("br0"), AttachMode::Native).unwrap_err();
+        assert!(error.to_string().starts_with(no_driver), "{error}");
+    });
+}
+
+#[test]
+#[ignore = "needs root: loads an XDP program"]
+fn a_veth_with_fewer_queues_than_its_peer_gets_generic_mode_and_the_reason() {
+    let lab = Lab::new(LAB);
+    let gateway = lab.machine("gw");
+    let queues = "numrxqueues 2 numtxqueues 2";
+    gateway.ip(&format!("link add veth0 {queues} type veth peer name veth1 {queues}"));
+    gateway.ethtool("-L veth0 rx 1").unwrap();
+    let reason = "veth0 has fewer receive queues than its veth peer has transmit queues; give it more \
+                  (`ethtool -L veth0 rx N`)";
+    gateway.inside(|_runtime| {
+        let (mut program, _maps) = load();
+        let index = gateway.ifindex("veth0");
+        let link = program.attach_best("veth0", index).unwrap();
+        assert_eq!((link.mode(), link.native_refusal()), (AttachMode::Generic, Some(reason)));
+        drop(link);
+        let error = program.attach("veth0", index, AttachMode::Native).unwrap_err();
+        assert!(matches!(error, ProgramError::TooFewQueues { .. }), "{error}");
+        assert!(error.to_string().starts_with(reason), "{error}");
+    });
+}
+
+#[test]
+#[ignore = "needs root: loads an XDP program"]
+fn an_interface_that_another_program_holds_or_that_is_gone_is_not_tried_again_in_generic_mode() {
+    let pair = Pair::new();
+    let gateway = &pair.gateway;
+    gateway.inside(|_runtime| {
+        let (mut first, _maps) = load();
+        let (mut second, _maps) = load();
+        let index = gateway.ifindex("eth0");
+        let link = first.attach("eth0", index, AttachMode::Generic).unwrap();
+        let error = second.attach_best("eth0", index).unwrap_err();
+        assert!(matches!(error, ProgramError::Occupied { .. }), "{error}");
+        drop(link);
+        gateway.ip("link del eth0");
+        let error = second.attach_best("eth0", index).unwrap_err();
+        assert!(matches!(error, ProgramError::Query { .. }), "{error}");
     });
 }
 
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn an_interface_with_a_program_is_refused_with_its_name_and_the_cure() {
-    let _alone = alone();
-    let (gateway, _peer) = pair();
-    gateway.run(|_runtime| {
+    let pair = Pair::new();
+    let gateway = &pair.gateway;
+    gateway.inside(|_runtime| {
         let (mut first, _maps) = load();
         let (mut second, _maps) = load();
-        let index = ifindex(&gateway, "eth0");
+        let index = gateway.ifindex("eth0");
         let link = first.attach("eth0", index, AttachMode::Native).unwrap();
         for mode in [AttachMode::Native, AttachMode::Generic] {
             let error = second.attach("eth0", index, mode).unwrap_err();
@@ -111,21 +163,17 @@ fn an_interface_with_a_program_is_refused_with_its_name_and_the_cure() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn a_killed_process_leaves_no_program_behind() {
-    let _alone = alone();
-    if Rerun::is_this() {
+    if Rerun::argument().is_some() {
         let (mut program, _maps) = load();
         let _link = program.attach("eth0", own_ifindex("eth0"), AttachMode::Native).unwrap();
         Rerun::ready_to_be_killed();
     }
-    let (gateway, _peer) = pair();
-    let second = Rerun::start(&gateway, "a_killed_process_leaves_no_program_behind", "");
-    assert!(has_xdp(&gateway));
-    second.kill();
-    let killed = Instant::now();
-    while has_xdp(&gateway) {
-        assert!(killed.elapsed() < PATIENCE, "program is still there");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let pair = Pair::new();
+    let second =
+        Rerun::start(&pair.lab, &pair.gateway, "a_killed_process_leaves_no_program_behind", "attach");
+    assert!(has_xdp(&pair.gateway));
+    second.kill().unwrap();
+    pair.lab.await_that("the program to be gone", || !has_xdp(&pair.gateway));
 }
 
 fn own_ifindex(interface: &str) -> u32 {
@@ -133,25 +181,22 @@ fn own_ifindex(interface: &str) -> u32 {
     rustix::net::netdevice::name_to_index(socket, interface).unwrap()
 }
 
-/// Two namespaces with an address each, the program on the first one's port, and UDP between them.
-struct Steered {
-    gateway: Namespace,
-    peer: Namespace,
-}
+/// Two machines with an address each, the program on the first one's port, and UDP between them.
+struct Steered(Pair);
 
 impl Steered {
     fn new() -> Self {
-        let (gateway, peer) = pair();
-        gateway.ip("addr add 10.0.0.2/24 dev eth0");
-        peer.ip("addr add 10.0.0.3/24 dev eth0");
-        Self { gateway, peer }
+        let pair = Pair::new();
+        pair.gateway.ip("addr add 10.0.0.2/24 dev eth0");
+        pair.peer.ip("addr add 10.0.0.3/24 dev eth0");
+        Self(pair)
     }
 
     /// Attaches the program, then runs `story` inside the gateway.
     fn tell(&self, story: impl FnOnce(&Self, &mut SteeringMaps, u32) + Send) {
-        self.gateway.run(|_runtime| {
+        self.0.gateway.inside(|_runtime| {
             let (mut program, mut maps) = load();
-            let index = ifindex(&self.gateway, "eth0");
+            let index = self.0.gateway.ifindex("eth0");
             let _link = program.attach("eth0", index, AttachMode::Native).unwrap();
             story(self, &mut maps, index);
         });
@@ -160,8 +205,8 @@ impl Steered {
     /// Sends a datagram from port 6001 of the peer to port 5001 of the gateway, whose kernel has to receive it.
     fn send_datagram(&self) {
         let socket = UdpSocket::bind("10.0.0.2:5001").unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        self.peer.run(|_runtime| {
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        self.0.peer.inside(|_runtime| {
             let sender = UdpSocket::bind("10.0.0.3:6001").unwrap();
             // Session ID 7: data, not a control message.
             sender.send_to(&[0, 3, 0, 0, 0, 0, 0, 7], "10.0.0.2:5001").unwrap();
@@ -174,7 +219,6 @@ impl Steered {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn a_packet_of_no_tunnel_reaches_the_kernel_and_is_counted() {
-    let _alone = alone();
     Steered::new().tell(|lab, maps, index| {
         lab.send_datagram();
         assert!(count(maps, Stat::PassUnknownPort) > 0);
@@ -193,7 +237,6 @@ fn a_packet_of_no_tunnel_reaches_the_kernel_and_is_counted() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn endpoints_become_exactly_the_wanted_ones_and_steer() {
-    let _alone = alone();
     Steered::new().tell(|lab, maps, index| {
         maps.set_port(index, PortConfig::new(Roles::UNDERLAY, 0, 1)).unwrap();
         // A tunnel's packet finds no socket here, and the kernel gets it; counted once per packet.
@@ -218,7 +261,6 @@ fn endpoints_become_exactly_the_wanted_ones_and_steer() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn thousands_of_tunnels_and_vlans_fit() {
-    let _alone = alone();
     let (_program, mut maps) = load();
     let key =
         |count: u32| EndpointKey::ipv4(115, Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::from(0x0b00_0000 + count));
@@ -233,7 +275,6 @@ fn thousands_of_tunnels_and_vlans_fit() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn slots_take_only_sockets_and_only_where_there_are_slots() {
-    let _alone = alone();
     let (_program, mut maps) = load();
     let no_socket = std::fs::File::open("/dev/null").unwrap();
     let error = maps.set_socket(0, &no_socket).unwrap_err();
@@ -246,7 +287,6 @@ fn slots_take_only_sockets_and_only_where_there_are_slots() {
 #[test]
 #[ignore = "needs root: loads an XDP program"]
 fn raising_the_log_level_reports_decisions() {
-    let _alone = alone();
     let written = Written::default();
     let writer = written.clone();
     tracing_subscriber::fmt()
@@ -254,16 +294,24 @@ fn raising_the_log_level_reports_decisions() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .init();
-    let lab = Steered::new();
-    lab.gateway.run(|runtime| {
+    let steered = Steered::new();
+    let gateway = &steered.0.gateway;
+    gateway.inside(|runtime| {
         let _inside = runtime.enter();
         let (mut program, _maps) = SteeringProgram::load(ProgramOptions { log_decisions: true }).unwrap();
-        let index = ifindex(&lab.gateway, "eth0");
+        let index = gateway.ifindex("eth0");
         let _link = program.attach("eth0", index, AttachMode::Native).unwrap();
-        lab.send_datagram();
-        runtime.block_on(tokio::time::sleep(Duration::from_millis(200)));
-        let text = written.text();
-        assert!(text.contains(&format!("port {index} queue 0: pass_unknown_port")), "{text}");
+        steered.send_datagram();
+        let wanted = format!("port {index} queue 0: pass_unknown_port");
+        runtime.block_on(async {
+            let is_reported = async {
+                while !written.text().contains(&wanted) {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            };
+            let outcome = tokio::time::timeout(SOON, is_reported).await;
+            assert!(outcome.is_ok(), "no {wanted:?} in {}", written.text());
+        });
     });
 }
 

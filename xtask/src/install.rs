@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::workspace::is_on_path;
+use netlab::is_on_path;
 
 /// What `cargo xtask lab` needs: namespaces and links, offloads, reachability.
 pub(crate) const LAB: &[&str] = &["iproute2", "ethtool", "iputils-ping"];

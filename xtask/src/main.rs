@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod ebpf;
+mod golden;
 mod install;
 mod lab;
 mod progress;
@@ -24,6 +25,8 @@ enum Xtask {
     Soak(soak::SoakArgs),
     /// The XDP steering program: build it, or check that the committed object is what its source gives.
     Ebpf(ebpf::EbpfArgs),
+    /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
+    Golden(golden::GoldenArgs),
     /// Everything that has to pass.
     Test(test::TestArgs),
 }
@@ -44,6 +47,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Lab(args) => lab::run(&args),
         Xtask::Soak(args) => soak::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
+        Xtask::Golden(args) => golden::run(&args),
         Xtask::Test(args) => test::run(&args),
     }
 }

@@ -162,7 +162,7 @@ fn book() -> Result<()> {
 ///
 /// Debian 12 has no package of it; building it like this takes about a minute on two cores.
 fn find_mdbook() -> Result<PathBuf> {
-    if workspace::is_on_path("mdbook") {
+    if netlab::is_on_path("mdbook") {
         return Ok(PathBuf::from("mdbook"));
     }
     let home = workspace::target_dir()?.join("tools");

@@ -78,12 +78,6 @@ fn executable(messages: &str) -> Option<PathBuf> {
         .next_back()
 }
 
-/// Whether a program of this name stands in one of the folders of `PATH`.
-pub(crate) fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,32 +1,20 @@
-//! emit: carries out what was decided, and counts it. The one place where a frame leaves the engine.
+//! emit: carries out what was decided, and counts it. The one place where a frame's way through the engine ends.
 //!
 //! Place on the path: last. Every frame of the batch passes [`run`] once and gets one [`Verdict`]; its chunk goes to a
 //! transmit ring or back to the worker's cache, never anywhere else.
 
-use wire::overhead::VLAN_TAG_BYTES;
-use xsk::{ChunkCache, Frame};
+use xsk::Frame;
 
-use super::{Context, encap, flood};
+use super::{
+    Context, flood,
+    send::{Exits, count_at_session, send},
+};
 use crate::{
     batch::{Batch, Fate, Slot},
-    ports::{Port, PortSet},
-    tables::{
-        PortId,
-        bridge_domains::{Circuit, Member, MemberId},
-        next_hops::TxSession,
-    },
+    ports::Port,
+    tables::bridge_domains::MemberId,
     verdict::{DropReason, Verdict},
 };
-
-/// Where frames and chunks can go.
-pub(super) struct Exits<'a, P> {
-    /// The worker's queues.
-    pub(super) ports: &'a mut PortSet<P>,
-    /// The worker's free chunks.
-    pub(super) cache: &'a mut ChunkCache,
-    /// Next IPv4 identification of the worker.
-    pub(super) identification: &'a mut u16,
-}
 
 #[inline]
 pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
@@ -58,25 +46,6 @@ fn count(context: &Context<'_>, slot: &Slot, verdict: Verdict) {
     }
 }
 
-/// Adds a drop to a pseudowire: the one the frame came from, or the one it should have left by. A frame that is lost
-/// between two pseudowires is counted at both.
-#[cold]
-fn count_at_session(context: &Context<'_>, position: u32, reason: DropReason) {
-    if let Some(session) = context.tables.sessions.at(position)
-        && let Some(counters) = session.counters.of(context.worker)
-    {
-        counters.drops.add(reason);
-    }
-}
-
-/// Adds a drop to the pseudowire that a member is, if it is one.
-#[cold]
-pub(super) fn count_at_member(context: &Context<'_>, member: &Member, reason: DropReason) {
-    if let Circuit::Session(index) = member.circuit {
-        count_at_session(context, index.0, reason);
-    }
-}
-
 #[inline]
 fn discard<P>(frame: Frame, reason: DropReason, exits: &mut Exits<'_, P>) -> Verdict {
     exits.cache.give(frame.into_chunk());
@@ -98,100 +67,4 @@ fn forward<P: Port>(
         },
         None => discard(frame, DropReason::MemberDown, exits),
     }
-}
-
-/// Whether a frame of `frame_bytes` may leave by a member as far as sizes and states go.
-///
-/// # Errors
-/// The reason why not.
-#[inline]
-pub(super) fn check(context: &Context<'_>, frame_bytes: usize, member: &Member) -> Result<(), DropReason> {
-    let bytes = frame_bytes + if member.vlan.is_some() { VLAN_TAG_BYTES } else { 0 };
-    let largest = match member.circuit {
-        Circuit::Port(port) => context.tables.port(port).map(|table| table.max_frame_bytes),
-        Circuit::Session(index) => context.tables.tx_session(index).map(TxSession::max_frame_bytes),
-        Circuit::Down => None,
-    };
-    match largest {
-        None => Err(DropReason::MemberDown),
-        Some(largest) if bytes > largest => Err(DropReason::TooBig),
-        Some(_) => Ok(()),
-    }
-}
-
-/// Sends a frame out by a member; the frame is gone afterwards, sent or not, and a drop is counted at the pseudowire.
-///
-/// # Errors
-/// The reason why it was not sent; its chunk is back in the cache.
-#[inline]
-pub(super) fn send<P: Port>(
-    context: &Context<'_>,
-    mut frame: Frame,
-    member: &Member,
-    exits: &mut Exits<'_, P>,
-) -> Result<(), DropReason> {
-    let frame_bytes = frame.len();
-    let sent = match prepare(context, &mut frame, member, exits.identification) {
-        Ok(port) => transmit(frame, port, exits),
-        Err(reason) => {
-            exits.cache.give(frame.into_chunk());
-            Err(reason)
-        }
-    };
-    match sent {
-        Ok(()) => count_sent(context, frame_bytes, member),
-        Err(reason) => count_at_member(context, member, reason),
-    }
-    sent
-}
-
-/// Adds a frame that left to the pseudowire it left by. Units: bytes of the inner frame, tag of the member not counted.
-#[inline]
-fn count_sent(context: &Context<'_>, frame_bytes: usize, member: &Member) {
-    if let Circuit::Session(index) = member.circuit
-        && let Some(session) = context.tables.tx_session(index)
-        && let Some(counters) = session.counters().of(context.worker)
-    {
-        counters.tx_frames.add(1);
-        counters.tx_bytes.add(frame_bytes as u64);
-    }
-}
-
-/// Makes a frame what it has to be on the wire, and says by which port it leaves.
-#[inline]
-fn prepare(
-    context: &Context<'_>,
-    frame: &mut Frame,
-    member: &Member,
-    identification: &mut u16,
-) -> Result<PortId, DropReason> {
-    check(context, frame.len(), member)?;
-    if let Some(vlan) = member.vlan {
-        encap::push_vlan(frame, vlan)?;
-    }
-    match member.circuit {
-        Circuit::Port(port) => Ok(port),
-        Circuit::Session(index) => {
-            let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
-            encap::run(frame, session, identification)?;
-            Ok(session.port())
-        }
-        Circuit::Down => Err(DropReason::MemberDown),
-    }
-}
-
-#[inline]
-fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Result<(), DropReason> {
-    let refused = match exits.ports.tx(port) {
-        None => (frame, DropReason::NoTxQueue),
-        Some(queue) => match queue.transmit(frame) {
-            Ok(()) => return Ok(()),
-            Err(frame) => match exits.ports.retry(port, frame, exits.cache) {
-                Ok(()) => return Ok(()),
-                Err(frame) => (frame, DropReason::TxRingFull),
-            },
-        },
-    };
-    exits.cache.give(refused.0.into_chunk());
-    Err(refused.1)
 }

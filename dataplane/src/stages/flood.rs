@@ -7,7 +7,7 @@ use xsk::Frame;
 
 use super::{
     Context,
-    emit::{Exits, check, count_at_member, send},
+    send::{Exits, check, count_at_member, send},
 };
 use crate::{
     batch::Slot,

@@ -15,6 +15,7 @@ mod encap;
 mod flood;
 mod forward;
 mod learn;
+mod send;
 
 use wire::offload_hint;
 use xsk::ChunkCache;
@@ -63,7 +64,7 @@ pub fn run<P: Port>(
     }
     learn::run(context, batch);
     forward::run(context, batch);
-    emit::run(context, batch, &mut emit::Exits { ports, cache, identification });
+    emit::run(context, batch, &mut send::Exits { ports, cache, identification });
 }
 
 /// Looks at one frame of the batch for a checksum that its sender left to hardware: on a veth there is none, and the

@@ -2,7 +2,7 @@
 //!
 //! Place on the path: the last step of `admit` (ports) and `decap` (pseudowires).
 
-use super::bridge_domains::{DomainId, MemberId};
+use super::ids::{DomainId, MemberId};
 use wire::ethernet::{self, EthernetError, Tpid, VlanId};
 
 /// Number of values of a 12-bit VLAN identifier.

@@ -4,17 +4,12 @@
 
 use std::sync::Arc;
 
-use super::{PortId, fdb::Fdb, sessions::SessionIndex};
+pub use super::ids::{DomainId, MemberId};
+use super::{
+    fdb::Fdb,
+    ids::{PortId, SessionIndex},
+};
 use wire::ethernet::VlanId;
-
-/// Position of a member in its bridge domain. Range: 0 to 65534; stable for as long as the member exists, because
-/// FDB entries name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(pub u16);
-
-/// Position of a bridge domain in the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DomainId(pub u16);
 
 /// Members of one group never forward to each other. 0 is no group.
 pub type SplitHorizonGroup = u8;

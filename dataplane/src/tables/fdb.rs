@@ -16,7 +16,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::bridge_domains::MemberId;
+use super::ids::MemberId;
 
 /// Entries in one bucket: as many as fill a cache line of 64 bytes.
 const BUCKET_ENTRIES: usize = 8;

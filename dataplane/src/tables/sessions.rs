@@ -6,20 +6,8 @@
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
 use super::attachment::Attachment;
+pub use super::ids::SessionIndex;
 use crate::counters::{PerWorker, SessionCounters};
-
-/// Position of a session in the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionIndex(pub u32);
-
-impl SessionIndex {
-    /// As an index.
-    #[must_use]
-    #[inline]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
 ///

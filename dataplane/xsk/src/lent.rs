@@ -10,7 +10,7 @@ use crate::chunk::Chunk;
 use crate::chunk_pool::ChunkPool;
 use crate::frame::Frame;
 use crate::ring::Descriptor;
-use crate::sys::Released;
+use crate::sys::{Released, Tenure};
 use crate::umem::Umem;
 
 /// How many chunks a queue has lent to the kernel. Units: chunks.
@@ -75,6 +75,7 @@ impl Indices {
 /// What one queue has lent to the kernel.
 #[derive(Debug)]
 pub(crate) struct Lent {
+    tenure: Tenure,
     umem: &'static Umem,
     pool: Arc<ChunkPool>,
     fill: Indices,
@@ -85,11 +86,11 @@ pub(crate) struct Lent {
 // and whatever clears a bit makes exactly one again.
 
 impl Lent {
-    /// Nothing lent yet, of the memory that `pool` keeps.
-    pub(crate) fn new(pool: Arc<ChunkPool>) -> Self {
+    /// Nothing lent yet in this opening of a queue, of the memory that `pool` keeps.
+    pub(crate) fn new(pool: Arc<ChunkPool>, tenure: Tenure) -> Self {
         let umem = pool.umem();
         let count = umem.chunk_count();
-        Self { umem, pool, fill: Indices::new(count), tx: Indices::new(count) }
+        Self { tenure, umem, pool, fill: Indices::new(count), tx: Indices::new(count) }
     }
 
     /// The pool that has the rest of the chunks.
@@ -150,7 +151,12 @@ impl Lent {
     }
 
     /// Takes everything back and hands it to `give`; what there was.
-    pub(crate) fn take_back(&mut self, _proof: &Released, mut give: impl FnMut(Chunk)) -> Held {
+    ///
+    /// # Panics
+    ///
+    /// When the proof is about another opening of a queue.
+    pub(crate) fn take_back(&mut self, proof: &Released, mut give: impl FnMut(Chunk)) -> Held {
+        assert_eq!(proof.tenure(), self.tenure, "the proof is about this opening of this queue");
         let held = self.held();
         while let Some(index) = self.fill.pop().or_else(|| self.tx.pop()) {
             give(self.reclaimed(index));
@@ -171,7 +177,7 @@ impl Lent {
     fn reclaimed(&self, index: u32) -> Chunk {
         // SAFETY: the bit for `index` was set, so it came from `Umem::index_of` and is below the chunk count, and by the invariant
         // no `Chunk` or `Frame` of the slot exists. The kernel has let go of it: it returned the slot through the ring it lent it
-        // by, or (in `take_back`) it released the queue as a whole, which `Released` proves.
+        // by, or (in `take_back`) it released the queue as a whole, which `Released` proves for the opening compared there.
         unsafe { self.umem.chunk_unchecked(index) }
     }
 }

@@ -46,8 +46,11 @@ impl KernelStatistics {
 pub struct QueueCounts {
     /// System calls to make the kernel transmit.
     pub tx_kicks: u64,
-    /// Flushes that ended with an error of the kernel and nothing taken; what waits goes with a later flush.
+    /// Flushes that ended with an error of the kernel and nothing seen to be taken; what waits goes with a later flush.
     pub tx_kick_errors: u64,
+    /// Frames that the kernel took and dropped before the device, in copy mode: no carrier, or the driver refused them. Their chunks
+    /// come back like those of frames that left.
+    pub tx_lost: u64,
     /// System calls to make the driver look at the fill ring.
     pub rx_kicks: u64,
     /// Of those, the ones that the kernel answered with an error.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::RunOptions;
+use crate::supervisor::RunOptions;
 use super::exit::UsageError;
 use crate::control::locate;
 

@@ -3,18 +3,25 @@
 //! The configuration is the only thing on standard output, so that it can be redirected to a file; every remark goes
 //! to standard error.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 use super::args::ImportArgs;
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::output;
 use crate::import::{ImportOptions, Imported, Script};
 
+/// The file that means standard input.
+const STANDARD_INPUT: &str = "-";
+
 /// Prints what the scripts come to; a usage fault when a gateway could not run with it as it is.
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    if args.files.iter().filter(|file| is_standard_input(file)).count() > 1 {
+        return Err(UsageError(String::from("standard input (-) is given more than once")).into());
+    }
     let scripts = args.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
     let options = ImportOptions { underlay: args.underlay.clone(), name: args.name.clone() };
     let imported = crate::import::import(&scripts, &options);
@@ -23,7 +30,15 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(if imported.findings.fault_count() == 0 { Exit::Done } else { Exit::Usage }.into())
 }
 
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new(STANDARD_INPUT)
+}
+
 fn read(file: &Path) -> anyhow::Result<Script> {
+    if is_standard_input(file) {
+        let text = io::read_to_string(io::stdin()).context("cannot read standard input")?;
+        return Ok(Script { file: String::from("standard input"), text });
+    }
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read script {name}"))?;
     Ok(Script { file: name, text })

@@ -14,26 +14,12 @@ mod preflight;
 mod show;
 mod table;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use self::args::{Cli, Command, ConfigVerb, RunArgs};
 use self::exit::Exit;
-
-/// What `spanwire run` was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunOptions {
-    /// The configuration file.
-    pub config: PathBuf,
-    /// The control socket to use instead of the configured one.
-    pub control_socket: Option<PathBuf>,
-    /// The folder of the gateway's lock, journal and default control socket, instead of the usual one.
-    pub runtime_directory: Option<PathBuf>,
-    /// What the XDP program logs: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 tracing.
-    pub program_log_level: u8,
-}
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -80,7 +66,7 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
 
 fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     logging::start(args)?;
-    crate::supervisor::run(&args.options())
+    crate::supervisor::run(&args.options()).map(|()| Exit::Done.into())
 }
 
 #[cfg(test)]

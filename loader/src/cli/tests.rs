@@ -6,7 +6,10 @@ use clap::CommandFactory;
 
 use super::args::{LogLevel, Show};
 use super::exit::UsageError;
+use std::path::PathBuf;
+
 use super::*;
+use crate::supervisor::RunOptions;
 
 fn parse(words: &str) -> Result<Command, clap::Error> {
     Cli::try_parse_from(words.split(' ')).map(|cli| cli.command)

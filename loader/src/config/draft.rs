@@ -9,17 +9,11 @@ use toml::de::DeTable;
 use super::ids;
 use super::keys;
 use super::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Port, Role, Session, SessionId, Sublayer,
-    Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Port, Role, SUBLAYER_WORDS, Session,
+    SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
 use super::report::Report;
 use super::section::Section;
-
-/// Words of `encap`.
-const ENCAPS: &[(&str, bool)] = &[("udp", true), ("ip", false)];
-
-/// Words of `l2spec_type`.
-const SUBLAYERS: &[(&str, Sublayer)] = &[("default", Sublayer::Default), ("none", Sublayer::None)];
 
 /// A whole file.
 pub(crate) struct Draft {
@@ -145,7 +139,7 @@ fn tunnel(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> D
         remote: section.address(&keys::TUNNEL_REMOTE, report),
         tunnel_id: section.integer(&keys::TUNNEL_ID, report).and_then(TunnelId::new),
         peer_tunnel_id: section.integer(&keys::TUNNEL_PEER_ID, report).and_then(TunnelId::new),
-        is_udp: section.choice(&keys::TUNNEL_ENCAP, ENCAPS, report),
+        is_udp: section.choice(&keys::TUNNEL_ENCAP, Encap::WORDS, report),
         udp_sport,
         udp_dport,
         sessions: section
@@ -165,7 +159,7 @@ fn session(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> 
         tx_session_id: section.integer(&keys::SESSION_PEER_ID, report).and_then(SessionId::new),
         tx_cookie: section.cookie(&keys::SESSION_COOKIE, report),
         rx_cookie: section.cookie(&keys::SESSION_PEER_COOKIE, report),
-        sublayer: section.choice(&keys::SESSION_L2SPEC_TYPE, SUBLAYERS, report),
+        sublayer: section.choice(&keys::SESSION_L2SPEC_TYPE, SUBLAYER_WORDS, report),
         path: section.path.clone(),
         name,
     }

@@ -3,7 +3,7 @@
 //! Three users: the check for unknown keys (`tree`), the reader of values (`section`) and the reference page
 //! (`reference`). A key that is not here does not exist.
 
-use super::model;
+use super::model::{self, Encap, Mode, Role, SUBLAYER_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 
 /// One key.
@@ -106,16 +106,28 @@ macro_rules! keys {
 const ID: Kind = Kind::Integer { min: 1, max: u32::MAX };
 const UDP_PORT: Kind = Kind::Integer { min: 1, max: 65_535 };
 const RING: Kind = Kind::PowerOfTwo { min: 64, max: 32_768 };
+const AGEING: Kind = Kind::Integer { min: *model::AGEING_S.start(), max: *model::AGEING_S.end() };
 const NO_COOKIE: Absent = Absent::Text("no cookie");
 
-/// Words of `role`; `model::Role::WORDS` gives them their meaning.
-pub const ROLES: &[&str] = &["underlay", "access", "both"];
-/// Words of `mode`; `model::Mode::WORDS` gives them their meaning.
-pub const MODES: &[&str] = &["auto", "zero-copy", "native", "generic"];
+/// Words of `role`.
+pub const ROLES: &[&str] = &words::<_, { Role::WORDS.len() }>(Role::WORDS);
+/// Words of `mode`.
+pub const MODES: &[&str] = &words::<_, { Mode::WORDS.len() }>(Mode::WORDS);
 /// Words of `encap`.
-pub const ENCAPS: &[&str] = &["udp", "ip"];
+pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
 /// Words of `l2spec_type`.
-pub const L2SPEC_TYPES: &[&str] = &["default", "none"];
+pub const L2SPEC_TYPES: &[&str] = &words::<_, { SUBLAYER_WORDS.len() }>(SUBLAYER_WORDS);
+
+/// The words of a list of words and meanings.
+const fn words<T: Copy, const COUNT: usize>(meanings: &[(&'static str, T)]) -> [&'static str; COUNT] {
+    let mut words = [""; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        words[index] = meanings[index].0;
+        index += 1;
+    }
+    words
+}
 
 keys! {
     GATEWAY_NAME = "gateway.name", Kind::Text("1 to 64 letters, digits, \"_\", \"-\" and \".\""), "",
@@ -185,7 +197,7 @@ keys! {
         Absent::Required,
         "Ports and sessions that form one LAN. `NAME`: all its frames, tags untouched. `NAME.10`: only VLAN 10 of it; \
          the tag is popped on ingress and pushed on egress.";
-    BRIDGE_AGEING_S = "bridge.NAME.ageing_s", Kind::Integer { min: 10, max: 1_000_000 }, "seconds",
+    BRIDGE_AGEING_S = "bridge.NAME.ageing_s", AGEING, "seconds",
         Absent::Integer(model::DEFAULT_AGEING_S),
         "Time after which an address that was not heard again is forgotten.";
     BRIDGE_FDB_ENTRIES = "bridge.NAME.fdb_entries", Kind::Integer { min: 16, max: 16_777_216 }, "addresses",
@@ -245,6 +257,13 @@ mod tests {
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn the_default_socket_is_stated_as_the_code_makes_it() {
+        let socket = crate::control::locate::default_socket("<name>");
+        assert_eq!(GATEWAY_CONTROL_SOCKET.default, Absent::Text("`/run/spanwire/<name>.sock`"));
+        assert_eq!(format!("`{}`", socket.display()), "`/run/spanwire/<name>.sock`");
     }
 
     #[test]

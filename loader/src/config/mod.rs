@@ -14,7 +14,7 @@ mod ids;
 pub mod interfaces;
 pub mod keys;
 pub mod model;
-mod names;
+pub(crate) mod names;
 pub mod reference;
 mod render;
 mod report;

@@ -7,10 +7,13 @@
 //! Not in it: anything learned from the host (interface indices, queue counts, routes).
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 pub use wire::ethernet::VlanId;
 pub use wire::l2tpv3::{Cookie, SessionId, Sublayer, TunnelId};
+
+use crate::control::locate::default_socket;
 
 /// One gateway. Ports, tunnels, sessions and bridges stand in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,12 +215,10 @@ impl Gateway {
         self.configured_name.clone().unwrap_or_else(host_name)
     }
 
-    /// The configured control socket, or `/run/spanwire/<name>.sock`.
+    /// The configured control socket, or the one that is looked for under the gateway's name.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
-        self.configured_control_socket
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("/run/spanwire/{}.sock", self.name())))
+        self.configured_control_socket.clone().unwrap_or_else(|| default_socket(&self.name()))
     }
 }
 
@@ -294,15 +295,18 @@ impl Mode {
 }
 
 impl Encap {
+    /// The file's words, each with whether UDP ports belong to it.
+    pub const WORDS: &'static [(&'static str, bool)] = &[("udp", true), ("ip", false)];
+
     /// The file's word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Udp { .. } => "udp",
-            Self::Ip => "ip",
-        }
+        word_of(Self::WORDS, matches!(self, Self::Udp { .. }))
     }
 }
+
+/// The file's words for sublayers.
+pub const SUBLAYER_WORDS: &[(&str, Sublayer)] = &[("default", Sublayer::Default), ("none", Sublayer::None)];
 
 fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
     words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
@@ -310,6 +314,8 @@ fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'stat
 
 /// Default of `rx_ring` and `tx_ring`. Units: descriptors.
 pub const DEFAULT_RING: u32 = 2048;
+/// Range of `ageing_s`. Units: seconds.
+pub const AGEING_S: RangeInclusive<u32> = 10..=1_000_000;
 /// Default of `ageing_s`. Units: seconds.
 pub const DEFAULT_AGEING_S: u32 = 300;
 /// Default of `fdb_entries`. Units: addresses.

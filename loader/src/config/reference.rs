@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use ebpf::abi::{ACCESS_VLANS_MAX, ENDPOINTS_MAX, PORTS_MAX};
+
+use super::checks::POSITIONS_MAX;
 use super::keys::{Absent, KEYS, Key, Kind};
 
 /// Path of the page in the repository.
@@ -76,6 +79,7 @@ const TABLES: &[(&str, &str)] = &[
 #[must_use]
 pub fn reference_markdown() -> String {
     let mut page = String::from(HEAD);
+    page.push_str(&limits());
     for (table, text) in TABLES {
         // Writing to a String does not fail.
         let _ = write!(
@@ -87,6 +91,15 @@ pub fn reference_markdown() -> String {
         }
     }
     page + EXAMPLE
+}
+
+/// What one gateway has room for.
+fn limits() -> String {
+    format!(
+        "- There is room for {PORTS_MAX} ports, {ENDPOINTS_MAX} tunnel endpoints (one for a tunnel over IP, two for one \
+         over UDP),\n  {ACCESS_VLANS_MAX} VLANs of ports in bridges, {POSITIONS_MAX} bridges and {POSITIONS_MAX} members \
+         of a bridge. More is a fault.\n"
+    )
 }
 
 fn row(key: &Key) -> String {

@@ -3,7 +3,9 @@
 use std::fmt::{Display, Write};
 
 use super::keys::{self, Absent, Key};
-use super::model::{Bridge, Config, Cookie, Encap, Gateway, Mode, Port, Session, Sublayer, Tunnel, Umem};
+use super::model::{
+    Bridge, Config, Cookie, Encap, Gateway, Mode, Port, SUBLAYER_WORDS, Session, Tunnel, Umem,
+};
 
 /// Text under construction.
 #[derive(Default)]
@@ -149,8 +151,10 @@ fn session(session: &Session, tunnel: &str, text: &mut Text) {
             text.text(key, &cookie.to_string());
         }
     }
-    if session.sublayer == Sublayer::None {
-        text.text(&keys::SESSION_L2SPEC_TYPE, "none");
+    let word = SUBLAYER_WORDS.iter().find(|(_, sublayer)| *sublayer == session.sublayer);
+    if let Some((word, _)) = word.filter(|(word, _)| keys::SESSION_L2SPEC_TYPE.default != Absent::Word(word))
+    {
+        text.text(&keys::SESSION_L2SPEC_TYPE, word);
     }
 }
 

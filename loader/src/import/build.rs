@@ -1,99 +1,176 @@
 //! What the commands made, to a configuration.
 
+use std::collections::BTreeMap;
+
 use super::ImportOptions;
+use super::names::Names;
 use super::notes::NoteKind;
 use super::state::{Membership, Place, State};
 use crate::config::Config;
 use crate::config::model::{
     Bridge, DEFAULT_AGEING_S, DEFAULT_FDB_ENTRIES, DEFAULT_RING, Gateway, Link, Member, Mode, Port, Role,
-    Umem, VlanId,
+    Tunnel, Umem, VlanId,
 };
 
+/// The configuration, and where it comes from.
+pub(crate) struct Built {
+    pub(crate) config: Config,
+    pub(crate) origins: Origins,
+}
+
+/// The command that a table, or a member of a bridge, comes from; by key path.
+#[derive(Default)]
+pub(crate) struct Origins {
+    places: BTreeMap<String, Place>,
+}
+
+impl Origins {
+    /// The command that the key at `path` comes from. None for a tunnel as a whole: what is at fault there is that no
+    /// port carries it, which no command says.
+    pub(crate) fn of(&self, path: &str) -> Option<&Place> {
+        let mut around = path;
+        loop {
+            if let Some(place) = self.places.get(around) {
+                let is_tunnel = around == path && path.split('.').count() == 2 && path.starts_with("tunnel.");
+                return Some(place).filter(|_| !is_tunnel);
+            }
+            around = &around[..around.rfind('.')?];
+        }
+    }
+}
+
+/// A membership, resolved: what the link stands on.
+struct Attached {
+    bridge: String,
+    /// A session's or an interface's name.
+    base: String,
+    is_session: bool,
+    vlan: Option<VlanId>,
+    place: Place,
+}
+
 /// The configuration for everything in `state`; adds the notes that only the whole can give.
-pub(crate) fn build(state: &mut State, options: &ImportOptions) -> Config {
+pub(crate) fn build(state: &mut State, options: &ImportOptions) -> Built {
     note_links_left_down(state);
-    let mut ports = Vec::new();
-    for interface in &options.underlay {
-        add_port(&mut ports, interface, Role::Underlay);
-    }
-    let bridges = bridges(state, &mut ports);
-    let mut tunnels = state.tunnels.clone();
-    for session in tunnels.iter_mut().flat_map(|tunnel| &mut tunnel.sessions) {
-        session.name = config_name(&session.name);
-    }
+    note_unused_vlans(state);
+    let attached: Vec<_> =
+        state.memberships.clone().iter().filter_map(|membership| attached(membership, state)).collect();
+    let names = Names::new(&links(&attached, state, options), state);
+    let mut origins = Origins::default();
+    let tunnels = tunnels(state, &names, &mut origins);
+    let bridges = bridges(&attached, &names, state, &mut origins);
     note_underlay(state, options);
-    Config {
+    let config = Config {
         gateway: Gateway { configured_name: options.name.clone(), ..Gateway::default() },
         umem: Umem::default(),
-        ports,
+        ports: ports(&attached, &names, options),
         tunnels,
         bridges,
+    };
+    Built { config, origins }
+}
+
+/// Every interface and session, with the command that it comes from: what bridges can name.
+fn links(attached: &[Attached], state: &State, options: &ImportOptions) -> Vec<(String, Place)> {
+    let underlay = options.underlay.iter().map(|interface| (interface.clone(), Place::default()));
+    let place_of = |name: &str| state.made.get(name).cloned().unwrap_or_default();
+    let sessions = state.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
+    let sessions = sessions.map(|session| (session.name.clone(), place_of(&session.name)));
+    let ports = attached.iter().filter(|attached| !attached.is_session);
+    let ports = ports.map(|attached| (attached.base.clone(), attached.place.clone()));
+    underlay.chain(sessions).chain(ports).collect()
+}
+
+/// A port for each interface, in the order in which they are named; an underlay port that a bridge uses is both.
+fn ports(attached: &[Attached], names: &Names, options: &ImportOptions) -> Vec<Port> {
+    let underlay = options.underlay.iter().map(|interface| (interface, Role::Underlay));
+    let access = attached.iter().filter(|attached| !attached.is_session);
+    let access = access.map(|attached| (&attached.base, Role::Access));
+    let mut ports: Vec<Port> = Vec::new();
+    for (interface, role) in underlay.chain(access) {
+        match ports.iter_mut().find(|port| port.interface == *interface) {
+            Some(port) if port.role != role => port.role = Role::Both,
+            Some(_) => {}
+            None => ports.push(Port {
+                name: names.of(interface),
+                interface: interface.clone(),
+                role,
+                mode: Mode::Auto,
+                rx_ring: DEFAULT_RING,
+                tx_ring: DEFAULT_RING,
+            }),
+        }
     }
+    ports
 }
 
-/// The name that stands for a link in the configuration: dots separate VLAN ids there.
-fn config_name(link: &str) -> String {
-    let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
-    link.chars().map(legal).collect()
-}
-
-/// The port for `interface`, added when it is not there; an underlay port that a bridge uses is both.
-fn add_port(ports: &mut Vec<Port>, interface: &str, role: Role) -> String {
-    let name = config_name(interface);
-    match ports.iter_mut().find(|port| port.interface == interface) {
-        Some(port) if port.role != role => port.role = Role::Both,
-        Some(_) => {}
-        None => ports.push(Port {
-            name: name.clone(),
-            interface: interface.to_owned(),
-            role,
-            mode: Mode::Auto,
-            rx_ring: DEFAULT_RING,
-            tx_ring: DEFAULT_RING,
-        }),
+fn tunnels(state: &State, names: &Names, origins: &mut Origins) -> Vec<Tunnel> {
+    let mut tunnels = state.tunnels.clone();
+    for tunnel in &mut tunnels {
+        let path = format!("tunnel.{}", tunnel.name);
+        for session in &mut tunnel.sessions {
+            let place = state.made.get(&session.name).cloned().unwrap_or_default();
+            session.name = names.of(&session.name);
+            origins.places.insert(format!("{path}.session.{}", session.name), place);
+        }
+        let place = state.tunnel_places.get(&tunnel.tunnel_id).cloned().unwrap_or_default();
+        origins.places.insert(path, place);
     }
-    name
+    tunnels
 }
 
-fn bridges(state: &mut State, ports: &mut Vec<Port>) -> Vec<Bridge> {
+fn bridges(attached: &[Attached], names: &Names, state: &mut State, origins: &mut Origins) -> Vec<Bridge> {
+    let mut members: BTreeMap<&str, Vec<(Member, Place)>> = BTreeMap::new();
+    for attached in attached {
+        let name = names.of(&attached.base);
+        let link = if attached.is_session { Link::Session(name) } else { Link::Port(name) };
+        let member = (Member { link, vlan: attached.vlan }, attached.place.clone());
+        members.entry(&attached.bridge).or_default().push(member);
+    }
+    let places = |name: &str| state.made.get(name).cloned().unwrap_or_default();
+    let all: Vec<_> = state.bridges.iter().map(|bridge| (bridge.name.clone(), places(&bridge.name))).collect();
+    let bridge_names = Names::new(&all, state);
     let mut bridges = Vec::new();
     for bridge in state.bridges.clone() {
-        let memberships: Vec<_> =
-            state.memberships.iter().filter(|m| m.bridge == bridge.name).cloned().collect();
-        let members: Vec<_> = memberships.iter().filter_map(|m| member(m, state, ports)).collect();
-        if members.is_empty() {
-            let place = state.made.get(&bridge.name).cloned().unwrap_or_default();
-            state.note_at(
-                &place,
-                NoteKind::Advice,
-                format!("{} has no members and is left out", bridge.name),
-            );
+        let Some(members) = members.remove(bridge.name.as_str()) else {
+            note_empty(&bridge.name, bridge.ageing_s.map(|(_, place)| place), state);
             continue;
+        };
+        let name = bridge_names.of(&bridge.name);
+        for (index, (_, place)) in members.iter().enumerate() {
+            origins.places.insert(format!("bridge.{name}.members[{index}]"), place.clone());
         }
         bridges.push(Bridge {
-            name: config_name(&bridge.name),
-            members,
-            ageing_s: bridge.ageing_s.unwrap_or(DEFAULT_AGEING_S),
+            name,
+            members: members.into_iter().map(|(member, _)| member).collect(),
+            ageing_s: bridge.ageing_s.map_or(DEFAULT_AGEING_S, |(seconds, _)| seconds),
             fdb_entries: DEFAULT_FDB_ENTRIES,
         });
     }
     bridges
 }
 
-fn member(membership: &Membership, state: &mut State, ports: &mut Vec<Port>) -> Option<Member> {
+/// Tells of a bridge without members, at the command that makes it and at the one that sets it.
+fn note_empty(bridge: &str, ageing: Option<Place>, state: &mut State) {
+    let made = state.made.get(bridge).cloned().unwrap_or_default();
+    for place in std::iter::once(made).chain(ageing) {
+        state.note_at(&place, NoteKind::Advice, format!("{bridge} has no members and is left out"));
+    }
+}
+
+/// What a membership comes to; `None` when its link cannot be a member, which is noted.
+fn attached(membership: &Membership, state: &mut State) -> Option<Attached> {
+    let Membership { link, bridge, place } = membership;
     let (base, vlan) = base_and_vlan(membership, state);
     if state.vlans.iter().any(|link| link.name == base) || state.bridge(&base).is_some() {
-        let reason = format!("{base} below {} is neither a port nor a session", membership.link);
-        state.note_at(&membership.place, NoteKind::Untranslated, reason);
+        let below = if base == *link { String::new() } else { format!(" below {link}") };
+        let reason = format!("{base}{below} is neither a port nor a session");
+        state.note_at(place, NoteKind::Untranslated, reason);
         return None;
     }
-    let is_session =
-        state.tunnels.iter().flat_map(|tunnel| &tunnel.sessions).any(|session| session.name == base);
-    let link = match is_session {
-        true => Link::Session(config_name(&base)),
-        false => Link::Port(add_port(ports, &base, Role::Access)),
-    };
-    Some(Member { link, vlan })
+    let mut sessions = state.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
+    let is_session = sessions.any(|session| session.name == base);
+    Some(Attached { bridge: bridge.clone(), base, is_session, vlan, place: place.clone() })
 }
 
 /// What a member stands on: itself, or the link below it and a VLAN.
@@ -123,6 +200,21 @@ fn note_links_left_down(state: &mut State) {
     for (name, place) in left {
         let text =
             format!("no command sets {name} up: in the kernel {name} would stay down; spanwire brings it up");
+        state.note_at(&place, NoteKind::Advice, text);
+    }
+}
+
+/// VLAN links have a meaning as members of bridges only.
+fn note_unused_vlans(state: &mut State) {
+    for vlan in state.vlans.clone() {
+        if state.memberships.iter().any(|membership| membership.link == vlan.name) {
+            continue;
+        }
+        let place = state.made.get(&vlan.name).cloned().unwrap_or_default();
+        let text = format!(
+            "{} is in no bridge and is left out: keep the command if the host itself needs VLAN {} of {}",
+            vlan.name, vlan.vlan, vlan.base
+        );
         state.note_at(&place, NoteKind::Advice, text);
     }
 }

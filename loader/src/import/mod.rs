@@ -9,6 +9,8 @@
 
 mod build;
 mod commands;
+mod links;
+mod names;
 mod notes;
 mod script;
 mod state;
@@ -17,7 +19,8 @@ mod words;
 pub use notes::{Note, NoteKind};
 pub use script::Script;
 
-use crate::config::{Config, Faults, check};
+use crate::config::{Config, Fault, Faults, Level, check};
+use build::{Built, Origins};
 use state::State;
 
 /// What the scripts cannot say.
@@ -45,20 +48,33 @@ pub struct Imported {
 /// Translates `scripts`, in their order, to the configuration of one gateway.
 #[must_use]
 pub fn import(scripts: &[Script], options: &ImportOptions) -> Imported {
-    let mut state = State::default();
+    let mut state = State::new(&options.underlay);
     for script in scripts {
         for command in script::commands(&script.text) {
             commands::translate(&script.file, &command, &mut state);
         }
         state.depth = 0;
     }
-    let config = build::build(&mut state, options);
+    state.forget_all();
+    let Built { config, origins } = build::build(&mut state, options);
     let toml = with_head(&config, scripts, options);
     let findings = check("imported configuration", &toml, None).findings;
+    note_faults(&findings, &origins, &mut state);
     let order = |note: &Note| (scripts.iter().position(|script| script.file == note.file), note.line);
     let mut notes = state.notes;
     notes.sort_by_key(|note| (note.line == 0, order(note)));
     Imported { config, toml, notes, findings }
+}
+
+/// Says of each fault that comes of a command which command that is.
+fn note_faults(findings: &Faults, origins: &Origins, state: &mut State) {
+    for fault in findings.faults.iter().filter(|fault| fault.level == Level::Fault) {
+        if let Some(place) = origins.of(&fault.key) {
+            let Fault { key, problem, remedy, .. } = fault;
+            let text = format!("the configuration has a fault that comes of it: {key}: {problem}; {remedy}");
+            state.note_at(place, NoteKind::Untranslated, text);
+        }
+    }
 }
 
 /// The file, with where it comes from, and the place of the underlay port when it is not known.

@@ -1,10 +1,10 @@
-//! What the commands so far have made: tunnels, bridges, VLAN links, memberships.
+//! What the commands so far have made: tunnels, bridges, VLAN links, memberships, shell variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::notes::{Note, NoteKind};
 use super::words::{Meant, abbreviated, whole};
-use crate::config::model::Tunnel;
+use crate::config::model::{Tunnel, TunnelId};
 
 /// Where a command stands.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +18,8 @@ pub(crate) struct Place {
 #[derive(Clone, Debug)]
 pub(crate) struct BridgeState {
     pub(crate) name: String,
-    /// Units: seconds. `None`: the default.
-    pub(crate) ageing_s: Option<u32>,
+    /// Units: seconds, with the command that sets it. `None`: the default.
+    pub(crate) ageing_s: Option<(u32, Place)>,
 }
 
 /// A VLAN link.
@@ -38,10 +38,21 @@ pub(crate) struct Membership {
     pub(crate) place: Place,
 }
 
-/// Everything made so far, and everything to say about it.
+/// The value of a shell variable.
+#[derive(Clone, Debug)]
+pub(crate) struct Variable {
+    pub(crate) value: String,
+    pub(crate) place: Place,
+    pub(crate) is_used: bool,
+}
+
+/// Everything made so far, and everything to say about it. What changes links is in `links`.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// Interfaces that face the routed network. They stay the kernel's, whatever makes them.
+    pub(crate) underlay: Vec<String>,
     pub(crate) tunnels: Vec<Tunnel>,
+    pub(crate) tunnel_places: BTreeMap<TunnelId, Place>,
     pub(crate) bridges: Vec<BridgeState>,
     pub(crate) vlans: Vec<VlanLink>,
     pub(crate) memberships: Vec<Membership>,
@@ -50,7 +61,7 @@ pub(crate) struct State {
     /// Links that were set up.
     pub(crate) up: BTreeSet<String>,
     /// Shell variables whose value is known.
-    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) variables: BTreeMap<String, Variable>,
     /// Open `if`, `for`, `{` and the like.
     pub(crate) depth: usize,
     /// The command at work.
@@ -59,6 +70,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Nothing but the interfaces that face the routed network.
+    pub(crate) fn new(underlay: &[String]) -> Self {
+        Self { underlay: underlay.to_vec(), ..Self::default() }
+    }
+
     /// Says something about the command at work.
     pub(crate) fn note(&mut self, kind: NoteKind, text: impl Into<String>) {
         let place = self.current.clone();
@@ -68,6 +84,19 @@ impl State {
     /// The command at work, or part of it, has no translation.
     pub(crate) fn untranslated(&mut self, reason: impl Into<String>) {
         self.note(NoteKind::Untranslated, reason);
+    }
+
+    /// The command at work makes something that is there already; `what` names it.
+    pub(crate) fn exists(&mut self, what: &str, place: &Place) {
+        let Place { file, line, .. } = place;
+        let line = if *file == self.current.file { format!("line {line}") } else { format!("{file}:{line}") };
+        self.untranslated(format!("{what} exists already ({line}): the kernel refuses a second one, too"));
+    }
+
+    /// The command at work sets something that spanwire leaves to the kernel.
+    pub(crate) fn stays(&mut self, setting: &str) {
+        let text = format!("{setting} stays a setting of the interface: keep the command where it is needed");
+        self.note(NoteKind::NotNeeded, text);
     }
 
     /// Says something about the command at `place`.
@@ -105,83 +134,31 @@ impl State {
         }
     }
 
-    /// Whether a session, bridge or VLAN link of this name was made here. Such links have no interface under spanwire.
-    pub(crate) fn is_made(&self, link: &str) -> bool {
-        self.made.contains_key(link)
+    /// Gives a shell variable a value that is known.
+    pub(crate) fn assign(&mut self, name: &str, value: &str) {
+        self.forget(name);
+        let variable = Variable { value: value.to_owned(), place: self.current.clone(), is_used: false };
+        self.variables.insert(name.to_owned(), variable);
     }
 
-    /// The bridge called `name`.
-    pub(crate) fn bridge(&mut self, name: &str) -> Option<&mut BridgeState> {
-        self.bridges.iter_mut().find(|bridge| bridge.name == name)
-    }
-
-    /// Adds a bridge, unless it is there.
-    pub(crate) fn add_bridge(&mut self, name: &str) {
-        if self.bridge(name).is_none() {
-            self.bridges.push(BridgeState { name: name.to_owned(), ageing_s: None });
-            self.made.insert(name.to_owned(), self.current.clone());
+    /// A shell variable's value is no longer known.
+    pub(crate) fn forget(&mut self, name: &str) {
+        if let Some(variable) = self.variables.remove(name) {
+            self.note_unused(name, &variable);
         }
     }
 
-    /// Makes `bridge` the master of `link`.
-    pub(crate) fn enslave(&mut self, link: &str, bridge: &str) {
-        if self.bridge(bridge).is_none() {
-            self.note(
-                NoteKind::Advice,
-                format!("{bridge:?} was not made by a command before; taken as a bridge"),
-            );
-            self.bridges.push(BridgeState { name: bridge.to_owned(), ageing_s: None });
+    /// Lists the variables that no command took its words from, and forgets them all.
+    pub(crate) fn forget_all(&mut self) {
+        for (name, variable) in std::mem::take(&mut self.variables) {
+            self.note_unused(&name, &variable);
         }
-        self.release(link);
-        let membership =
-            Membership { link: link.to_owned(), bridge: bridge.to_owned(), place: self.current.clone() };
-        self.memberships.push(membership);
     }
 
-    /// Takes `link` out of its bridge.
-    pub(crate) fn release(&mut self, link: &str) {
-        self.memberships.retain(|membership| membership.link != link);
-    }
-
-    /// Removes a link that was made here, and all that stood on it. False when there is none of that name.
-    pub(crate) fn remove(&mut self, link: &str) -> bool {
-        if self.made.remove(link).is_none() {
-            return false;
-        }
-        self.up.remove(link);
-        self.release(link);
-        self.memberships.retain(|membership| membership.bridge != link);
-        self.bridges.retain(|bridge| bridge.name != link);
-        self.vlans.retain(|vlan| vlan.name != link);
-        for tunnel in &mut self.tunnels {
-            tunnel.sessions.retain(|session| session.name != link);
-        }
-        let upper: Vec<_> =
-            self.vlans.iter().filter(|vlan| vlan.base == link).map(|vlan| vlan.name.clone()).collect();
-        for vlan in upper {
-            self.remove(&vlan);
-        }
-        true
-    }
-
-    /// Gives a link that was made here another name.
-    pub(crate) fn rename(&mut self, old: &str, new: &str) {
-        let names = (self
-            .tunnels
-            .iter_mut()
-            .flat_map(|tunnel| &mut tunnel.sessions)
-            .map(|session| &mut session.name))
-        .chain(self.bridges.iter_mut().map(|bridge| &mut bridge.name))
-        .chain(self.vlans.iter_mut().flat_map(|vlan| [&mut vlan.name, &mut vlan.base]))
-        .chain(self.memberships.iter_mut().flat_map(|member| [&mut member.link, &mut member.bridge]));
-        for name in names.filter(|name| *name == old) {
-            new.clone_into(name);
-        }
-        if let Some(place) = self.made.remove(old) {
-            self.made.insert(new.to_owned(), place);
-        }
-        if self.up.remove(old) {
-            self.up.insert(new.to_owned());
+    fn note_unused(&mut self, name: &str, variable: &Variable) {
+        if !variable.is_used {
+            let text = format!("no command that could be followed uses {name}");
+            self.note_at(&variable.place, NoteKind::NotNeeded, text);
         }
     }
 }

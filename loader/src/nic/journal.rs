@@ -1,10 +1,12 @@
 //! The file by which a later start puts back what a killed gateway had switched.
 //!
 //! One JSON file per gateway, `NAME.nic` in the runtime directory, written before a feature is switched and gone when all are
-//! back. Beside it `NAME.lock`, locked for as long as the gateway runs, so that a second one does not undo the first one's work.
+//! back. Beside it `NAME.lock`, locked for as long as the gateway runs, so that a second one does not undo the first one's work;
+//! an orderly end removes it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,10 @@ pub struct Leftover {
     pub interface: String,
     /// The interface's index.
     pub ifindex: u32,
+    /// The interface's Ethernet address when it was switched.
+    pub mac: String,
+    /// The inode number of the interface's network namespace.
+    pub namespace: u64,
     /// The feature, as `ethtool -k` names it.
     pub feature: String,
     /// What it was before.
@@ -29,29 +35,25 @@ pub struct Leftover {
 pub(super) struct Journal {
     path: PathBuf,
     entries: Vec<Leftover>,
-    /// Locked for the gateway's life.
-    lock: File,
-}
-
-impl Drop for Journal {
-    /// Unlocks at once: closing alone would not, while a process being started still holds a copy of the descriptor.
-    fn drop(&mut self) {
-        let _closed_anyway = self.lock.unlock();
-    }
+    _lock: Lock,
 }
 
 impl Journal {
     /// Opens the journal of a gateway, with the entries that an earlier one left.
     pub(super) fn open(directory: &Path, gateway: &str) -> Result<Self, NicError> {
         fs::create_dir_all(directory).map_err(failed("create directory", directory))?;
-        let lock = lock(directory, gateway)?;
+        let lock = Lock::take(directory, gateway)?;
         let path = directory.join(format!("{gateway}.nic"));
         let entries = match fs::read(&path) {
             Ok(bytes) => parse(&bytes, &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        Ok(Self { path, entries, lock })
+        Ok(Self { path, entries, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn entries(&self) -> &[Leftover] {
@@ -99,13 +101,43 @@ fn parse(bytes: &[u8], path: &Path) -> Vec<Leftover> {
     })
 }
 
-fn lock(directory: &Path, gateway: &str) -> Result<File, NicError> {
-    let path = directory.join(format!("{gateway}.lock"));
-    let file = File::create(&path).map_err(failed("create", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(NicError::AlreadyRunning { gateway: gateway.to_owned(), path }),
-        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+/// The lock file of a running gateway; dropping this removes it.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    fn take(directory: &Path, gateway: &str) -> Result<Self, NicError> {
+        let path = directory.join(format!("{gateway}.lock"));
+        loop {
+            let file = File::options().write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(failed("create", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(NicError::AlreadyRunning { gateway: gateway.to_owned(), path });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            }
+            // Between opening and locking, its owner may have ended and removed it: then the lock is on a file without a name.
+            let inode = file.metadata().map_err(failed("look at", &path))?.ino();
+            if fs::metadata(&path).is_ok_and(|named| named.ino() == inode) {
+                return Ok(Self { path, file });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Removes the file while it is locked, so that it is surely ours, then unlocks by name: closing alone would not, while a
+    /// process being started still holds a copy of the descriptor.
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!("cannot remove {}: {error}", self.path.display());
+        }
+        let _closed_anyway = self.file.unlock();
     }
 }
 
@@ -138,7 +170,14 @@ mod tests {
     }
 
     fn entry(feature: &str) -> Leftover {
-        Leftover { interface: "eth1".into(), ifindex: 5, feature: feature.into(), before: true }
+        Leftover {
+            interface: "eth1".into(),
+            ifindex: 5,
+            mac: "02:00:00:00:00:05".into(),
+            namespace: 4_026_531_840,
+            feature: feature.into(),
+            before: true,
+        }
     }
 
     #[test]
@@ -170,8 +209,61 @@ mod tests {
         let directory = Directory::new();
         let _first = Journal::open(&directory.0, "gw-a").unwrap();
         let error = Journal::open(&directory.0, "gw-a").unwrap_err();
-        assert!(error.to_string().starts_with("another gateway named gw-a is running"), "{error}");
+        let lock = directory.0.join("gw-a.lock");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "another gateway named gw-a is running ({} is locked); stop that one, or give this one another \
+                 `gateway.name`",
+                lock.display()
+            )
+        );
+        assert!(lock.exists(), "the refused one does not remove it");
         Journal::open(&directory.0, "gw-b").unwrap();
+    }
+
+    #[test]
+    fn an_orderly_end_leaves_the_directory_as_it_was_found() {
+        let directory = Directory::new();
+        fs::create_dir_all(&directory.0).unwrap();
+        let mut journal = Journal::open(&directory.0, "gw-a").unwrap();
+        journal.add(entry("rx-lro")).unwrap();
+        journal.remove(&entry("rx-lro")).unwrap();
+        assert!(directory.0.join("gw-a.lock").exists());
+        drop(journal);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn gateways_that_start_and_end_all_the_time_never_hold_the_lock_together() {
+        let directory = Directory::new();
+        let holders = AtomicU32::new(0);
+        let start_and_end = || {
+            for _ in 0..200 {
+                match Journal::open(&directory.0, "gw-a") {
+                    Ok(_journal) => {
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                    }
+                    Err(error) => assert!(matches!(error, NicError::AlreadyRunning { .. }), "{error}"),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(start_and_end);
+            }
+        });
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_named_with_the_cure() {
+        let error = Journal::open(Path::new("/proc/spanwire"), "gw-a").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "create directory /proc/spanwire; the runtime directory has to be writable, `--runtime-directory DIR` \
+             sets another"
+        );
     }
 
     #[test]

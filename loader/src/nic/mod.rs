@@ -8,12 +8,14 @@
 //! Not here: attaching the program ([`program`](crate::program)), opening sockets, and which interfaces are ports.
 
 mod facts;
+mod identity;
 mod journal;
+pub(crate) mod link_query;
 mod needs;
 mod prepared;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use facts::PortFacts;
 pub use journal::Leftover;
@@ -59,8 +61,47 @@ pub enum NicError {
         /// The cause.
         source: io::Error,
     },
+    /// It could not be found out in which network namespace this is.
+    #[error("read which network namespace {} is", path.display())]
+    Namespace {
+        /// The file that names it.
+        path: &'static Path,
+        /// The cause.
+        source: io::Error,
+    },
+    /// What the journal says was switched is not what is here.
+    #[error(
+        "{interface} (index {ifindex}, address {mac}) was switched in another network namespace, net:[{namespace}]"
+    )]
+    OtherNamespace {
+        /// The interface's name when it was switched.
+        interface: String,
+        /// Its index.
+        ifindex: u32,
+        /// Its Ethernet address when it was switched.
+        mac: String,
+        /// The namespace's inode number.
+        namespace: u64,
+    },
+    /// What has the index now has another address than what was switched.
+    #[error(
+        "{interface} was switched when its address was {mac}; what has its index {ifindex} now is {present}"
+    )]
+    OtherInterface {
+        /// The interface's name when it was switched.
+        interface: String,
+        /// Its index.
+        ifindex: u32,
+        /// Its Ethernet address when it was switched.
+        mac: String,
+        /// What has the index now: name and address.
+        present: String,
+    },
     /// The journal could not be read or written.
-    #[error("{operation} {}", path.display())]
+    #[error(
+        "{operation} {}; the runtime directory has to be writable, `--runtime-directory DIR` sets another",
+        path.display()
+    )]
     Journal {
         /// What was tried.
         operation: &'static str,
@@ -70,7 +111,11 @@ pub enum NicError {
         source: io::Error,
     },
     /// Another process holds the journal.
-    #[error("another gateway named {gateway} is running ({} is locked)", path.display())]
+    #[error(
+        "another gateway named {gateway} is running ({} is locked); stop that one, or give this one another \
+         `gateway.name`",
+        path.display()
+    )]
     AlreadyRunning {
         /// The gateway's name.
         gateway: String,

@@ -1,13 +1,15 @@
 //! Preparing an interface, and putting it back.
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
 use serde::Serialize;
+use wire::ethernet::MacAddr;
 use xsk::nic::{Ethtool, Promiscuous};
 
+use super::identity::{Present, own_namespace, own_namespace_path};
 use super::journal::{Journal, Leftover};
 use super::{NicError, PortNeeds};
 use crate::netlink::Link;
@@ -34,6 +36,8 @@ impl Change {
 #[derive(Debug)]
 pub struct NicKeeper {
     journal: Arc<Mutex<Journal>>,
+    /// Inode number of the network namespace that all interfaces are in.
+    namespace: u64,
 }
 
 /// An interface prepared for its port; dropping this puts it back.
@@ -50,20 +54,25 @@ pub struct PreparedPort {
 
 impl NicKeeper {
     /// Opens the journal of a gateway in its runtime directory and first puts back what an earlier, killed one left; returns
-    /// what that was.
+    /// what that was, with the interfaces' present names. What cannot be put back is told in the log and stays in the journal.
     ///
     /// # Errors
     /// When another gateway of that name runs, or the directory cannot be used.
     pub fn open(runtime_directory: &Path, gateway: &str) -> Result<(Self, Vec<Leftover>), NicError> {
         let mut journal = Journal::open(runtime_directory, gateway)?;
-        let leftovers = journal.entries().to_vec();
-        for leftover in &leftovers {
-            if let Err(error) = put_back(leftover) {
-                tracing::warn!(%error, "put back what an earlier gateway left");
+        let namespace =
+            own_namespace().map_err(|source| NicError::Namespace { path: own_namespace_path(), source })?;
+        let mut returned = Vec::new();
+        for leftover in journal.entries().to_vec() {
+            match reclaim(&leftover, namespace) {
+                Ok(present) => {
+                    journal.remove(&leftover)?;
+                    returned.extend(present.map(|interface| Leftover { interface, ..leftover }));
+                }
+                Err(error) => warn_of_leftover(&leftover, &journal, &error),
             }
-            journal.remove(leftover)?;
         }
-        Ok((Self { journal: Arc::new(Mutex::new(journal)) }, leftovers))
+        Ok((Self { journal: Arc::new(Mutex::new(journal)), namespace }, returned))
     }
 
     /// Prepares an interface for its port.
@@ -81,7 +90,7 @@ impl NicKeeper {
         let read = |source| NicError::Read { what: "features", interface: link.name.clone(), source };
         let ethtool = Ethtool::open(&link.name).map_err(read)?;
         for feature in needs.features_off() {
-            port.switch_off(&ethtool, link, feature)?;
+            port.switch_off(&ethtool, feature, || self.leftover(link, feature))?;
         }
         if needs.promiscuous() {
             let guard = Promiscuous::enter(link.ifindex)
@@ -90,6 +99,18 @@ impl NicKeeper {
             port.changes.push(Change { feature: "promiscuous".into(), before: false, now: true });
         }
         Ok(port)
+    }
+
+    /// What to note before a feature is switched off.
+    fn leftover(&self, link: &Link, feature: &str) -> Leftover {
+        Leftover {
+            interface: link.name.clone(),
+            ifindex: link.ifindex,
+            mac: text(link.mac),
+            namespace: self.namespace,
+            feature: feature.to_owned(),
+            before: true,
+        }
     }
 }
 
@@ -104,8 +125,13 @@ impl PreparedPort {
         &self.changes
     }
 
-    fn switch_off(&mut self, ethtool: &Ethtool, link: &Link, feature: &str) -> Result<(), NicError> {
-        let interface = &link.name;
+    fn switch_off(
+        &mut self,
+        ethtool: &Ethtool,
+        feature: &str,
+        leftover: impl FnOnce() -> Leftover,
+    ) -> Result<(), NicError> {
+        let interface = self.interface.clone();
         let read = |source| NicError::Read { what: "features", interface: interface.clone(), source };
         let Some(state) = ethtool.feature(feature).map_err(read)? else { return Ok(()) };
         if !state.active {
@@ -113,16 +139,11 @@ impl PreparedPort {
         }
         let mut now = true;
         if state.changeable && state.requested {
-            let undo = Leftover {
-                interface: interface.clone(),
-                ifindex: link.ifindex,
-                feature: feature.to_owned(),
-                before: true,
-            };
+            let undo = leftover();
             self.journal().add(undo.clone())?;
             self.undo.push(undo);
             let outcome = ethtool.set_feature(feature, false);
-            now = outcome.map_err(refused(interface, feature, false))?.is_some_and(|state| state.active);
+            now = outcome.map_err(refused(&interface, feature, false))?.is_some_and(|state| state.active);
         }
         self.changes.push(Change { feature: feature.to_owned(), before: true, now });
         Ok(())
@@ -136,31 +157,56 @@ impl PreparedPort {
 impl Drop for PreparedPort {
     fn drop(&mut self) {
         for undo in std::mem::take(&mut self.undo).iter().rev() {
-            let outcome = put_back(undo).and_then(|()| self.journal().remove(undo));
+            // The index is enough while this process runs: the kernel hands none out twice.
+            let outcome = Present::of(undo.ifindex)
+                .map_err(refused(&undo.interface, &undo.feature, undo.before))
+                .and_then(|present| present.map_or(Ok(()), |present| put_back(undo, &present.name)))
+                .and_then(|()| self.journal().remove(undo));
             if let Err(error) = outcome {
-                tracing::warn!(%error, "put an interface back");
+                warn_of_leftover(undo, &self.journal(), &error);
             }
         }
     }
 }
 
-/// Switches a feature back; an interface that is gone needs nothing.
-fn put_back(leftover: &Leftover) -> Result<(), NicError> {
-    let refused = || refused(&leftover.interface, &leftover.feature, leftover.before);
-    let Some(interface) = name_of(leftover.ifindex).map_err(refused())? else { return Ok(()) };
-    let ethtool = Ethtool::open(&interface).map_err(refused())?;
+/// Puts back what an earlier gateway left, if it is surely the same interface; returns its present name, `None` when it is gone.
+fn reclaim(leftover: &Leftover, namespace: u64) -> Result<Option<String>, NicError> {
+    let Leftover { interface, ifindex, mac, .. } = leftover.clone();
+    if leftover.namespace != namespace {
+        return Err(NicError::OtherNamespace { interface, ifindex, mac, namespace: leftover.namespace });
+    }
+    let present = Present::of(ifindex).map_err(refused(&interface, &leftover.feature, leftover.before))?;
+    let Some(present) = present else { return Ok(None) };
+    if text(present.mac) != mac {
+        let present = format!("{}, {}", present.name, text(present.mac));
+        return Err(NicError::OtherInterface { interface, ifindex, mac, present });
+    }
+    put_back(leftover, &present.name)?;
+    Ok(Some(present.name))
+}
+
+/// Switches a feature back.
+fn put_back(leftover: &Leftover, interface: &str) -> Result<(), NicError> {
+    let refused = || refused(interface, &leftover.feature, leftover.before);
+    let ethtool = Ethtool::open(interface).map_err(refused())?;
     ethtool.set_feature(&leftover.feature, leftover.before).map_err(refused())?;
     Ok(())
 }
 
-/// The present name of an interface, which may have been renamed; `None` when it is gone.
-fn name_of(ifindex: u32) -> io::Result<Option<String>> {
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    match netdevice::index_to_name(&socket, ifindex) {
-        Ok(name) => Ok(Some(name)),
-        Err(rustix::io::Errno::NODEV | rustix::io::Errno::NXIO) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
+/// Says what stays switched, where that is noted, and how to put it back by hand.
+fn warn_of_leftover(leftover: &Leftover, journal: &Journal, error: &(dyn Error + 'static)) {
+    let Leftover { interface, feature, before, .. } = leftover;
+    let state = if *before { "on" } else { "off" };
+    tracing::warn!(
+        error,
+        "{feature} of {interface} is not put back and stays noted in {}; by hand: `ethtool -K {interface} {feature} {state}`",
+        journal.path().display()
+    );
+}
+
+/// An address as the journal has it.
+fn text(mac: Option<MacAddr>) -> String {
+    mac.map_or_else(String::new, |mac| mac.to_string())
 }
 
 fn refused(interface: &str, feature: &str, on: bool) -> impl FnOnce(io::Error) -> NicError {

@@ -5,6 +5,8 @@
 
 mod probe;
 mod system;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -46,10 +48,13 @@ pub struct Report {
     pub items: Vec<Item>,
 }
 
-const GRANT: &str = "run as root, or in the systemd unit: \
-    AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_IPC_LOCK, or on the file: \
-    setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(command -v spanwire)";
-const MEMLOCK: &str = "grant CAP_IPC_LOCK as above, or LimitMEMLOCK=infinity in the systemd unit";
+/// How to grant all capabilities that the gateway needs, and no more.
+pub const GRANT: &str = "run as root, or in the systemd unit: \
+    AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_PERFMON CAP_IPC_LOCK, or on the file: \
+    setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon,cap_ipc_lock+ep $(command -v spanwire)";
+
+const MEMLOCK: &str = "grant CAP_IPC_LOCK like the other capabilities, or raise the limit \
+    (LimitMEMLOCK=infinity in the systemd unit, `ulimit -l unlimited` in a shell)";
 const KERNEL: &str = "run a kernel of version 5.11 or later";
 const XDP_SOCKETS: &str = "run a kernel built with CONFIG_XDP_SOCKETS=y";
 const BTF: &str = "run a kernel built with CONFIG_DEBUG_INFO_BTF=y";
@@ -108,7 +113,7 @@ impl Report {
 }
 
 fn capability_items(findings: &Findings) -> Vec<Item> {
-    let bpf = findings.bpf || findings.sys_admin;
+    let sys_admin = findings.sys_admin;
     let capability = |name, granted, why| item(name, granted, granted_text(granted), why, GRANT);
     vec![
         capability(
@@ -117,7 +122,16 @@ fn capability_items(findings: &Findings) -> Vec<Item> {
             "attaches the steering program, sets interface features, asks for neighbours",
         ),
         capability("CAP_NET_RAW", findings.net_raw, "opens AF_XDP sockets and holds promiscuous mode"),
-        capability("CAP_BPF", bpf, "loads the steering program (CAP_SYS_ADMIN does as well)"),
+        capability(
+            "CAP_BPF",
+            findings.bpf || sys_admin,
+            "loads the steering program (CAP_SYS_ADMIN does as well)",
+        ),
+        capability(
+            "CAP_PERFMON",
+            findings.perfmon || sys_admin,
+            "lets the steering program compute addresses inside a packet (CAP_SYS_ADMIN does as well)",
+        ),
     ]
 }
 
@@ -131,7 +145,7 @@ fn memlock_item(findings: &Findings, umem_bytes: Option<u64>) -> Item {
                 Some(_) => State::Missing,
                 None => State::Limited,
             };
-            (state, format!("RLIMIT_MEMLOCK {limit} bytes"))
+            (state, format!("{limit} bytes, no CAP_IPC_LOCK"))
         }
     };
     let why = "the kernel locks the frame memory (UMEM)";
@@ -183,99 +197,5 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn everything() -> Findings {
-        Findings {
-            net_admin: true,
-            net_raw: true,
-            bpf: true,
-            sys_admin: false,
-            ipc_lock: true,
-            memlock_bytes: Some(8 << 20),
-            release: Some(Release { major: 6, minor: 12 }),
-            release_text: "6.12.1".into(),
-            xdp_socket: Ok(()),
-            has_btf: true,
-        }
-    }
-
-    fn judge(findings: &Findings) -> Report {
-        Report::judge(findings, Some(64 << 20))
-    }
-
-    #[test]
-    fn a_system_with_everything_passes() {
-        let report = judge(&everything());
-        assert!(report.is_ok(), "{report}");
-        assert!(report.items.iter().all(|item| item.state == State::Ok));
-    }
-
-    #[test]
-    fn a_missing_capability_is_named_with_its_cure() {
-        let report = judge(&Findings { net_admin: false, ..everything() });
-        assert_eq!(report.missing().collect::<Vec<_>>(), ["CAP_NET_ADMIN"]);
-        let text = report.to_string();
-        assert!(text.contains("CAP_NET_ADMIN    missing  not granted"), "{text}");
-        assert!(text.contains("setcap cap_net_admin"), "{text}");
-        assert!(text.contains("AmbientCapabilities=CAP_NET_ADMIN"), "{text}");
-    }
-
-    #[test]
-    fn cap_sys_admin_stands_in_for_cap_bpf() {
-        let without = Findings { bpf: false, ..everything() };
-        assert_eq!(judge(&without).missing().collect::<Vec<_>>(), ["CAP_BPF"]);
-        assert!(judge(&Findings { sys_admin: true, ..without }).is_ok());
-    }
-
-    #[test]
-    fn the_lock_limit_has_to_hold_the_frame_memory_unless_cap_ipc_lock_lifts_it() {
-        let with = |memlock_bytes| Findings { ipc_lock: false, memlock_bytes, ..everything() };
-        assert_eq!(judge(&with(Some((64 << 20) - 1))).missing().collect::<Vec<_>>(), ["locked memory"]);
-        assert!(judge(&with(Some(64 << 20))).is_ok());
-        assert!(judge(&with(None)).is_ok());
-        assert!(judge(&Findings { memlock_bytes: Some(0), ..everything() }).is_ok());
-    }
-
-    #[test]
-    fn a_lock_limit_of_which_nothing_is_known_yet_limits() {
-        let findings = Findings { ipc_lock: false, memlock_bytes: Some(8 << 20), ..everything() };
-        let report = Report::judge(&findings, None);
-        assert!(report.is_ok());
-        assert_eq!(report.items[3].state, State::Limited);
-    }
-
-    #[test]
-    fn an_old_or_unreadable_kernel_version_is_missing() {
-        for (release, passes) in [(Some((5, 10)), false), (Some((5, 11)), true), (None, false)] {
-            let release = release.map(|(major, minor)| Release { major, minor });
-            assert_eq!(judge(&Findings { release, ..everything() }).is_ok(), passes);
-        }
-    }
-
-    #[test]
-    fn absent_btf_limits_but_does_not_prevent() {
-        let report = judge(&Findings { has_btf: false, ..everything() });
-        assert!(report.is_ok());
-        assert_eq!(report.items.last().unwrap().state, State::Limited);
-    }
-
-    #[test]
-    fn a_cure_is_printed_once_for_all_that_it_cures() {
-        let report = judge(&Findings { net_admin: false, net_raw: false, ..everything() });
-        assert_eq!(report.to_string().matches("setcap").count(), 1);
-    }
-
-    #[test]
-    fn the_report_serializes_with_stable_names() {
-        let report = judge(&Findings { net_raw: false, ..everything() });
-        let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["items"][1]["name"], "CAP_NET_RAW");
-        assert_eq!(json["items"][1]["state"], "missing");
     }
 }

@@ -6,6 +6,7 @@ pub(super) struct Findings {
     pub(super) net_admin: bool,
     pub(super) net_raw: bool,
     pub(super) bpf: bool,
+    pub(super) perfmon: bool,
     pub(super) sys_admin: bool,
     pub(super) ipc_lock: bool,
     /// Limit of locked memory; `None` when there is no limit. Units: bytes.

@@ -15,6 +15,7 @@ pub(super) fn look() -> Findings {
         net_admin: has(Capability::CAP_NET_ADMIN),
         net_raw: has(Capability::CAP_NET_RAW),
         bpf: has(Capability::CAP_BPF),
+        perfmon: has(Capability::CAP_PERFMON),
         sys_admin: has(Capability::CAP_SYS_ADMIN),
         ipc_lock: has(Capability::CAP_IPC_LOCK),
         memlock_bytes: getrlimit(Resource::Memlock).current,

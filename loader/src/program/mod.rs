@@ -6,22 +6,24 @@
 //! Every attachment is a BPF link held by a file descriptor and by nothing else: when the descriptor is closed, also by
 //! SIGKILL, the kernel takes the program off the interface.
 
+mod error;
+mod load_failure;
 mod occupant;
 
-use std::io;
 use std::time::Duration;
 
 use aya::programs::links::FdLink;
-use aya::programs::{ProgramError as AyaProgramError, Xdp, XdpMode};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::programs::{Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use ebpf::abi;
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use crate::maps::{MapsError, SteeringMaps};
+use crate::maps::SteeringMaps;
 
+pub use error::ProgramError;
+pub use load_failure::LoadFailure;
 pub use occupant::{Occupant, OccupantError};
 
 /// Time between two readings of the program's records.
@@ -60,106 +62,6 @@ pub struct ProgramOptions {
     pub log_decisions: bool,
 }
 
-/// Why the program could not be loaded or attached.
-#[derive(Debug, thiserror::Error)]
-pub enum ProgramError {
-    /// The object was refused.
-    #[error("load the steering program's object")]
-    Object(#[source] EbpfError),
-    /// The object has no such program.
-    #[error("steering program {name} is not in the object", name = abi::PROGRAM)]
-    Absent,
-    /// The kernel refused the program.
-    #[error("load steering program {name} into the kernel", name = abi::PROGRAM)]
-    Load(#[source] AyaProgramError),
-    /// A map is not as expected.
-    #[error("open the steering program's maps")]
-    Maps(#[from] MapsError),
-    /// The log could not be opened.
-    #[error("open the steering program's log")]
-    Log(#[source] aya_log::Error),
-    /// Another program is there.
-    #[error("{interface} already has an XDP program: {occupant}; to take it off: {}", .occupant.cure(interface))]
-    Occupied {
-        /// The interface.
-        interface: String,
-        /// What is there.
-        occupant: Occupant,
-    },
-    /// What is attached to the interface could not be found out.
-    #[error("ask which XDP program {interface} has")]
-    Query {
-        /// The interface.
-        interface: String,
-        /// The cause.
-        source: OccupantError,
-    },
-    /// The driver does not run programs.
-    #[error("driver of {interface} does not support {mode} XDP")]
-    NotSupported {
-        /// The interface.
-        interface: String,
-        /// The mode that was asked for.
-        mode: AttachMode,
-    },
-    /// The interface's MTU does not fit the driver's receive buffers.
-    #[error("MTU of {interface} is too large for {mode} XDP on its driver")]
-    MtuTooLarge {
-        /// The interface.
-        interface: String,
-        /// The mode that was asked for.
-        mode: AttachMode,
-    },
-    /// The kernel attached, but not in a way that ends with this process.
-    #[error("kernel cannot hold the XDP program of {interface} by a file descriptor (needs kernel 5.9)")]
-    NotALink {
-        /// The interface.
-        interface: String,
-    },
-    /// The kernel reports another program or mode than was just attached.
-    #[error("{interface} does not run the steering program in {mode} mode after attaching it")]
-    NotObtained {
-        /// The interface.
-        interface: String,
-        /// The mode that was asked for.
-        mode: AttachMode,
-    },
-    /// The kernel refused for another reason.
-    #[error("attach the steering program to {interface} in {mode} mode")]
-    Attach {
-        /// The interface.
-        interface: String,
-        /// The mode that was asked for.
-        mode: AttachMode,
-        /// The cause.
-        source: AyaProgramError,
-    },
-}
-
-impl ProgramError {
-    /// Whether a less demanding mode may succeed where this one did not.
-    pub fn suggests_generic(&self) -> bool {
-        matches!(
-            self,
-            Self::NotSupported { mode: AttachMode::Native, .. }
-                | Self::MtuTooLarge { mode: AttachMode::Native, .. }
-        )
-    }
-
-    /// Whether a permission is missing; the preflight report says which.
-    pub fn is_permission(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-            if kind == Some(io::ErrorKind::PermissionDenied) {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
-    }
-}
-
 /// The program in the kernel, ready to be attached.
 #[derive(Debug)]
 pub struct SteeringProgram {
@@ -175,6 +77,7 @@ pub struct AttachedLink {
     interface: String,
     ifindex: u32,
     mode: AttachMode,
+    native_refusal: Option<String>,
 }
 
 impl AttachedLink {
@@ -192,6 +95,11 @@ impl AttachedLink {
     pub fn mode(&self) -> AttachMode {
         self.mode
     }
+
+    /// Why the program does not run natively, when that was tried first ([`SteeringProgram::attach_best`]).
+    pub fn native_refusal(&self) -> Option<&str> {
+        self.native_refusal.as_deref()
+    }
 }
 
 impl SteeringProgram {
@@ -206,12 +114,12 @@ impl SteeringProgram {
         let mut ebpf = EbpfLoader::new()
             .override_global(abi::LOG_LEVEL, &level, true)
             .load(ebpf::OBJECT)
-            .map_err(ProgramError::Object)?;
+            .map_err(|error| ProgramError::Object(error.into()))?;
         let log = options.log_decisions.then(|| write_log(&mut ebpf)).transpose()?;
         let maps = SteeringMaps::take(&mut ebpf)?;
         let program = xdp(&mut ebpf)?;
-        program.load().map_err(ProgramError::Load)?;
-        let program_id = program.info().map_err(ProgramError::Load)?.id();
+        program.load().map_err(|error| ProgramError::Load(error.into()))?;
+        let program_id = program.info().map_err(|error| ProgramError::Load(error.into()))?.id();
         Ok((Self { ebpf, program_id, log }, maps))
     }
 
@@ -235,26 +143,31 @@ impl SteeringProgram {
             return Err(ProgramError::Occupied { interface: interface.to_owned(), occupant });
         }
         let program = xdp(&mut self.ebpf)?;
-        let refused = |error| refusal(interface, ifindex, mode, error);
+        let refused = |error| error::refusal(interface, ifindex, mode, error);
         let id = program.attach_to_if_index(ifindex, kernel_mode(mode)).map_err(refused)?;
         let link = program.take_link(id).map_err(refused)?;
         let link =
             FdLink::try_from(link).map_err(|_| ProgramError::NotALink { interface: interface.to_owned() })?;
         match occupant_of(interface, ifindex)? {
             Some(found) if found.program_id == self.program_id && found.mode == Some(mode) => {
-                Ok(AttachedLink { _link: link, interface: interface.to_owned(), ifindex, mode })
+                let interface = interface.to_owned();
+                Ok(AttachedLink { _link: link, interface, ifindex, mode, native_refusal: None })
             }
             _ => Err(ProgramError::NotObtained { interface: interface.to_owned(), mode }),
         }
     }
 
-    /// Attaches natively, or generically when the driver cannot.
+    /// Attaches natively, or generically when the driver cannot; [`AttachedLink::native_refusal`] then tells why.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach), for the generic mode.
+    /// As [`attach`](Self::attach): for the native mode when the generic one could not do better, else for the generic mode.
     pub fn attach_best(&mut self, interface: &str, ifindex: u32) -> Result<AttachedLink, ProgramError> {
         match self.attach(interface, ifindex, AttachMode::Native) {
-            Err(error) if error.suggests_generic() => self.attach(interface, ifindex, AttachMode::Generic),
+            Err(refusal) if refusal.suggests_generic() => {
+                let native_refusal = Some(refusal.native_refusal());
+                let link = self.attach(interface, ifindex, AttachMode::Generic)?;
+                Ok(AttachedLink { native_refusal, ..link })
+            }
             outcome => outcome,
         }
     }
@@ -270,7 +183,7 @@ impl Drop for SteeringProgram {
 
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
     let program = ebpf.program_mut(abi::PROGRAM).ok_or(ProgramError::Absent)?;
-    program.try_into().map_err(ProgramError::Load)
+    program.try_into().map_err(|error: aya::programs::ProgramError| ProgramError::Load(error.into()))
 }
 
 fn kernel_mode(mode: AttachMode) -> XdpMode {
@@ -284,24 +197,6 @@ fn occupant_of(interface: &str, ifindex: u32) -> Result<Option<Occupant>, Progra
     occupant::of(ifindex).map_err(|source| ProgramError::Query { interface: interface.to_owned(), source })
 }
 
-/// What the kernel's refusal means.
-fn refusal(interface: &str, ifindex: u32, mode: AttachMode, source: AyaProgramError) -> ProgramError {
-    let interface = interface.to_owned();
-    let errno = match &source {
-        AyaProgramError::SyscallError(error) => Errno::from_io_error(&error.io_error),
-        _ => None,
-    };
-    match errno {
-        Some(Errno::OPNOTSUPP) => ProgramError::NotSupported { interface, mode },
-        Some(Errno::RANGE) => ProgramError::MtuTooLarge { interface, mode },
-        Some(Errno::BUSY | Errno::EXIST) => match occupant_of(&interface, ifindex) {
-            Ok(Some(occupant)) => ProgramError::Occupied { interface, occupant },
-            _ => ProgramError::Attach { interface, mode, source },
-        },
-        _ => ProgramError::Attach { interface, mode, source },
-    }
-}
-
 /// Starts the task that writes the program's records into the log.
 fn write_log(ebpf: &mut Ebpf) -> Result<JoinHandle<()>, ProgramError> {
     let mut logger = EbpfLogger::init(ebpf).map_err(ProgramError::Log)?;
@@ -312,40 +207,4 @@ fn write_log(ebpf: &mut Ebpf) -> Result<JoinHandle<()>, ProgramError> {
             logger.flush();
         }
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(errno: Errno) -> ProgramError {
-        let io_error = io::Error::from(errno);
-        let source =
-            AyaProgramError::SyscallError(aya::sys::SyscallError { call: "bpf_link_create", io_error });
-        // Interface index 0 does not exist.
-        refusal("eth0", 0, AttachMode::Native, source)
-    }
-
-    #[test]
-    fn a_driver_without_xdp_suggests_generic_mode() {
-        let error = refused(Errno::OPNOTSUPP);
-        assert!(error.suggests_generic());
-        assert_eq!(error.to_string(), "driver of eth0 does not support native XDP");
-    }
-
-    #[test]
-    fn a_too_large_mtu_is_named() {
-        assert_eq!(
-            refused(Errno::RANGE).to_string(),
-            "MTU of eth0 is too large for native XDP on its driver"
-        );
-    }
-
-    #[test]
-    fn a_missing_permission_is_recognised_through_all_causes() {
-        let error = refused(Errno::PERM);
-        assert!(error.is_permission());
-        assert!(!error.suggests_generic());
-        assert!(!refused(Errno::NOMEM).is_permission());
-    }
 }

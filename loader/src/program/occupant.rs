@@ -5,13 +5,10 @@ use std::io;
 
 use aya::programs::links::LinkType;
 use aya::programs::{loaded_links, loaded_programs};
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::AttachMode;
+use crate::nic::link_query;
 
 /// An XDP program on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,21 +25,12 @@ pub struct Occupant {
 
 /// Why it could not be found out.
 #[derive(Debug, thiserror::Error)]
-pub enum OccupantError {
-    /// No connection, or no answer.
-    #[error("ask the kernel about interface index {ifindex}")]
-    Io {
-        /// The interface.
-        ifindex: u32,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The answer cannot be read.
-    #[error("read the kernel's answer about interface index {ifindex}")]
-    Answer {
-        /// The interface.
-        ifindex: u32,
-    },
+#[error("ask the kernel about interface index {ifindex}")]
+pub struct OccupantError {
+    /// The interface.
+    pub ifindex: u32,
+    /// The cause.
+    pub source: io::Error,
 }
 
 impl Occupant {
@@ -64,7 +52,7 @@ impl fmt::Display for Occupant {
 
 /// The program on an interface; `None` when there is none.
 pub(super) fn of(ifindex: u32) -> Result<Option<Occupant>, OccupantError> {
-    let link = ask(ifindex)?;
+    let link = link_query::link(ifindex).map_err(|source| OccupantError { ifindex, source })?;
     let attributes = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Xdp(attributes) => Some(attributes.as_slice()),
         _ => None,
@@ -102,33 +90,6 @@ fn named(mut occupant: Occupant) -> Occupant {
         .find(|link| link.program_id() == id && link.link_type().ok() == Some(LinkType::Xdp))
         .map(|link| link.id());
     occupant
-}
-
-fn ask(ifindex: u32) -> Result<LinkMessage, OccupantError> {
-    let bytes = exchange(ifindex).map_err(|source| OccupantError::Io { ifindex, source })?;
-    let unreadable = || OccupantError::Answer { ifindex };
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(|_| unreadable())?;
-    match answer.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(link),
-        NetlinkPayload::Error(error) => Err(OccupantError::Io { ifindex, source: error.to_io() }),
-        _ => Err(unreadable()),
-    }
-}
-
-fn exchange(ifindex: u32) -> io::Result<Vec<u8>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut question = LinkMessage::default();
-    question.header.index = ifindex;
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetLink(question));
-    message.header.flags = NLM_F_REQUEST;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let (answer, _sender) = socket.recv_from_full()?;
-    Ok(answer)
 }
 
 #[cfg(test)]
@@ -169,6 +130,6 @@ mod tests {
     #[test]
     fn an_interface_that_does_not_exist_is_an_error() {
         let error = of(u32::MAX >> 1).unwrap_err();
-        assert!(matches!(error, OccupantError::Io { .. }), "{error}");
+        assert_eq!(error.to_string(), "ask the kernel about interface index 2147483647");
     }
 }

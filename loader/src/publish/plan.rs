@@ -3,7 +3,7 @@
 //! Counters and FDBs live here, outside the snapshots, so that a new snapshot changes what happens to the next frame and
 //! nothing of what was counted or learned.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use dataplane::{
     counters::{PerWorker, PortCounters, SessionCounters, WorkerCounters},
@@ -30,6 +30,33 @@ pub struct Plan {
     pub fdbs: Vec<Arc<Fdb>>,
     /// Counters of the workers.
     pub worker_counters: PerWorker<WorkerCounters>,
+    positions: Positions,
+}
+
+/// Where everything stands, by name: found once per configuration, so that tables are built in one pass.
+#[derive(Debug)]
+struct Positions {
+    ports: HashMap<String, PortId>,
+    sessions: HashMap<String, SessionIndex>,
+    memberships: HashMap<Link, Vec<(DomainId, MemberId)>>,
+}
+
+impl Positions {
+    fn new(config: &Config) -> Self {
+        let ports = (0u16..).map(PortId).zip(&config.ports).map(|(id, port)| (port.name.clone(), id));
+        let sessions = (0u32..).map(SessionIndex).zip(config.sessions());
+        let mut memberships: HashMap<Link, Vec<_>> = HashMap::new();
+        for (domain, bridge) in (0u16..).map(DomainId).zip(&config.bridges) {
+            for (id, member) in (0u16..).map(MemberId).zip(&bridge.members) {
+                memberships.entry(member.link.clone()).or_default().push((domain, id));
+            }
+        }
+        Self {
+            ports: ports.collect(),
+            sessions: sessions.map(|(index, (_, session))| (session.name.clone(), index)).collect(),
+            memberships,
+        }
+    }
 }
 
 /// One session's place in the plan.
@@ -56,6 +83,7 @@ impl Plan {
             session_counters: (0..sessions).map(|_| PerWorker::new(workers)).collect(),
             fdbs: config.bridges.iter().map(fdb).collect(),
             worker_counters: PerWorker::new(workers),
+            positions: Positions::new(&config),
             config,
         }
     }
@@ -68,7 +96,7 @@ impl Plan {
     /// Position of the port called `name`.
     #[must_use]
     pub fn port_id(&self, name: &str) -> Option<PortId> {
-        self.ports().find(|(_, port)| port.name == name).map(|(id, _)| id)
+        self.positions.ports.get(name).copied()
     }
 
     /// Every session with its position, in the order of the file.
@@ -87,7 +115,7 @@ impl Plan {
     /// Position of the session called `name`.
     #[must_use]
     pub fn session_index(&self, name: &str) -> Option<SessionIndex> {
-        self.sessions().find(|planned| planned.session.name == name).map(|planned| planned.index)
+        self.positions.sessions.get(name).copied()
     }
 
     /// Every bridge with its position.
@@ -100,11 +128,10 @@ impl Plan {
         &'a self,
         link: &'a Link,
     ) -> impl Iterator<Item = (DomainId, MemberId, &'a Member)> {
-        self.bridges().flat_map(move |(domain, bridge)| {
-            let members = (0u16..).map(MemberId).zip(&bridge.members);
-            members
-                .filter(move |(_, member)| member.link == *link)
-                .map(move |(id, member)| (domain, id, member))
+        let positions = self.positions.memberships.get(link).map(Vec::as_slice).unwrap_or_default();
+        positions.iter().map(|&(domain, id)| {
+            let bridge = &self.config.bridges[usize::from(domain.0)];
+            (domain, id, &bridge.members[usize::from(id.0)])
         })
     }
 }

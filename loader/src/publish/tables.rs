@@ -1,6 +1,6 @@
 //! Tables: one snapshot, built from the plan and the world of the moment.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use dataplane::tables::{
     PortId,
@@ -42,18 +42,26 @@ impl World {
     /// The port that an interface is attached as.
     #[must_use]
     pub fn port_of(&self, ifindex: u32) -> Option<PortId> {
-        (0u16..)
-            .map(PortId)
-            .zip(&self.ports)
-            .find(|(_, port)| port.ifindex == Some(ifindex))
-            .map(|(id, _)| id)
+        self.attached().find(|(_, attached)| *attached == ifindex).map(|(id, _)| id)
+    }
+
+    /// Every attached port with its interface index.
+    fn attached(&self) -> impl Iterator<Item = (PortId, u32)> {
+        (0u16..).map(PortId).zip(&self.ports).filter_map(|(id, port)| Some((id, port.ifindex?)))
+    }
+
+    /// The attached ports by interface index.
+    fn ports_by_ifindex(&self) -> HashMap<u32, PortId> {
+        self.attached().map(|(id, ifindex)| (ifindex, id)).collect()
     }
 }
 
 /// Builds the snapshot.
 #[must_use]
 pub fn build(plan: &Plan, world: &World) -> Tables {
-    let tx_sessions: Vec<_> = plan.sessions().map(|planned| tx_session(plan, world, planned)).collect();
+    let ports = world.ports_by_ifindex();
+    let tx_sessions: Vec<_> =
+        plan.sessions().map(|planned| tx_session(plan, world, &ports, planned)).collect();
     let is_session_up = |position: usize| tx_sessions.get(position).is_some_and(Option::is_some);
     Tables {
         ports: plan.ports().map(|(id, port)| port_table(plan, world, id, port)).collect(),
@@ -149,7 +157,12 @@ fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
     }
 }
 
-fn tx_session(plan: &Plan, world: &World, planned: PlannedSession<'_>) -> Option<TxSession> {
+fn tx_session(
+    plan: &Plan,
+    world: &World,
+    ports: &HashMap<u32, PortId>,
+    planned: PlannedSession<'_>,
+) -> Option<TxSession> {
     let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = *world.tunnels.get(planned.tunnel_position)?
     else {
         return None;
@@ -158,8 +171,7 @@ fn tx_session(plan: &Plan, world: &World, planned: PlannedSession<'_>) -> Option
         // The configuration check admits IPv4 tunnels only.
         return None;
     };
-    let hop =
-        NextHop { port: world.port_of(oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
+    let hop = NextHop { port: *ports.get(&oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
     let parameters = TxParameters {
         local,
         remote,

@@ -17,7 +17,6 @@ use std::{
     cell::RefCell,
     io,
     path::{Path, PathBuf},
-    process::ExitCode,
     rc::Rc,
     time::Duration,
 };
@@ -30,8 +29,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::{RunOptions, exit::Exit},
-    config::{self, Config, ConfigError, InterfaceLookup, SystemInterfaces},
+    config::{self, SystemInterfaces},
     control::{locate::SOCKET_DIRECTORY, server::ControlServer},
     netlink::{Network, NetworkOptions},
     preflight,
@@ -42,14 +40,30 @@ use gateway::Gateway;
 /// How often the engine's clock is set and time-outs are looked at.
 const TICK: Duration = Duration::from_millis(250);
 
+/// What `spanwire run` was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOptions {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The control socket to use instead of the configured one.
+    pub control_socket: Option<PathBuf>,
+    /// The folder of the gateway's lock, journal and default control socket, instead of the usual one.
+    pub runtime_directory: Option<PathBuf>,
+    /// What the XDP program logs: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 tracing.
+    pub program_log_level: u8,
+}
+
 /// Runs a gateway until it is told to stop.
 ///
 /// # Errors
-/// When the gateway cannot start, or can no longer run. Faults of the configuration are printed, not returned: the exit
-/// code says so.
-pub fn run(options: &RunOptions) -> anyhow::Result<ExitCode> {
+/// When the configuration has faults ([`config::ConfigError::Faulty`]), when the gateway cannot start, or can no longer
+/// run.
+pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     let interfaces = SystemInterfaces::read().context("list this host's interfaces")?;
-    let Some(config) = load(options, &interfaces)? else { return Ok(Exit::Usage.into()) };
+    let (config, notes) = config::load(&options.config, Some(&interfaces))?;
+    if !notes.is_empty() {
+        tracing::warn!("{notes}");
+    }
     let report = match (config.umem.chunks, config.umem.chunk_bytes) {
         (Some(chunks), Some(bytes)) => preflight::Report::collect_for(u64::from(chunks) * u64::from(bytes)),
         _ => preflight::Report::collect(),
@@ -66,30 +80,13 @@ pub fn run(options: &RunOptions) -> anyhow::Result<ExitCode> {
     if outcome.as_ref().is_err_and(is_permission) {
         eprintln!("{report}");
     }
-    outcome.map(|()| Exit::Done.into())
+    outcome
 }
 
 /// Whether a permission was refused that the report before the start did not miss.
 fn is_permission(error: &anyhow::Error) -> bool {
     let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>().map(io::Error::kind));
     kinds.into_iter().any(|kind| kind == io::ErrorKind::PermissionDenied)
-}
-
-/// The configuration, or `None` after its faults have been printed.
-fn load(options: &RunOptions, interfaces: &dyn InterfaceLookup) -> anyhow::Result<Option<Config>> {
-    match config::load(&options.config, Some(interfaces)) {
-        Ok((config, notes)) => {
-            if !notes.is_empty() {
-                tracing::warn!("{notes}");
-            }
-            Ok(Some(config))
-        }
-        Err(ConfigError::Faulty(faults)) => {
-            eprintln!("{faults}");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The folder for lock, journal and control socket.
@@ -100,7 +97,7 @@ fn runtime_directory(options: &RunOptions) -> PathBuf {
 }
 
 /// The control socket: as told, as configured, else in the runtime folder.
-fn control_socket(options: &RunOptions, config: &Config, runtime_directory: &Path) -> PathBuf {
+fn control_socket(options: &RunOptions, config: &config::Config, runtime_directory: &Path) -> PathBuf {
     let configured = || config.gateway.configured_control_socket.clone();
     let usual = || runtime_directory.join(format!("{}.sock", config.gateway.name()));
     options.control_socket.clone().or_else(configured).unwrap_or_else(usual)
@@ -140,7 +137,7 @@ fn notify(state: NotifyState<'_>) {
 }
 
 /// Starts, serves, stops.
-async fn serve(config: Config, options: &RunOptions) -> anyhow::Result<()> {
+async fn serve(config: config::Config, options: &RunOptions) -> anyhow::Result<()> {
     // Handlers come first: from here on a signal ends the gateway in order, not in the middle of attaching.
     let mut endings = Endings::listen()?;
     let directory = runtime_directory(options);

@@ -2,7 +2,9 @@
 
 use std::{fs, net::UdpSocket};
 
-use super::sites::{SPANWIRE, Sites};
+use rustix::process::Signal;
+
+use super::sites::{SOON, SPANWIRE, Sites};
 
 /// Frames that a gateway dropped for a reason; reasons that never occurred may be left out.
 fn dropped(sites: &Sites, position: usize, reason: &str) -> u64 {
@@ -81,6 +83,12 @@ fn sigkill_leaves_interfaces_usable_and_no_program_attached() {
 #[test]
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
 fn a_gateway_that_is_told_to_stop_leaves_the_host_as_it_was() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        stop_by(signal);
+    }
+}
+
+fn stop_by(signal: Signal) {
     let sites = Sites::laid_out("nsstop");
     let gateway = &sites.net.gateways[0];
     let state = || {
@@ -93,9 +101,14 @@ fn a_gateway_that_is_told_to_stop_leaves_the_host_as_it_was() {
     let process = sites.start(0, &[]);
     sites.await_rows(0, "port", "both ports to be up", |rows| rows.iter().all(|row| row["state"] == "up"));
     assert_ne!(state(), before, "promiscuous mode and the program show");
-    assert!(process.terminate().unwrap().success());
-    assert_eq!(state(), before);
-    assert!(!sites.file(0, "sock").exists(), "the control socket is gone");
+    process.signal(signal);
+    assert!(process.wait(SOON).unwrap().success(), "{signal:?}: {}", process.log());
+    assert_eq!(state(), before, "{signal:?}");
+    assert!(!process.log().contains("ERROR"), "{}", process.log());
+    let left: Vec<_> =
+        fs::read_dir(sites.lab.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let expected = ["gw-a.log", "gw-a.sh", "gw-a.toml"];
+    assert!(left.iter().all(|name| expected.iter().any(|known| name == known)), "left behind: {left:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use super::sites::Sites;
+use super::sites::{SOON, Sites};
 
 /// Waits until the tunnel of gw-a is down for a reason that contains `text`, and its session with it.
 fn await_down(sites: &Sites, text: &str) {
@@ -73,6 +73,50 @@ fn a_tunnel_may_exist_before_its_route_does() {
     sites.await_up(1);
     sites.net.gateways[0].ip("route add default via 10.200.100.1").unwrap();
     await_carrying(&sites);
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn queues_that_are_added_are_served() {
+    let sites = Sites::with_queues("nschannels", 4);
+    sites.net.gateways[0].ethtool("-L eth1 rx 2 tx 2").unwrap();
+    let sites = sites.up();
+    let rows = sites.rows(0, "worker").unwrap();
+    sites.net.gateways[0].ethtool("-L eth1 rx 4 tx 4").unwrap();
+    sites.await_rows(0, "port", "four queues on eth1", |rows| {
+        rows.iter().any(|row| row["name"] == "eth1" && row["queues"] == 4 && row["state"] == "up")
+    });
+    sites.expect_ping(0, 1);
+    assert_eq!(sites.rows(0, "worker").unwrap().len(), rows.len());
+    sites.expect_conserved();
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn what_stands_in_a_ports_way_is_told() {
+    let sites = Sites::running("nswarn");
+    let gateway = &sites.net.gateways[0];
+    gateway.ip("link add br9 type bridge").unwrap();
+    gateway.ip("link set eth1 master br9").unwrap();
+    gateway.ip("link set eth0 mtu 3000").unwrap();
+    let warned = |rows: &[serde_json::Value], name: &str, text: &str| {
+        let row = rows.iter().find(|row| row["name"] == name).unwrap();
+        row["warnings"].as_array().unwrap().iter().any(|warning| warning.as_str().unwrap().contains(text))
+    };
+    sites.await_rows(0, "port", "both warnings", |rows| {
+        warned(rows, "eth1", "still a member of br9") && warned(rows, "eth0", "does not fit chunks")
+    });
+    // A sender on a veth that leaves checksums to hardware: its TCP segments would be dropped at the far end.
+    sites.net.pcs[0].ethtool("-K eth0 tx on").unwrap();
+    let socket = sites.net.pcs[0].inside(|| std::net::UdpSocket::bind("10.200.101.1:9")).unwrap().unwrap();
+    sites
+        .lab
+        .wait_until("the warning about checksums", SOON, || {
+            socket.send_to(b"x", "10.200.101.2:9").map_err(|error| error.to_string())?;
+            let rows = sites.rows(0, "port")?;
+            if warned(&rows, "eth1", "tx off") { Ok(()) } else { Err(format!("{rows:?}")) }
+        })
+        .unwrap();
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Sites {
     }
 
     /// The network with this many queues on every interface of a gateway, without gateways.
-    fn with_queues(name: &str, queue_count: u32) -> Self {
+    pub(crate) fn with_queues(name: &str, queue_count: u32) -> Self {
         let lab = Lab::new(name).expect("needs root");
         let net = lay_out(&lab, queue_count).unwrap();
         Self { lab, net, gateways: Vec::new() }
@@ -46,13 +46,17 @@ impl Sites {
 
     /// The same, each with a worker per queue as far as there are CPUs.
     pub(crate) fn running_with_queues(name: &str, queue_count: u32) -> Self {
-        let mut sites = Self::with_queues(name, queue_count);
+        Self::with_queues(name, queue_count).up()
+    }
+
+    /// Starts three gateways with imported configurations, and waits until all sessions are up.
+    pub(crate) fn up(mut self) -> Self {
         for position in 0..3 {
-            let gateway = sites.start(position, &[]);
-            sites.gateways.push(gateway);
+            let gateway = self.start(position, &[]);
+            self.gateways.push(gateway);
         }
-        (0..3).for_each(|position| sites.await_up(position));
-        sites
+        (0..3).for_each(|position| self.await_up(position));
+        self
     }
 
     /// Where a gateway's file with this ending is.
@@ -64,10 +68,8 @@ impl Sites {
     pub(crate) fn import(&self, position: usize) -> PathBuf {
         let script = self.file(position, "sh");
         fs::write(&script, COMMANDS[position]).unwrap();
-        let name =
-            format!("{}-{}", self.lab.dir().file_name().unwrap().to_string_lossy(), SITES[position].gateway);
         let output = Command::new(SPANWIRE)
-            .args(["import", "--underlay", "eth0", "--name", &name])
+            .args(["import", "--underlay", "eth0", "--name", SITES[position].gateway])
             .arg(&script)
             .output()
             .unwrap();
@@ -80,11 +82,9 @@ impl Sites {
     /// Starts a gateway with its imported configuration.
     pub(crate) fn start(&self, position: usize, options: &[&str]) -> Process {
         let config = self.import(position);
-        let (config, socket) = (config.to_str().unwrap(), self.file(position, "sock"));
-        let words =
-            [&[SPANWIRE, "run", "--config", config, "--control-socket", socket.to_str().unwrap()], options]
-                .concat();
-        self.net.gateways[position].spawn(SITES[position].gateway, &words).unwrap()
+        let directory = self.lab.dir().to_str().unwrap();
+        let words = [SPANWIRE, "run", "--config", config.to_str().unwrap(), "--runtime-directory", directory];
+        self.net.gateways[position].spawn(SITES[position].gateway, &[&words, options].concat()).unwrap()
     }
 
     /// Waits until all sessions of a gateway are up.
@@ -144,16 +144,18 @@ impl Sites {
         assert!(text.contains(" 0% packet loss"), "{text}");
     }
 
-    /// Every worker of every running gateway accounts for every chunk, and for every frame.
+    /// Waits until every worker of every running gateway accounts for every frame, and expects every chunk to be known.
     pub(crate) fn expect_conserved(&self) {
         for position in 0..self.gateways.len() {
-            for worker in self.rows(position, "worker").unwrap() {
-                assert_eq!(worker["chunks"]["conserved"], true, "{worker}");
-                let number = |key: &str| worker[key].as_u64().unwrap();
-                let ends = number("forwarded") + number("flooded") + number("dropped");
-                assert_eq!(number("received"), ends, "{worker}");
-                assert_eq!(worker["state"], "running");
-            }
+            let number = |worker: &Value, key: &str| worker[key].as_u64().unwrap();
+            let has_ended_all = |worker: &Value| {
+                let ends = ["forwarded", "flooded", "dropped"].map(|key| number(worker, key));
+                worker["state"] == "running" && number(worker, "received") == ends.iter().sum::<u64>()
+            };
+            let rows = self.await_rows(position, "worker", "one verdict per frame", |rows| {
+                rows.iter().all(has_ended_all)
+            });
+            assert!(rows.iter().all(|worker| worker["chunks"]["conserved"] == true), "{rows:?}");
         }
     }
 }

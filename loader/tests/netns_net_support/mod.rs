@@ -1,126 +1,134 @@
-//! Network namespaces for the privileged tests: made by the test, removed with it, whatever happens.
+//! The privileged tests' labs: one at a time, with a runtime inside, and this test once more in a process of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use netlab::{LinkOptions, Node, Process};
+use tokio::runtime::Runtime;
 
-/// Lets one test of a file run at a time.
+/// Time for anything that has to happen by itself.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+
+/// A lab that one test of a file has at a time; dropping it, or Ctrl-C, removes everything in it.
 ///
 /// A process that another test starts holds copies of all descriptors until it has become `ip`: what a test closes would
 /// stay open for that moment, and with it the program, the lock or the promiscuous mode that it held.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) struct Lab {
+    lab: netlab::Lab,
+    /// Last, so that it outlives the lab.
+    _alone: MutexGuard<'static, ()>,
 }
 
-static COUNT: AtomicU32 = AtomicU32::new(0);
+impl Lab {
+    /// Makes an empty one; `name` is the test file's, so that a later run finds what a killed one left.
+    pub(crate) fn new(name: &str) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { lab: netlab::Lab::new(name).expect("needs root"), _alone: alone }
+    }
 
-/// A network namespace of its own, gone when dropped.
-pub(crate) struct Namespace {
-    name: String,
+    /// Adds a machine.
+    pub(crate) fn machine(&self, name: &str) -> Machine {
+        Machine(self.lab.node(name).expect("the machine's namespace"))
+    }
+
+    /// Joins two machines by a veth pair, both ends up.
+    pub(crate) fn join(&self, left: (&Machine, &str), right: (&Machine, &str)) {
+        let options = LinkOptions::default();
+        self.lab.link((&left.0.0, left.1), (&right.0.0, right.1), &options).expect("the veth pair");
+    }
+
+    /// A folder for the test's files, which goes with the lab.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.lab.dir().join(name);
+        std::fs::create_dir_all(&path).expect("the lab's folder takes another");
+        path
+    }
+
+    /// Waits until a condition holds; gives up when a process of the lab ends by itself.
+    pub(crate) fn await_that(&self, what: &str, holds: impl Fn() -> bool) {
+        let probe = || if holds() { Ok(()) } else { Err("not yet".to_owned()) };
+        self.lab.wait_until(what, SOON, probe).expect(what);
+    }
 }
 
-impl Namespace {
-    /// Makes one with loopback up and without duplicate address detection.
-    pub(crate) fn new(label: &str) -> Self {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sw-net-{}-{count}-{label}", std::process::id());
-        run("ip", &["netns", "add", &name]);
-        let namespace = Self { name };
-        namespace.ip("link set lo up");
-        namespace
-    }
+impl Deref for Lab {
+    type Target = netlab::Lab;
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    fn deref(&self) -> &netlab::Lab {
+        &self.lab
     }
+}
 
-    /// Runs `ip WORDS` inside.
-    pub(crate) fn ip(&self, words: &str) {
-        let words: Vec<&str> = ["-n", &self.name].into_iter().chain(words.split(' ')).collect();
-        run("ip", &words);
-    }
+/// A machine of a lab, whose commands have to succeed.
+pub(crate) struct Machine(Node);
 
+impl Machine {
     /// Runs `ip WORDS` inside and returns what it prints.
-    pub(crate) fn ip_output(&self, words: &str) -> String {
-        let words: Vec<&str> = ["-n", &self.name].into_iter().chain(words.split(' ')).collect();
-        run("ip", &words)
+    pub(crate) fn ip(&self, words: &str) -> String {
+        self.0.ip(words).expect("ip succeeds")
     }
 
-    /// Runs a command line inside and returns what it prints.
-    pub(crate) fn exec(&self, line: &str) -> String {
-        let words = ["netns", "exec", &self.name].into_iter().chain(line.split(' '));
-        run("ip", &words.collect::<Vec<_>>())
+    /// The index of an interface.
+    pub(crate) fn ifindex(&self, interface: &str) -> u32 {
+        self.0.ifindex(interface).expect("the interface exists")
     }
 
     /// Runs code inside, on a thread of its own with a tokio runtime of its own.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce(&tokio::runtime::Runtime) -> T + Send) -> T {
-        let namespace = File::open(format!("/run/netns/{}", self.name)).expect("namespace exists");
-        let inside = || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                .expect("namespace can be entered");
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce(&Runtime) -> T + Send) -> T {
+        let body = || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
             work(&runtime)
         };
-        std::thread::scope(|scope| match scope.spawn(inside).join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    }
-
-    /// Joins this namespace to another by a veth pair, both ends up.
-    pub(crate) fn join(&self, here: &str, other: &Self, there: &str) {
-        self.ip(&format!("link add {here} type veth peer name {there} netns {}", other.name));
-        self.ip(&format!("link set {here} up"));
-        other.ip(&format!("link set {there} up"));
+        self.0.inside(body).expect("what runs inside does not panic")
     }
 }
 
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+impl Deref for Machine {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.0
     }
 }
 
-/// This test binary once more, inside a namespace, running one test; killed when dropped.
-pub(crate) struct Rerun(Child);
+/// This test binary once more, inside a namespace, running one test.
+pub(crate) struct Rerun;
 
 impl Rerun {
     /// Tells the second run from the first.
     const MARK: &str = "SPANWIRE_TEST_RERUN";
 
-    /// Whether this process is the second run.
-    pub(crate) fn is_this() -> bool {
-        std::env::var_os(Self::MARK).is_some()
+    /// In the second run: what the first one gave along; `None` in the first.
+    pub(crate) fn argument() -> Option<String> {
+        std::env::var(Self::MARK).ok()
     }
 
-    /// Starts it and waits until it has printed `ready`.
-    pub(crate) fn start(namespace: &Namespace, test: &str, argument: &str) -> Self {
-        let child = Command::new("ip")
-            .args(["netns", "exec", namespace.name()])
-            .arg(std::env::current_exe().expect("own path"))
-            .args(["--ignored", "--exact", "--nocapture", test])
-            .env(Self::MARK, argument)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("ip starts");
-        let mut rerun = Self(child);
-        let output = BufReader::new(rerun.0.stdout.take().expect("piped"));
-        let is_ready = output.lines().map_while(Result::ok).any(|line| line.ends_with("ready"));
-        assert!(is_ready, "second run ended before it was ready");
-        rerun
+    /// Starts it and waits until it says that it is ready.
+    pub(crate) fn start(lab: &Lab, machine: &Machine, test: &str, argument: &str) -> Process {
+        let process = Self::spawn(machine, &[], test, argument);
+        lab.await_that("the second run", || process.log().lines().any(|line| line.ends_with("ready")));
+        process
     }
 
-    /// In the second run: what the first one gave along.
-    pub(crate) fn argument() -> String {
-        std::env::var(Self::MARK).expect("second run")
+    /// Runs it to its end behind the command `wrapper`, and returns what it wrote.
+    pub(crate) fn output(machine: &Machine, wrapper: &[&str], test: &str, argument: &str) -> String {
+        let process = Self::spawn(machine, wrapper, test, argument);
+        let status = process.wait(SOON).expect("the second run ends by itself");
+        assert!(status.success(), "{}", process.log());
+        process.log()
+    }
+
+    fn spawn(machine: &Machine, wrapper: &[&str], test: &str, argument: &str) -> Process {
+        let binary = std::env::current_exe().expect("own path");
+        let binary = binary.to_str().expect("a path of Unicode");
+        let mark = format!("{}={argument}", Self::MARK);
+        let run = ["env", &mark, binary, "--ignored", "--exact", "--nocapture", test];
+        machine.spawn("second-run", &[wrapper, &run].concat()).expect("the second run starts")
     }
 
     /// In the second run: says that it is ready and waits to be killed.
@@ -130,24 +138,4 @@ impl Rerun {
             std::thread::park();
         }
     }
-
-    /// Sends SIGKILL and waits for the end.
-    pub(crate) fn kill(mut self) {
-        self.0.kill().expect("is running");
-        self.0.wait().expect("is our child");
-    }
-}
-
-impl Drop for Rerun {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn run(program: &str, words: &[&str]) -> String {
-    let output = Command::new(program).args(words).output().expect("command starts");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {}: {complaint}", words.join(" "));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

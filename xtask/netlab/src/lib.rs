@@ -24,18 +24,22 @@
 #![forbid(unsafe_code)]
 
 pub mod article;
+mod folder;
+mod kept;
 mod lab;
 mod node;
 mod process;
 mod registry;
 mod requirements;
 mod shell;
+mod state;
 mod teardown;
 mod wait;
 
-pub use lab::{Kept, KeptProcess, Lab, LinkOptions, kept, remove_kept};
+pub use kept::{Kept, KeptProcess, kept, remove_kept};
+pub use lab::{Lab, LinkOptions};
 pub use node::Node;
 pub use process::Process;
 pub use registry::interrupted;
-pub use requirements::missing;
+pub use requirements::{is_on_path, missing};
 pub use wait::wait_until;

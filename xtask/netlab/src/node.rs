@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::lab::Shared;
 use crate::process::Process;
 use crate::shell;
+use crate::state::Shared;
 
 /// Time that a started process has to move into its namespace.
 const ENTRY_DEADLINE: Duration = Duration::from_secs(5);

@@ -176,37 +176,57 @@ pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::process::ExitStatusExt as _;
     use std::process::Command;
 
     use super::*;
+    use crate::wait_until;
 
-    fn started(script: &str) -> Process {
-        Process::new(
-            "test",
-            PathBuf::from("/nonexistent"),
-            Command::new("sh").args(["-c", script]).spawn().unwrap(),
-        )
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A shell that runs `script`, with a log file whose name no other test has.
+    fn started(name: &str, script: &str) -> Process {
+        let log = std::env::temp_dir().join(format!("netlab-{}-{name}.log", std::process::id()));
+        let output = File::create(&log).unwrap();
+        let child = Command::new("sh").args(["-c", script]).stdout(output).spawn().unwrap();
+        Process::new(name, log, child)
+    }
+
+    /// Waits for the one word that a script writes when its trap is set.
+    fn await_ready(process: &Process) {
+        let ready = || if process.log() == "ready\n" { Ok(()) } else { Err(process.log()) };
+        wait_until("the trap", SOON, ready).unwrap();
     }
 
     #[test]
     fn a_process_that_ignores_sigterm_is_killed_after_the_grace_period() {
-        let process = started("trap '' TERM; echo ready; while :; do sleep 0.05; done");
-        thread::sleep(Duration::from_millis(200));
+        let process = started("deaf", "trap '' TERM; echo ready; while :; do sleep 0.05; done");
+        await_ready(&process);
         process.dismiss();
-        assert!(!process.await_end(Duration::from_millis(200)).unwrap().success());
+        let status = process.await_end(Duration::from_millis(200)).unwrap();
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
         assert!(!process.is_running());
+        fs::remove_file(process.log_path()).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_heeds_sigterm_is_not_killed() {
+        let process = started("tidy", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done");
+        await_ready(&process);
+        assert_eq!(process.terminate().unwrap().code(), Some(7));
+        fs::remove_file(process.log_path()).unwrap();
     }
 
     #[test]
     fn an_end_that_nobody_asked_for_is_noticed() {
-        let process = started("exit 0");
-        let start = Instant::now();
-        while !process.ended_unasked() {
-            assert!(start.elapsed() < Duration::from_secs(5));
-            thread::sleep(PERIOD);
-        }
-        let dismissed = started("sleep 60");
+        let process = started("short", "exit 0");
+        let ended = || if process.ended_unasked() { Ok(()) } else { Err("not noticed".to_owned()) };
+        wait_until("its end", SOON, ended).unwrap();
+        fs::remove_file(process.log_path()).unwrap();
+        let dismissed = started("long", "exec sleep 60");
         dismissed.terminate().unwrap();
         assert!(!dismissed.ended_unasked());
+        fs::remove_file(dismissed.log_path()).unwrap();
     }
 }

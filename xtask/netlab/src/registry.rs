@@ -1,5 +1,6 @@
 //! The living labs of this process, and the thread that removes them on a signal.
 
+use std::io::{self, Write as _};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -9,8 +10,8 @@ use anyhow::{Context as _, Result, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::lab::Shared;
 use crate::process::guard;
+use crate::state::Shared;
 
 /// Labs that have to go when the process is told to.
 static LIVING: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
@@ -54,12 +55,19 @@ fn leave(signal: i32) {
     INTERRUPTED.store(true, Ordering::SeqCst);
     let living: Vec<_> = guard(&LIVING).iter().filter_map(Weak::upgrade).collect();
     if !living.is_empty() {
-        eprintln!("\ninterrupted: removing the namespaces and processes of the lab");
+        tell("\ninterrupted: removing the namespaces and processes of the lab");
     }
     for lab in living {
         lab.tear_down();
     }
     process::exit(128 + signal);
+}
+
+/// Writes a line to standard error if anybody still reads it.
+///
+/// `eprintln!` panics when nobody does, as after a terminal is closed: the rest of the clean-up would not happen.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Keeps the calling thread from going on while the signal thread ends the process.

@@ -22,7 +22,8 @@ pub fn missing() -> Vec<String> {
 }
 
 /// Whether a program of this name stands in one of the folders of `PATH`.
-fn is_on_path(tool: &str) -> bool {
+#[must_use]
+pub fn is_on_path(tool: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| Path::new(&folder).join(tool).is_file())
 }

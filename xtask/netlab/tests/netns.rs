@@ -3,12 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use netlab::article::{self, SITES};
 use netlab::{Lab, LinkOptions};
+
+/// Time for anything that has to happen by itself.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Names of the namespaces of a lab.
 fn namespaces(lab: &str) -> Vec<String> {
@@ -70,6 +75,57 @@ fn a_panic_ends_processes_and_removes_namespaces() {
     assert!(!is_alive(*pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner)));
 }
 
+/// Set for the process that a test below starts and interrupts.
+const VICTIM: &str = "NETLAB_VICTIM";
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn ctrl_c_ends_processes_and_removes_namespaces() {
+    assert_privileged();
+    if std::env::var_os(VICTIM).is_some() {
+        hold_a_lab();
+    }
+    let mut victim = start_victim("ctrl_c_ends_processes_and_removes_namespaces");
+    let sleeper = announced_pid(&mut victim);
+    assert_eq!(namespaces("nlctrlc"), ["sw-nlctrlc-one"]);
+    assert!(is_alive(sleeper));
+    let pid = victim.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let ended = || victim.try_wait().unwrap().ok_or("it still runs".to_owned());
+    let end = netlab::wait_until("the end of the interrupted process", SOON, ended);
+    if end.is_err() {
+        victim.kill().unwrap();
+        netlab::remove_kept("nlctrlc").unwrap();
+    }
+    assert_eq!(end.unwrap().code(), Some(128 + 2));
+    assert_nothing_left("nlctrlc");
+    assert!(!is_alive(sleeper));
+}
+
+/// Makes a lab with a process, names that on standard error, and waits for the end.
+fn hold_a_lab() -> ! {
+    let lab = Lab::new("nlctrlc").unwrap();
+    let sleeper = lab.node("one").unwrap().spawn("sleeper", &["sleep", "600"]).unwrap();
+    eprintln!("sleeper {}", sleeper.pid());
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Runs one test of this program in a process of its own, which takes the part of the one to be interrupted.
+fn start_victim(test: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "--nocapture", test]).env(VICTIM, "yes");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The process id that the victim names. Nobody reads its standard error afterwards, as when a terminal is closed.
+fn announced_pid(victim: &mut Child) -> u32 {
+    let lines = BufReader::new(victim.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let pid = lines.filter_map(|line| line.strip_prefix("sleeper ")?.parse().ok()).next();
+    pid.expect("the victim names a process")
+}
+
 #[test]
 #[ignore = "needs root and network namespaces"]
 fn what_a_killed_run_left_behind_is_removed_at_the_next_start() {
@@ -78,10 +134,15 @@ fn what_a_killed_run_left_behind_is_removed_at_the_next_start() {
     assert!(Command::new("ip").args(add).status().unwrap().success());
     let exec = ["netns", "exec", "sw-nlkilled-one", "sleep", "600"];
     let mut orphan = Command::new("ip").args(exec).stdin(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    netlab::wait_until("the orphan to enter the namespace", SOON, || {
+        let pids = Command::new("ip").args(["netns", "pids", "sw-nlkilled-one"]).output().unwrap();
+        let pids = String::from_utf8(pids.stdout).unwrap();
+        if pids.trim() == orphan.id().to_string() { Ok(()) } else { Err(pids) }
+    })
+    .unwrap();
     let lab = Lab::new("nlkilled").unwrap();
     assert_eq!(namespaces("nlkilled"), Vec::<String>::new());
-    assert!(!orphan.wait().unwrap().success());
+    assert_eq!(orphan.wait().unwrap().signal(), Some(15));
     drop(lab);
     assert_nothing_left("nlkilled");
 }

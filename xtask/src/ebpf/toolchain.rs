@@ -156,7 +156,7 @@ fn strip() -> Result<PathBuf> {
     if preferred.is_file() {
         return Ok(preferred);
     }
-    if workspace::is_on_path("llvm-strip") {
+    if netlab::is_on_path("llvm-strip") {
         return Ok(PathBuf::from("llvm-strip"));
     }
     install::packages(&[DEBIAN_LLVM])?;

@@ -2,16 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use netlab::article::{Article, COMMANDS, SITES};
 use netlab::{Lab, Process};
 use serde::{Deserialize, Serialize};
-
-/// Sessions that each gateway has; order as in [`SITES`].
-const SESSION_COUNTS: [usize; 3] = [1, 2, 1];
 
 /// Time for all sessions to come up.
 const UP_DEADLINE: Duration = Duration::from_secs(30);
@@ -72,15 +69,14 @@ impl<'l> Gateways<'l> {
         fs::write(&path, output.stdout).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Starts one gateway per namespace; order as in [`SITES`].
+    /// Starts one gateway per namespace; order as in [`SITES`]. Lock, journal and control socket stand in the lab's folder.
     pub(crate) fn start(&self) -> Result<Vec<Process>> {
         let binary = text(self.binary)?;
         let mut processes = Vec::new();
         for (site, node) in SITES.iter().zip(&self.network.gateways) {
             let configuration = self.configuration(site.gateway);
-            let socket = socket(self.lab.dir(), site.gateway);
-            let words =
-                [binary, "run", "--config", text(&configuration)?, "--control-socket", text(&socket)?];
+            let config = text(&configuration)?;
+            let words = [binary, "run", "--config", config, "--runtime-directory", text(self.lab.dir())?];
             processes.push(node.spawn(site.gateway, &words)?);
         }
         Ok(processes)
@@ -90,7 +86,8 @@ impl<'l> Gateways<'l> {
     pub(crate) fn wait_until_up(&self) -> Result<Vec<Session>> {
         let probe = || {
             let mut sessions = Vec::new();
-            for (site, count) in SITES.iter().zip(SESSION_COUNTS) {
+            for (site, commands) in SITES.iter().zip(COMMANDS) {
+                let count = session_count(commands);
                 sessions.extend(all_up(self.binary, self.lab.dir(), site.gateway, count)?);
             }
             Ok(sessions)
@@ -101,6 +98,36 @@ impl<'l> Gateways<'l> {
     fn configuration(&self, name: &str) -> PathBuf {
         self.lab.dir().join(format!("{name}.toml"))
     }
+}
+
+/// Sessions that a command list makes.
+fn session_count(commands: &str) -> usize {
+    commands.lines().filter(|line| line.starts_with("ip l2tp add session ")).count()
+}
+
+/// Ends the gateways (SIGTERM), and says what is wrong with their ends and with their logs: nothing, if all is well.
+///
+/// # Errors
+/// A process cannot be waited for.
+pub(crate) fn end(processes: &[Process]) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for process in processes {
+        let status = process.terminate()?;
+        faults.extend(end_faults(process.name(), status, &process.log()));
+    }
+    Ok(faults)
+}
+
+/// What is wrong with the end of a gateway that was told to end, and with its log.
+fn end_faults(name: &str, status: ExitStatus, log: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !status.success() {
+        faults.push(format!("{name} did not end well on SIGTERM ({status})"));
+    }
+    // The level is the first word of a line, or the second behind the time.
+    let errors = log.lines().filter(|line| line.split_whitespace().take(2).any(|word| word == "ERROR"));
+    faults.extend(errors.map(|line| format!("{name} logged: {line}")));
+    faults
 }
 
 /// The control socket of a gateway.
@@ -166,4 +193,39 @@ pub(crate) fn show(
 /// A path as text, for a command line.
 fn text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    const GOOD_LOG: &str = "2026-01-02T03:04:05.678901Z  INFO attached to eth0\n WARN no ERROR here\n";
+
+    #[test]
+    fn a_gateway_that_ends_with_zero_and_logs_no_error_has_no_fault() {
+        assert_eq!(end_faults("gw-a", ExitStatus::from_raw(0), GOOD_LOG), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_exit_code_and_a_signal_are_faults() {
+        let faults = end_faults("gw-a", ExitStatus::from_raw(1 << 8), GOOD_LOG);
+        assert_eq!(faults, ["gw-a did not end well on SIGTERM (exit status: 1)"]);
+        let faults = end_faults("gw-a", ExitStatus::from_raw(9), "");
+        assert_eq!(faults, ["gw-a did not end well on SIGTERM (signal: 9 (SIGKILL))"]);
+    }
+
+    #[test]
+    fn an_error_in_the_log_is_a_fault_with_and_without_time() {
+        let log = "2026-01-02T03:04:05.678901Z ERROR 3 chunks are missing\nERROR worker 0 ended by a panic\n";
+        let faults = end_faults("gw-b", ExitStatus::from_raw(0), log);
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].ends_with("ERROR 3 chunks are missing"), "{faults:?}");
+    }
+
+    #[test]
+    fn the_middle_gateway_has_two_sessions_and_the_outer_ones_have_one() {
+        assert_eq!(COMMANDS.map(session_count), [1, 2, 1]);
+    }
 }

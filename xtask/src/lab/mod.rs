@@ -4,29 +4,32 @@
 //! however it ends; `--keep` leaves it up until `lab down`.
 
 mod cpu;
+mod drawing;
 mod flow;
 pub(crate) mod gateways;
+mod host;
 pub(crate) mod ping;
 mod report;
 pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
-use netlab::Lab;
 use netlab::article::{self, Article, SITES};
+use netlab::{Lab, Process};
 
 use crate::progress::Progress;
 use crate::{install, workspace};
 use gateways::Gateways;
+use host::Folder;
 use report::Report;
 
 /// Name of the lab; its namespaces are called `sw-lab-<node>`.
 const LAB_NAME: &str = "lab";
 
-/// Steps that [`run`] announces.
-const STEPS: usize = 8;
+/// Steps that [`whole_run`] announces; `--keep` leaves the last one out.
+const STEPS: usize = 9;
 
 /// Options of `lab`.
 #[derive(Debug, Args)]
@@ -76,19 +79,9 @@ fn take_down() -> Result<()> {
 
 /// Lays out, starts, tries, reports, and removes or keeps.
 fn whole_run(args: &LabArgs) -> Result<()> {
-    let mut progress = Progress::new(STEPS);
-    progress.step("checking what has to be installed", || {
-        install::packages(install::LAB)?;
-        let missing = netlab::missing();
-        ensure!(missing.is_empty(), "{}", missing.join("; "));
-        Ok(())
-    })?;
-    let binary = match &args.binary {
-        Some(path) => {
-            progress.step("using the given gateway", || std::path::absolute(path).context("finding it"))?
-        }
-        None => progress.step("building the gateway", workspace::build_gateway)?,
-    };
+    let mut progress = Progress::new(if args.keep { STEPS - 1 } else { STEPS });
+    let binary = prepare(&mut progress, args)?;
+    let host = Folder::read()?;
     let (lab, network) = progress.step("laying out a router, three gateways and three PCs", || {
         if netlab::kept(LAB_NAME).is_some() {
             eprintln!("      replacing the lab that --keep left up");
@@ -97,12 +90,15 @@ fn whole_run(args: &LabArgs) -> Result<()> {
         let network = article::lay_out(&lab, args.queues)?;
         Ok((lab, network))
     })?;
-    let outcome = exercise(&mut progress, &lab, &network, &binary);
-    let failed = outcome.as_ref().map_or(true, |report| !report.is_ok());
-    if failed && !netlab::interrupted() {
+    let mut outcome = exercise(&mut progress, &lab, &network, &binary);
+    if outcome.as_ref().map_or(true, |(report, _)| !report.is_ok()) && !netlab::interrupted() {
         eprintln!("{}", gateways::diagnosis(&lab, &binary, outcome.is_ok()));
     }
-    if let Ok(report) = &outcome {
+    if let Ok((report, processes)) = &mut outcome {
+        if !args.keep {
+            report.add_faults(progress.step("ending the gateways", || gateways::end(processes))?);
+        }
+        report.add_faults(host.changes()?);
         report.print(args.json)?;
     }
     if args.keep {
@@ -110,27 +106,44 @@ fn whole_run(args: &LabArgs) -> Result<()> {
     } else {
         drop(lab);
     }
-    match outcome {
-        Err(fault) => Err(fault),
-        Ok(_) if failed => bail!("not every pair of PCs works without loss"),
-        Ok(_) => Ok(()),
+    outcome?.0.verdict()
+}
+
+/// Sees to it that everything needed is there: packages, and the gateway.
+fn prepare(progress: &mut Progress, args: &LabArgs) -> Result<PathBuf> {
+    progress.step("checking what has to be installed", || {
+        install::packages(install::LAB)?;
+        let missing = netlab::missing();
+        ensure!(missing.is_empty(), "{}", missing.join("; "));
+        Ok(())
+    })?;
+    match &args.binary {
+        Some(path) => {
+            progress.step("using the given gateway", || std::path::absolute(path).context("finding it"))
+        }
+        None => progress.step("building the gateway", workspace::build_gateway),
     }
 }
 
-/// Starts the gateways and tries every pair.
-fn exercise(progress: &mut Progress, lab: &Lab, network: &Article, binary: &Path) -> Result<Report> {
+/// Starts the gateways and tries every pair; the gateways still run afterwards.
+fn exercise(
+    progress: &mut Progress,
+    lab: &Lab,
+    network: &Article,
+    binary: &Path,
+) -> Result<(Report, Vec<Process>)> {
     let gateways = Gateways::new(lab, network, binary);
     progress.step("translating the article's command lists", || gateways.import())?;
-    let sessions = progress.step("starting three gateways, waiting until all sessions are up", || {
-        gateways.start()?;
-        gateways.wait_until_up()
-    })?;
+    let (processes, sessions) = progress
+        .step("starting three gateways, waiting until all sessions are up", || {
+            Ok((gateways.start()?, gateways.wait_until_up()?))
+        })?;
     let pings = progress.step("pinging every pair of PCs", || trial::ping_pairs(network))?;
     let idle = progress.step("measuring the idle machine", cpu::idle_share)?;
     let flows = progress.step("sending a 1500-byte and a 64-byte flow between every pair", || {
         trial::send_flows(network, idle)
     })?;
-    Ok(Report::new(sessions, pings, &flows, idle))
+    Ok((Report::new(sessions, pings, &flows, idle), processes))
 }
 
 /// Leaves the lab up and says how to enter it.

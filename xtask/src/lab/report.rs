@@ -2,34 +2,17 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use netlab::article::SITES;
 use serde::Serialize;
 
+use super::drawing::topology;
 use super::flow::Flow;
 use super::gateways::Session;
 use super::ping::Ping;
 use super::trial::PAIRS;
-
-/// The article's network as the lab lays it out.
-const TOPOLOGY: &str = "
-                                  router
-      eth0 10.200.100.1    eth1 10.200.100.5    eth2 10.200.100.9
-               |                    |                    |
-      eth0 10.200.100.2    eth0 10.200.100.6    eth0 10.200.100.10
-              gw-a <============> gw-b <============> gw-c
-               |   L2TPv3 over UDP  |   L2TPv3 over IP   |
-               |   ports 5001, 6001 |   protocol 115     |
-               |   tunnel 1000      |   tunnel 2000      |
-               |   session 1000     |   session 2000     |
-              eth1                 eth1                 eth1
-               |                    |                    |
-              eth0                 eth0                 eth0
-              pc1                  pc2                  pc3
-       10.200.101.1/24      10.200.101.2/24      10.200.101.3/24
-";
 
 /// Idle load above which the CPU times drown in it. Units: CPUs.
 const QUIET_CPUS: f64 = 0.2;
@@ -38,15 +21,17 @@ const QUIET_CPUS: f64 = 0.2;
 const FOOTNOTE: &str = "\
 1518 B: the largest frame of a 1500-byte LAN, 64 B: the smallest, both with FCS; each flow is 10000 UDP datagrams at a steady
 pace, every one checked for its content at the receiver. packets/s is that pace as it arrived, not the most that is possible.
-CPU-ns per packet: busy time of the whole machine (user, nice, system, irq, softirq of /proc/stat, all CPUs) while the flow ran,
-less what the idle lab takes in that time, by packets received. It includes the sending and the receiving PC, the router and
-whatever else the machine did; clock ticks of 10 ms make the bottom line more trustworthy than a single cell. \"-\": less than that.";
+CPU-ns per packet: time that the CPUs of the whole machine were not idle while the flow ran, less what the idle lab takes in
+that time, by packets received. It includes the sending and the receiving PC, the router, whatever else the machine did, and
+what a hypervisor took away; the bottom line is more trustworthy than a single cell. \"-\": lost in the machine's other work.";
 
 /// Everything that the lab found.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Whether every pair works without loss.
+    /// Whether every pair works without loss, and nothing else is wrong.
     ok: bool,
+    /// What is wrong besides loss: how gateways ended, what they left behind.
+    faults: Vec<String>,
     /// All sessions, gateway by gateway.
     sessions: Vec<Session>,
     /// Every directed pair of PCs.
@@ -88,12 +73,29 @@ impl Report {
             per_packet(cpu_ns, received)
         };
         let ok = pairs.len() == PAIRS.len() && pairs.iter().all(|pair| pair.ok);
-        Self { ok, sessions, pairs, idle_cpus, cpu_ns_per_packet: [over_all(0), over_all(1)] }
+        let cpu_ns_per_packet = [over_all(0), over_all(1)];
+        Self { ok, faults: Vec::new(), sessions, pairs, idle_cpus, cpu_ns_per_packet }
     }
 
-    /// Whether every pair works without loss.
+    /// Adds what is wrong besides loss.
+    pub(super) fn add_faults(&mut self, faults: Vec<String>) {
+        self.ok &= faults.is_empty();
+        self.faults.extend(faults);
+    }
+
+    /// Whether every pair works without loss, and nothing else is wrong.
     pub(super) fn is_ok(&self) -> bool {
         self.ok
+    }
+
+    /// The report in one word: nothing, or what fails the command.
+    ///
+    /// # Errors
+    /// A pair does not work without loss, or something else is wrong.
+    pub(super) fn verdict(&self) -> Result<()> {
+        ensure!(self.faults.is_empty(), "{}", self.faults.join("; "));
+        ensure!(self.ok, "not every pair of PCs works without loss");
+        Ok(())
     }
 
     /// Writes the report to standard output.
@@ -101,7 +103,7 @@ impl Report {
         if json {
             println!("{}", serde_json::to_string_pretty(self)?);
         } else {
-            println!("{TOPOLOGY}\n{}\n{}\n{FOOTNOTE}", self.session_lines(), self.table());
+            println!("\n{}\n{}\n{}\n{FOOTNOTE}", topology(), self.session_lines(), self.table());
             println!("{}\n", self.idle_line());
         }
         Ok(())
@@ -241,6 +243,17 @@ mod tests {
     fn a_pair_that_was_not_tried_fails_the_report() {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
         assert!(!Report::new(Vec::new(), vec![ping; 5], &vec![[flow(10), flow(10)]; 5], 0.1).is_ok());
+    }
+
+    #[test]
+    fn a_gateway_that_ends_badly_fails_the_report_and_is_named() {
+        let mut report = report(10);
+        report.add_faults(Vec::new());
+        assert!(report.is_ok());
+        report.verdict().unwrap();
+        report.add_faults(vec!["gw-b did not end well".to_owned()]);
+        assert!(!report.is_ok());
+        assert_eq!(report.verdict().unwrap_err().to_string(), "gw-b did not end well");
     }
 
     #[test]

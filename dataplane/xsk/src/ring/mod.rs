@@ -17,6 +17,7 @@
 //! Source: <https://docs.kernel.org/6.12/networking/af_xdp.html#rings>.
 
 mod consumer;
+mod ends;
 mod heap;
 mod producer;
 
@@ -24,6 +25,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
 pub use consumer::Consumer;
+pub(crate) use ends::Ends;
 pub use heap::{HeapEnds, HeapRing, pair};
 pub use producer::Producer;
 

@@ -7,6 +7,7 @@
 mod config;
 mod error;
 mod kick;
+mod link_pause;
 mod loans;
 mod open;
 mod rings;
@@ -23,17 +24,11 @@ pub(crate) use shared::SharedSockets;
 use crate::chunk_cache::ChunkCache;
 use crate::frame::{Frame, FrameBatch};
 use crate::lent::Held;
-use crate::ring::Descriptor;
 use crate::statistics::{KernelStatistics, QueueCounts};
-use crate::sys::RingMap;
 use crate::umem::Umem;
+use link_pause::LinkPause;
 use loans::Loans;
-
-/// Frames that a send call takes at least before it returns, in copy mode. Source: `TX_BATCH_SIZE`, net/xdp/xsk.c, v6.12.
-const COPY_MODE_FRAMES_PER_KICK: u32 = 32;
-
-/// The rings of a real queue.
-type QueueRings = rings::Rings<RingMap<u64>, RingMap<Descriptor>>;
+use rings::MappedRings;
 
 /// One device and queue: its socket and its four rings.
 ///
@@ -41,7 +36,7 @@ type QueueRings = rings::Rings<RingMap<u64>, RingMap<Descriptor>>;
 #[derive(Debug)]
 pub struct XskQueue {
     // Order matters: fields are dropped in this order, and chunks may be taken back only when rings and socket are gone.
-    rings: QueueRings,
+    rings: MappedRings,
     socket: ListedSocket,
     loans: Loans,
     counts: QueueCounts,
@@ -49,6 +44,7 @@ pub struct XskQueue {
     need_wakeup: bool,
     busy_poll: bool,
     kick_limit: u32,
+    link_pause: LinkPause,
     ifindex: u32,
     queue: u32,
     zero_copy_refusal: Option<BindError>,
@@ -62,7 +58,8 @@ impl XskQueue {
     ///
     /// # Errors
     ///
-    /// What failed and why; all chunks are back in `cache` then.
+    /// What failed and why. All chunks are back in `cache` then, unless the kernel keeps those of a socket that was bound already: see
+    /// [`close`](XskQueue::close).
     ///
     /// # Panics
     ///
@@ -97,11 +94,17 @@ impl XskQueue {
     ///
     /// What the kernel does not take now (its buffers are full, the link is down) stays in the ring for the next flush, so flush every
     /// turn, with new frames or without.
+    ///
+    /// A link that is administratively down takes nothing and keeps what is in the ring, up to a ring of old frames, which leave when it
+    /// comes up: nothing can be taken out of a TX ring again. To spare calls that fail, flushes then go without one, first one, after
+    /// each further failure twice as many, up to 256, until a call succeeds. A link without carrier takes frames in copy mode and drops
+    /// them: [`QueueCounts::tx_lost`].
     #[inline]
     pub fn flush(&mut self) {
-        self.rings.tx.publish();
-        let waiting = self.rings.tx.unconsumed();
-        if waiting != 0 && (!self.need_wakeup || self.rings.tx.needs_wakeup()) {
+        self.rings.ends.tx.publish();
+        let waiting = self.rings.ends.tx.unconsumed();
+        let asked = waiting != 0 && (!self.need_wakeup || self.rings.ends.tx.needs_wakeup());
+        if asked && self.link_pause.is_over() {
             self.kick_tx(waiting);
         }
     }
@@ -111,10 +114,12 @@ impl XskQueue {
         let Self { socket, rings, .. } = self;
         let kicks = kick::until_taken(waiting, self.kick_limit, self.zero_copy, || {
             let answer = socket.kick_tx();
-            (answer, rings.tx.unconsumed())
+            (answer, rings.ends.tx.unconsumed())
         });
         self.counts.tx_kicks += u64::from(kicks.calls);
         self.counts.tx_kick_errors += u64::from(kicks.refused);
+        self.counts.tx_lost += u64::from(kicks.lost);
+        self.link_pause.learn(kicks.link_down);
     }
 
     /// Takes the chunks of completed transmissions back into `cache`; how many.
@@ -127,7 +132,8 @@ impl XskQueue {
     #[inline]
     pub fn refill(&mut self, cache: &mut ChunkCache) -> usize {
         let count = self.rings.refill(&mut self.loans.lent, cache);
-        let asked = self.need_wakeup && self.rings.fill.needs_wakeup() && self.rings.fill.unconsumed() != 0;
+        let asked =
+            self.need_wakeup && self.rings.ends.fill.needs_wakeup() && self.rings.ends.fill.unconsumed() != 0;
         if asked || self.busy_poll {
             self.kick_rx();
         }

@@ -10,21 +10,24 @@ use std::time::{Duration, Instant};
 
 use super::config::{BindMode, SocketConfig};
 use super::error::{BindError, BindOperation};
+use super::link_pause::LinkPause;
 use super::loans::Loans;
-use super::rings::Rings;
+use super::rings::{MappedRings, Rings};
 use super::shared::{Inherited, ListedSocket};
-use super::{QueueRings, XskQueue};
+use super::{XskQueue, kick};
 use crate::chunk_cache::ChunkCache;
 use crate::lent::Lent;
-use crate::ring::{Consumer, Producer};
 use crate::statistics::QueueCounts;
-use crate::sys::{RingKind, Sharing, UnboundSocket, Witness, XdpSocket};
+use crate::sys::{RingSizes, Sharing, Tenure, UnboundSocket, Witness, XdpSocket};
 use crate::umem::Umem;
 
 /// How long a queue may stay busy with the remains of a socket closed just now.
 const BUSY_PATIENCE: Duration = Duration::from_millis(250);
 /// How long to wait before binding again.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
+/// A socket that could not be bound, and why.
+type Refused = (UnboundSocket, BindError);
 
 /// What is being opened: memory, place and how.
 struct Opening<'a> {
@@ -60,56 +63,49 @@ impl Opening<'_> {
     fn try_mode(&self, zero_copy: bool, cache: &mut ChunkCache) -> Result<XskQueue, BindError> {
         use BindOperation::{CreateSocket, Fill, MakeRings, SetBusyPoll};
         let failed = |operation| move |source| self.error(operation, source);
-        let witness = Witness::prepare(self.umem, self.ifindex, self.queue).map_err(failed(CreateSocket))?;
-        let socket = UnboundSocket::create().map_err(failed(CreateSocket))?;
+        let tenure = Tenure::begin(self.ifindex, self.queue);
+        let witness = Witness::prepare(self.umem, tenure).map_err(failed(CreateSocket))?;
+        let mut socket = UnboundSocket::create(tenure).map_err(failed(CreateSocket))?;
         if let Some(busy) = self.config.busy_poll {
             socket.set_busy_poll(busy.timeout_us, busy.budget_frames).map_err(failed(SetBusyPoll))?;
         }
-        let mut rings = self.make_rings(&socket).map_err(failed(MakeRings))?;
-        let mut lent = Lent::new(std::sync::Arc::clone(cache.pool()));
-        let filled = rings.refill(&mut lent, cache);
-        let bound = if filled == 0 {
-            Err(self.error(Fill, io::Error::from_raw_os_error(libc::ENOBUFS)))
+        let ends = socket.give_rings(self.ring_sizes()).map_err(failed(MakeRings))?;
+        // Fewer system calls on kernels that know it; others take 32 frames per call, which `flush` copes with.
+        let _ = socket.set_tx_budget(self.config.tx_ring);
+        let mut rings = Rings { ends, bad_entries: 0 };
+        let mut lent = Lent::new(std::sync::Arc::clone(cache.pool()), tenure);
+        let bound = if rings.refill(&mut lent, cache) == 0 {
+            let none_free = io::Error::from_raw_os_error(libc::ENOBUFS);
+            Err((socket, self.error(Fill, none_free)))
         } else {
-            self.bind(&socket, zero_copy)
+            self.bind(socket, zero_copy)
         };
         match bound {
-            Ok(()) => self.finish(rings, socket.into_bound(), Loans::new(lent, witness), zero_copy),
-            Err(error) => {
-                drop(rings);
-                let proof = socket.abandon();
+            Ok(bound) => self.finish(rings, bound, Loans::new(lent, witness), zero_copy, cache),
+            Err((unbound, error)) => {
+                let proof = unbound.abandon(rings.ends);
                 lent.take_back(&proof, |chunk| cache.give(chunk));
                 Err(error)
             }
         }
     }
 
-    /// Makes and maps the four rings.
-    fn make_rings(&self, socket: &UnboundSocket) -> io::Result<QueueRings> {
+    /// Sizes of the rings.
+    fn ring_sizes(&self) -> RingSizes {
         let SocketConfig { rx_ring, tx_ring, fill_ring, completion_ring, .. } = *self.config;
-        socket.make_ring(RingKind::Fill, fill_ring)?;
-        socket.make_ring(RingKind::Completion, completion_ring)?;
-        socket.make_ring(RingKind::Rx, rx_ring)?;
-        socket.make_ring(RingKind::Tx, tx_ring)?;
-        // Fewer system calls on kernels that know it; others take 32 frames per call, which `flush` copes with.
-        let _ = socket.set_tx_budget(tx_ring);
-        let offsets = socket.offsets()?;
-        Ok(Rings {
-            fill: Producer::new(socket.map_ring(RingKind::Fill, fill_ring, &offsets)?),
-            completion: Consumer::new(socket.map_ring(RingKind::Completion, completion_ring, &offsets)?),
-            rx: Consumer::new(socket.map_ring(RingKind::Rx, rx_ring, &offsets)?),
-            tx: Producer::new(socket.map_ring(RingKind::Tx, tx_ring, &offsets)?),
-            bad_entries: 0,
-        })
+        RingSizes { fill: fill_ring, completion: completion_ring, rx: rx_ring, tx: tx_ring }
     }
 
     /// Binds, and tries again for a moment while the queue is busy: the kernel finishes closing a socket later.
-    fn bind(&self, socket: &UnboundSocket, zero_copy: bool) -> Result<(), BindError> {
+    fn bind(&self, mut socket: UnboundSocket, zero_copy: bool) -> Result<XdpSocket, Refused> {
         let deadline = Instant::now() + BUSY_PATIENCE;
         let mut registered = false;
         loop {
             match self.bind_once(socket, zero_copy, &mut registered) {
-                Err(error) if error.errno() == libc::EBUSY && Instant::now() < deadline => sleep(BUSY_PAUSE),
+                Err((unbound, error)) if error.errno() == libc::EBUSY && Instant::now() < deadline => {
+                    socket = unbound;
+                    sleep(BUSY_PAUSE);
+                }
                 result => return result,
             }
         }
@@ -118,42 +114,44 @@ impl Opening<'_> {
     /// Binds through a live socket of the same kind, or with a registration of its own when there is none.
     fn bind_once(
         &self,
-        socket: &UnboundSocket,
+        mut socket: UnboundSocket,
         zero_copy: bool,
         registered: &mut bool,
-    ) -> Result<(), BindError> {
+    ) -> Result<XdpSocket, Refused> {
         let operation = if zero_copy { BindOperation::BindZeroCopy } else { BindOperation::BindCopy };
+        let refused = |(unbound, source)| (unbound, self.error(operation, source));
         let inherited = self.inherited(zero_copy);
         let live = self.umem.sockets().lock();
         let place = (self.ifindex, self.queue);
         let owners = live.iter().filter_map(|entry| entry.to_share(inherited, place));
         for owner in owners.take(if *registered { 0 } else { usize::MAX }) {
-            match socket.bind(self.ifindex, self.queue, Sharing::With(owner.as_fd())) {
+            match socket.bind(Sharing::With(owner.as_fd())) {
                 // The owner's interface is gone, so it is not bound any more: another may be.
-                Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
-                result => return result.map_err(|source| self.error(operation, source)),
+                Err((unbound, error)) if error.raw_os_error() == Some(libc::EBADF) => socket = unbound,
+                result => return result.map_err(refused),
             }
         }
         if !*registered {
-            let whole = self.umem.len_bytes();
-            let result = socket.register(self.umem, whole);
-            result.map_err(|source| self.error(BindOperation::RegisterUmem, source))?;
+            if let Err(source) = socket.register(self.umem, self.umem.len_bytes()) {
+                return Err((socket, self.error(BindOperation::RegisterUmem, source)));
+            }
             *registered = true;
         }
-        let own = Sharing::Own { zero_copy, need_wakeup: self.config.need_wakeup };
-        socket.bind(self.ifindex, self.queue, own).map_err(|source| self.error(operation, source))
+        socket.bind(Sharing::Own { zero_copy, need_wakeup: self.config.need_wakeup }).map_err(refused)
     }
 
     /// The queue, from its bound parts.
     fn finish(
         &self,
-        rings: QueueRings,
+        rings: MappedRings,
         socket: XdpSocket,
         loans: Loans,
         asked_zero_copy: bool,
+        cache: &mut ChunkCache,
     ) -> Result<XskQueue, BindError> {
         let socket =
             ListedSocket::new(self.umem, self.inherited(asked_zero_copy), (self.ifindex, self.queue), socket);
+        let obtained = socket.is_zero_copy();
         let mut opened = XskQueue {
             rings,
             socket,
@@ -162,15 +160,22 @@ impl Opening<'_> {
             zero_copy: asked_zero_copy,
             need_wakeup: self.config.need_wakeup,
             busy_poll: self.config.busy_poll.is_some(),
-            kick_limit: self.config.tx_ring / super::COPY_MODE_FRAMES_PER_KICK + 1,
+            kick_limit: kick::call_limit(self.config.tx_ring),
+            link_pause: LinkPause::new(),
             ifindex: self.ifindex,
             queue: self.queue,
             zero_copy_refusal: None,
         };
-        // Asked of the whole queue, which upon an error is dropped in the right order: rings, socket, loans.
-        let obtained = opened.socket.is_zero_copy();
-        opened.zero_copy = obtained.map_err(|source| self.error(BindOperation::ReadOptions, source))?;
-        Ok(opened)
+        match obtained {
+            Ok(zero_copy) => {
+                opened.zero_copy = zero_copy;
+                Ok(opened)
+            }
+            Err(source) => {
+                opened.close(cache);
+                Err(self.error(BindOperation::ReadOptions, source))
+            }
+        }
     }
 
     /// What later sockets inherit from this one.

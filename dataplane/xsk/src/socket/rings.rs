@@ -6,45 +6,46 @@
 use crate::chunk_cache::ChunkCache;
 use crate::frame::{Frame, FrameBatch};
 use crate::lent::Lent;
-use crate::ring::{Consumer, Descriptor, Producer, RingMemory};
+use crate::ring::{Descriptor, Ends, RingMemory};
+use crate::sys::RingMap;
 
-/// Our ends of the four rings of one queue; `A` is the memory of address rings, `D` that of descriptor rings.
+/// The four rings of one queue; `A` is the memory of address rings, `D` that of descriptor rings.
 #[derive(Debug)]
 pub(crate) struct Rings<A, D> {
-    pub(crate) fill: Producer<u64, A>,
-    pub(crate) rx: Consumer<Descriptor, D>,
-    pub(crate) tx: Producer<Descriptor, D>,
-    pub(crate) completion: Consumer<u64, A>,
+    pub(crate) ends: Ends<A, D>,
     /// Entries from the kernel that named what it was not lent.
     pub(crate) bad_entries: u64,
 }
+
+/// The rings of a real queue.
+pub(crate) type MappedRings = Rings<RingMap<u64>, RingMap<Descriptor>>;
 
 impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     /// Received frames into `out`, as many as wait and fit; how many.
     #[inline]
     pub(crate) fn receive(&mut self, lent: &mut Lent, out: &mut FrameBatch) -> usize {
         let wanted = to_count(out.remaining_capacity());
-        let ready = self.rx.available(wanted).min(wanted);
+        let ready = self.ends.rx.available(wanted).min(wanted);
         let before = out.len();
         for _ in 0..ready {
-            let Some(entry) = self.rx.pop() else { break };
+            let Some(entry) = self.ends.rx.pop() else { break };
             match lent.received(entry) {
                 Some(frame) => out.push(frame),
                 None => self.bad_entries += 1,
             }
         }
-        self.rx.release();
+        self.ends.rx.release();
         out.len() - before
     }
 
     /// Writes the TX entry for `frame`, not yet visible to the kernel.
     #[inline]
     pub(crate) fn transmit(&mut self, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
-        if self.tx.free_count(1) == 0 {
+        if self.ends.tx.free_count(1) == 0 {
             return Err(frame);
         }
         let entry = lent.for_tx(frame)?;
-        let pushed = self.tx.push(entry);
+        let pushed = self.ends.tx.push(entry);
         debug_assert!(pushed.is_ok(), "room was seen above");
         Ok(())
     }
@@ -52,10 +53,10 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     /// Chunks of completed transmissions into `cache`; how many.
     #[inline]
     pub(crate) fn reap(&mut self, lent: &mut Lent, cache: &mut ChunkCache) -> usize {
-        let ready = self.completion.available(self.completion.size());
+        let ready = self.ends.completion.available(self.ends.completion.size());
         let mut count = 0;
         for _ in 0..ready {
-            let Some(entry) = self.completion.pop() else { break };
+            let Some(entry) = self.ends.completion.pop() else { break };
             match lent.completed(entry) {
                 Some(chunk) => {
                     cache.give(chunk);
@@ -64,19 +65,19 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
                 None => self.bad_entries += 1,
             }
         }
-        self.completion.release();
+        self.ends.completion.release();
         count
     }
 
     /// Lends empty chunks from `cache` until the fill ring is full or the cache empty, and publishes them; how many.
     #[inline]
     pub(crate) fn refill(&mut self, lent: &mut Lent, cache: &mut ChunkCache) -> usize {
-        let room = self.fill.free_count(self.fill.size());
+        let room = self.ends.fill.free_count(self.ends.fill.size());
         for _ in 0..room {
             let Some(chunk) = cache.take() else { break };
             match lent.for_fill(chunk) {
                 Ok(entry) => {
-                    let pushed = self.fill.push(entry);
+                    let pushed = self.ends.fill.push(entry);
                     debug_assert!(pushed.is_ok(), "room was seen above");
                 }
                 Err(foreign) => {
@@ -85,7 +86,7 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
                 }
             }
         }
-        self.fill.publish() as usize
+        self.ends.fill.publish() as usize
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ring::{HeapRing, pair};
-use crate::sys::Released;
+use crate::ring::{Consumer, HeapRing, Producer, pair};
+use crate::sys::{Released, Tenure};
 use crate::{ChunkPool, Held, Umem, UmemConfig};
 
 type Addresses = Arc<HeapRing<u64>>;
@@ -32,6 +32,7 @@ struct Bench {
     cache: ChunkCache,
     pool: Arc<ChunkPool>,
     umem: &'static Umem,
+    tenure: Tenure,
 }
 
 impl Bench {
@@ -39,17 +40,19 @@ impl Bench {
         let config =
             UmemConfig { chunk_count: CHUNKS, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
         let (umem, pool) = Umem::map(&config).unwrap();
+        let tenure = Tenure::begin(1, 0);
         let (fill, kernel_fill) = pair(RING, 0, u32::MAX - 5);
         let (kernel_rx, rx) = pair(RING, BLANK, 0);
         let (tx, kernel_tx) = pair(RING, BLANK, 7);
         let (kernel_completion, completion) = pair(RING, 0, u32::MAX);
         Self {
-            rings: Rings { fill, rx, tx, completion, bad_entries: 0 },
+            rings: Rings { ends: Ends { fill, rx, tx, completion }, bad_entries: 0 },
             kernel: Kernel { fill: kernel_fill, rx: kernel_rx, tx: kernel_tx, completion: kernel_completion },
-            lent: Lent::new(Arc::clone(&pool)),
+            lent: Lent::new(Arc::clone(&pool), tenure),
             cache: ChunkCache::new(Arc::clone(&pool), 0),
             pool,
             umem,
+            tenure,
         }
     }
 
@@ -138,7 +141,7 @@ fn a_transmitted_frame_starts_where_its_headers_were_written() {
     let index = bench.umem.index_of(frame.base()).unwrap();
     bench.transmit(frame).unwrap();
     assert_eq!(bench.kernel.tx.pop(), None, "not visible before it is published");
-    bench.rings.tx.publish();
+    bench.rings.ends.tx.publish();
     let entry = bench.kernel.transmit().unwrap();
     assert_eq!((entry.ring_address, entry.len), (u64::from(index) * 2048 + 296, 11));
     assert_eq!(bench.lent.held(), Held { fill: 0, tx: 1 });
@@ -227,16 +230,34 @@ fn a_queue_that_ends_in_the_midst_of_everything_gives_every_chunk_back() {
         let frame = bench.frame(&[1]);
         bench.transmit(frame).unwrap();
     }
-    bench.rings.tx.publish();
+    bench.rings.ends.tx.publish();
     bench.kernel.transmit().unwrap();
     drop(bench.rings);
     let cache = &mut bench.cache;
-    let held = bench.lent.take_back(&Released::in_plain_memory(), |chunk| cache.give(chunk));
+    let held = bench.lent.take_back(&Released::in_plain_memory(bench.tenure), |chunk| cache.give(chunk));
     assert_eq!(held, Held { fill: RING, tx: 7 });
     assert_eq!(bench.pool.free_count() + bench.cache.len(), CHUNKS as usize);
     let places: std::collections::HashSet<_> =
         std::iter::from_fn(|| bench.cache.take()).map(|chunk| chunk.base().addr()).collect();
     assert_eq!(places.len(), CHUNKS as usize, "none lost, none doubled");
+}
+
+#[test]
+#[should_panic(expected = "the proof is about this opening of this queue")]
+fn a_proof_about_another_queue_takes_nothing_back() {
+    let mut bench = Bench::new();
+    bench.refill();
+    let proof = Released::in_plain_memory(Tenure::begin(1, 1));
+    bench.lent.take_back(&proof, |_| ());
+}
+
+#[test]
+#[should_panic(expected = "the proof is about this opening of this queue")]
+fn a_proof_about_another_socket_of_the_same_queue_takes_nothing_back() {
+    let mut bench = Bench::new();
+    bench.refill();
+    let proof = Released::in_plain_memory(Tenure::begin(1, 0));
+    bench.lent.take_back(&proof, |_| ());
 }
 
 /// One act of either side.
@@ -284,7 +305,7 @@ fn step(act: Act, bench: &mut Bench, hand: &mut Vec<Frame>) {
             let keep = hand.len().saturating_sub(usize::from(count));
             hand.drain(keep..).for_each(|frame| bench.cache.give(frame.into_chunk()));
         }
-        Act::Flush => _ = bench.rings.tx.publish(),
+        Act::Flush => _ = bench.rings.ends.tx.publish(),
         Act::Transmit(count) => (0..count).for_each(|_| _ = bench.kernel.transmit()),
         Act::Reap => _ = bench.reap(),
     }

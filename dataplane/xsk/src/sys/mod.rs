@@ -8,6 +8,7 @@ mod frame_memory;
 mod packet_membership;
 mod released;
 mod ring_map;
+mod tenure;
 mod xdp_socket;
 
 pub(crate) use ethtool::{FeatureBits, LinkControl};
@@ -15,7 +16,8 @@ pub(crate) use frame_memory::{HUGE_PAGE_BYTES, map_frame_memory};
 pub(crate) use packet_membership::join_promiscuous;
 pub(crate) use released::{Released, Witness};
 pub(crate) use ring_map::RingMap;
-pub(crate) use xdp_socket::{RingKind, Sharing, UnboundSocket, XdpSocket};
+pub(crate) use tenure::Tenure;
+pub(crate) use xdp_socket::{RingKind, RingSizes, Sharing, UnboundSocket, XdpSocket};
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

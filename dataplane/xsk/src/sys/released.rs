@@ -9,23 +9,28 @@ use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{RingKind, Sharing, UnboundSocket};
+use super::{RingKind, Sharing, Tenure, UnboundSocket};
 use crate::umem::Umem;
 
-/// Proof that the kernel uses neither rings nor chunks of a queue any more.
+/// Proof that the kernel uses neither rings nor chunks of one opening of a queue any more.
 #[derive(Debug)]
-pub(crate) struct Released(());
+pub(crate) struct Released(Tenure);
 
 impl Released {
     /// For a socket that never was bound: the kernel has not looked at its rings.
-    pub(super) fn never_bound() -> Self {
-        Self(())
+    pub(super) fn never_bound(tenure: Tenure) -> Self {
+        Self(tenure)
     }
 
     /// For rings in plain memory, whose other end has no access to the chunks at all.
     #[cfg(test)]
-    pub(crate) fn in_plain_memory() -> Self {
-        Self(())
+    pub(crate) fn in_plain_memory(tenure: Tenure) -> Self {
+        Self(tenure)
+    }
+
+    /// The opening that it is about.
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.0
     }
 }
 
@@ -40,42 +45,39 @@ const PAUSE: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Witness {
     socket: UnboundSocket,
-    ifindex: u32,
-    queue: u32,
 }
 
 impl Witness {
-    /// A witness for this queue. It registers a first page's worth of chunks, but puts none into its rings.
-    pub(crate) fn prepare(umem: &'static Umem, ifindex: u32, queue: u32) -> io::Result<Self> {
-        let socket = UnboundSocket::create()?;
+    /// A witness for this opening of a queue. It registers a first page's worth of chunks, but puts none into its rings.
+    pub(crate) fn prepare(umem: &'static Umem, tenure: Tenure) -> io::Result<Self> {
+        let socket = UnboundSocket::create(tenure)?;
         socket.register(umem, WITNESS_BYTES.max(umem.chunk_bytes()))?;
         for kind in [RingKind::Fill, RingKind::Completion, RingKind::Rx] {
             socket.make_ring(kind, 2)?;
         }
-        Ok(Self { socket, ifindex, queue })
+        Ok(Self { socket })
     }
 
     /// Waits until the kernel has let go of the queue; `None` when it does not within two seconds.
+    ///
+    /// It has when nothing is bound to the queue: because this socket could be, or because the interface is gone, at which the kernel
+    /// unbinds all of its queues under the same lock that `bind` takes.
     pub(crate) fn wait(self) -> Option<Released> {
         let deadline = Instant::now() + PATIENCE;
+        let mut socket = self.socket;
+        let tenure = socket.tenure();
         loop {
-            if self.is_free() {
-                return Some(Released(()));
+            match socket.bind(Sharing::Own { zero_copy: false, need_wakeup: false }) {
+                Ok(_bound) => return Some(Released(tenure)),
+                Err((_, error)) if error.raw_os_error() == Some(libc::ENODEV) => {
+                    return Some(Released(tenure));
+                }
+                Err((unbound, _)) => socket = unbound,
             }
             if Instant::now() >= deadline {
                 return None;
             }
             sleep(PAUSE);
-        }
-    }
-
-    /// Whether nothing is bound to the queue: because this socket could be, or because the interface is gone, at which the kernel
-    /// unbinds all of its queues under the same lock that `bind` takes.
-    fn is_free(&self) -> bool {
-        let sharing = Sharing::Own { zero_copy: false, need_wakeup: false };
-        match self.socket.bind(self.ifindex, self.queue, sharing) {
-            Ok(()) => true,
-            Err(error) => error.raw_os_error() == Some(libc::ENODEV),
         }
     }
 }

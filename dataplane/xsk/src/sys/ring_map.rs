@@ -36,8 +36,12 @@ unsafe impl<T: Slot> Send for RingMap<T> {}
 impl<T: Slot> RingMap<T> {
     /// Maps the ring of `size` slots that `fd` has at `page_offset`, laid out as `layout` says.
     ///
-    /// The caller gives a ring to be mapped once only, so that it has one user on our side.
-    pub(super) fn new(
+    /// # Safety
+    ///
+    /// `fd` is an AF_XDP socket whose ring at `page_offset` was made with `size` slots of the type `T` and is laid out as the kernel
+    /// said in `layout`. It is mapped here for the first time, and the value goes into one `Producer` (fill and TX rings) or one
+    /// `Consumer` (RX and completion rings).
+    pub(super) unsafe fn new(
         fd: BorrowedFd<'_>,
         page_offset: u64,
         size: u32,
@@ -77,8 +81,8 @@ fn measure<T: Slot>(size: u32, layout: &XdpRingOffset) -> Option<(Offsets, usize
 }
 
 // SAFETY: the mapping stays until drop and does not move with the value; `measure` showed alignment and that all words and `size`
-// slots lie inside, `size` a power of two; the kernel zeroed the memory and plays the other end; on our side `RingMap::new`'s
-// caller maps each ring once, and each map is consumed by one `Producer` or `Consumer`.
+// slots lie inside, `size` a power of two; the kernel zeroed the memory and plays the other end; on our side there is one end and
+// the right one by the promise of `RingMap::new`'s caller.
 unsafe impl<T: Slot> RingMemory<T> for RingMap<T> {
     fn words(&self) -> RingWords<T> {
         RingWords {

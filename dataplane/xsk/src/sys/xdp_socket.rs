@@ -11,15 +11,14 @@ use std::sync::Arc;
 use rustix::net::sockopt;
 use rustix::net::xdp::{
     SocketAddrXdp, SocketAddrXdpFlags, SocketAddrXdpWithSharedUmem, XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING,
-    XDP_UMEM_PGOFF_COMPLETION_RING, XDP_UMEM_PGOFF_FILL_RING, XdpMmapOffsets, XdpOptionsFlags, XdpUmemReg,
-    XdpUmemRegFlags,
+    XDP_UMEM_PGOFF_COMPLETION_RING, XDP_UMEM_PGOFF_FILL_RING, XdpOptionsFlags, XdpUmemReg, XdpUmemRegFlags,
 };
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
 
-use super::{Released, RingMap, set_int_option};
-use crate::ring::Slot;
+use super::{Released, RingMap, Tenure, set_int_option};
+use crate::ring::{Consumer, Descriptor, Ends, Producer};
 use crate::statistics::KernelStatistics;
 use crate::umem::Umem;
 
@@ -57,17 +56,36 @@ pub(crate) enum Sharing<'a> {
     With(BorrowedFd<'a>),
 }
 
-/// A socket before it is bound: the kernel does not use its rings yet.
+/// Sizes of a socket's four rings. Range: powers of two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RingSizes {
+    pub(crate) fill: u32,
+    pub(crate) completion: u32,
+    pub(crate) rx: u32,
+    pub(crate) tx: u32,
+}
+
+/// Our ends of a socket's four rings.
+type MappedEnds = Ends<RingMap<u64>, RingMap<Descriptor>>;
+
+/// A socket that is not bound and never was: the kernel does not use its rings yet.
 #[derive(Debug)]
 pub(crate) struct UnboundSocket {
     fd: OwnedFd,
+    tenure: Tenure,
+    rings_given: bool,
 }
 
 impl UnboundSocket {
-    /// A new socket, in the network namespace of the calling thread.
-    pub(crate) fn create() -> io::Result<Self> {
+    /// A new socket for the queue of `tenure`, in the network namespace of the calling thread.
+    pub(crate) fn create(tenure: Tenure) -> io::Result<Self> {
         let fd = socket_with(AddressFamily::XDP, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-        Ok(Self { fd })
+        Ok(Self { fd, tenure, rings_given: false })
+    }
+
+    /// The opening that it was made for.
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure
     }
 
     /// Registers the first `len` bytes of the frame memory.
@@ -95,25 +113,34 @@ impl UnboundSocket {
         }?)
     }
 
-    /// Where the rings' words stand in their mappings.
-    pub(crate) fn offsets(&self) -> io::Result<XdpMmapOffsets> {
-        Ok(sockopt::xdp_mmap_offsets(&self.fd)?)
-    }
-
-    /// Maps a ring made before; to be called once for each.
-    pub(crate) fn map_ring<T: Slot>(
-        &self,
-        kind: RingKind,
-        size: u32,
-        offsets: &XdpMmapOffsets,
-    ) -> io::Result<RingMap<T>> {
-        let (page_offset, layout) = match kind {
-            RingKind::Fill => (XDP_UMEM_PGOFF_FILL_RING, &offsets.fr),
-            RingKind::Completion => (XDP_UMEM_PGOFF_COMPLETION_RING, &offsets.cr),
-            RingKind::Rx => (XDP_PGOFF_RX_RING, &offsets.rx),
-            RingKind::Tx => (XDP_PGOFF_TX_RING, &offsets.tx),
-        };
-        RingMap::new(self.fd.as_fd(), page_offset, size, layout)
+    /// Makes and maps all four rings; gives them out once, so that each has one user on our side.
+    pub(crate) fn give_rings(&mut self, sizes: RingSizes) -> io::Result<MappedEnds> {
+        if std::mem::replace(&mut self.rings_given, true) {
+            return Err(io::Error::from_raw_os_error(libc::EALREADY));
+        }
+        self.make_ring(RingKind::Fill, sizes.fill)?;
+        self.make_ring(RingKind::Completion, sizes.completion)?;
+        self.make_ring(RingKind::Rx, sizes.rx)?;
+        self.make_ring(RingKind::Tx, sizes.tx)?;
+        let offsets = sockopt::xdp_mmap_offsets(&self.fd)?;
+        let (fill, completion) = (XDP_UMEM_PGOFF_FILL_RING, XDP_UMEM_PGOFF_COMPLETION_RING);
+        let (rx, tx) = (XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING);
+        let fd = self.fd.as_fd();
+        // SAFETY: of this AF_XDP socket; the kernel made the ring with this many addresses just now and gave the layout; it is mapped
+        // nowhere else, since nothing else maps and `rings_given` lets nobody come here twice; we are the fill ring's producer.
+        let fill = unsafe { RingMap::new(fd, fill, sizes.fill, &offsets.fr)? };
+        // SAFETY: as for the fill ring; we are the completion ring's consumer.
+        let completion = unsafe { RingMap::new(fd, completion, sizes.completion, &offsets.cr)? };
+        // SAFETY: as for the fill ring, with descriptors; we are the RX ring's consumer.
+        let rx = unsafe { RingMap::new(fd, rx, sizes.rx, &offsets.rx)? };
+        // SAFETY: as for the fill ring, with descriptors; we are the TX ring's producer.
+        let tx = unsafe { RingMap::new(fd, tx, sizes.tx, &offsets.tx)? };
+        Ok(Ends {
+            fill: Producer::new(fill),
+            rx: Consumer::new(rx),
+            tx: Producer::new(tx),
+            completion: Consumer::new(completion),
+        })
     }
 
     /// Lets one send call take up to `count` descriptors in copy mode. Kernels before 6.18 refuse; then it is 32.
@@ -131,8 +158,13 @@ impl UnboundSocket {
         set_int_option(fd, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, int(budget)?)
     }
 
-    /// Binds to one queue of an interface. May be tried again after an error.
-    pub(crate) fn bind(&self, ifindex: u32, queue: u32, sharing: Sharing<'_>) -> io::Result<()> {
+    /// Binds to its queue. From then on the kernel uses rings and chunks, so no unbound socket is left.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said, and the socket, still unbound, to try again.
+    pub(crate) fn bind(self, sharing: Sharing<'_>) -> Result<XdpSocket, (Self, io::Error)> {
+        let (ifindex, queue) = (self.tenure.ifindex(), self.tenure.queue());
         let result = match sharing {
             Sharing::Own { zero_copy, need_wakeup } => {
                 let mut flags =
@@ -145,18 +177,17 @@ impl UnboundSocket {
                 bind(&self.fd, &SocketAddrXdpWithSharedUmem { addr, shared_umem_fd: owner })
             }
         };
-        Ok(result?)
+        match result {
+            Ok(()) => Ok(XdpSocket { fd: Arc::new(self.fd) }),
+            Err(error) => Err((self, error.into())),
+        }
     }
 
-    /// Closes a socket that was never bound. The caller has dropped its ring maps.
-    pub(crate) fn abandon(self) -> Released {
+    /// Closes the socket together with its rings: proof that the kernel has never seen what was put into them.
+    pub(crate) fn abandon(self, rings: MappedEnds) -> Released {
+        drop(rings);
         drop(self.fd);
-        Released::never_bound()
-    }
-
-    /// The socket, after `bind` succeeded.
-    pub(crate) fn into_bound(self) -> XdpSocket {
-        XdpSocket { fd: Arc::new(self.fd) }
+        Released::never_bound(self.tenure)
     }
 }
 
@@ -198,5 +229,42 @@ impl XdpSocket {
 impl AsFd for XdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: RingSizes = RingSizes { fill: 8, completion: 8, rx: 8, tx: 8 };
+
+    #[test]
+    #[ignore = "needs root: makes an AF_XDP socket"]
+    fn the_rings_of_a_socket_are_given_out_once() {
+        let tenure = Tenure::begin(1, 0);
+        let mut socket = UnboundSocket::create(tenure).unwrap();
+        let rings = socket.give_rings(SIZES).unwrap();
+        assert_eq!(socket.give_rings(SIZES).unwrap_err().raw_os_error(), Some(libc::EALREADY));
+        assert_eq!(socket.abandon(rings).tenure(), tenure);
+    }
+
+    #[test]
+    #[ignore = "needs root: makes an AF_XDP socket"]
+    fn rings_that_could_not_be_made_are_not_given_out_later() {
+        let mut socket = UnboundSocket::create(Tenure::begin(1, 0)).unwrap();
+        let odd = RingSizes { tx: 12, ..SIZES };
+        assert_eq!(socket.give_rings(odd).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(socket.give_rings(SIZES).unwrap_err().raw_os_error(), Some(libc::EALREADY));
+    }
+
+    #[test]
+    #[ignore = "needs root: makes an AF_XDP socket"]
+    fn a_refused_bind_gives_the_unbound_socket_back() {
+        let tenure = Tenure::begin(u32::MAX, 0);
+        let socket = UnboundSocket::create(tenure).unwrap();
+        let own = Sharing::Own { zero_copy: false, need_wakeup: true };
+        let (socket, error) = socket.bind(own).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+        assert_eq!(socket.tenure(), tenure);
     }
 }

@@ -1,84 +1,51 @@
 //! A network namespace of a test's own, and its wires.
 
-use std::fs::File;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use netlab::{Lab, LinkOptions, Node};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketType, recv, socket, sockopt};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Name of the lab; its one namespace is called `sw-xsk-one`.
+const LAB_NAME: &str = "xsk";
 
 /// EtherType for local experiments.
 const ETHERTYPE: u16 = 0x88b5;
 
-/// A namespace with two veth pairs, removed when dropped.
+/// Held by the test whose turn it is: all use one lab name, so that each removes what a killed run left behind.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A namespace with two veth pairs; it goes with its lab.
 pub(crate) struct World {
-    name: String,
+    node: Node,
 }
 
 impl World {
-    /// Runs a test on a thread of its own inside a new namespace; says so when it cannot.
+    /// Runs a test on a thread of its own inside a new namespace.
     pub(crate) fn enter(test: impl FnOnce(&Self) + Send) {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: needs root to make network namespaces");
-            return;
+        assert_eq!(netlab::missing(), Vec::<String>::new(), "this test needs more than it has");
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let lab = Lab::new(LAB_NAME).unwrap();
+        let world = Self { node: lab.node("one").unwrap() };
+        // Nothing on the wires but what a test sends.
+        world.node.ipv6_sysctl("conf.default.disable_ipv6", "1").unwrap();
+        for (near, far) in [("a0", "a1"), ("b0", "b1")] {
+            lab.link((&world.node, near), (&world.node, far), &LinkOptions::default()).unwrap();
         }
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("sw-xsk-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        run(&["netns", "add", &name]);
-        let world = Self { name };
-        for pair in ["a", "b"] {
-            world.ip(&format!("link add {pair}0 type veth peer name {pair}1"));
-            for end in 0..2 {
-                world.ip(&format!("link set {pair}{end} addrgenmode none up"));
-            }
-        }
-        let result = std::thread::scope(|scope| {
-            scope
-                .spawn(|| catch_unwind(AssertUnwindSafe(|| world.inside(test))))
-                .join()
-                .expect("panics are caught")
-        });
-        drop(world);
-        result.unwrap_or_else(|panic| resume_unwind(panic));
-    }
-
-    /// Moves the calling thread into the namespace and runs the test there.
-    fn inside(&self, test: impl FnOnce(&Self)) {
-        let namespace = File::open(format!("/run/netns/{}", self.name)).expect("made just now");
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-            .expect("root may enter it");
-        test(self);
+        world.node.inside(|| test(&world)).unwrap();
     }
 
     /// Runs `ip` with these words in the namespace.
     pub(crate) fn ip(&self, words: &str) -> String {
-        let all: Vec<&str> = ["-n", &self.name].into_iter().chain(words.split(' ')).collect();
-        run(&all)
+        self.node.ip(words).unwrap()
     }
 
-    /// Index of an interface; to be called inside.
+    /// Index of an interface.
     pub(crate) fn ifindex(&self, interface: &str) -> u32 {
-        let any = socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
-        rustix::net::netdevice::name_to_index(&any, interface)
-            .unwrap_or_else(|error| panic!("{interface}: {error}"))
+        self.node.ifindex(interface).unwrap()
     }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        run(&["netns", "del", &self.name]);
-    }
-}
-
-/// Runs `ip`.
-fn run(words: &[&str]) -> String {
-    let output = Command::new("ip").args(words).output().expect("iproute2 is installed");
-    assert!(output.status.success(), "ip {words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A socket that hears every frame of the tests' EtherType that an interface of the namespace receives.

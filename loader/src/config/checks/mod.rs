@@ -1,10 +1,13 @@
 //! Checks between values: what each value alone cannot show to be wrong.
 
 mod bridges;
+mod capacity;
 mod gateway;
 mod ports;
 mod sessions;
 mod tunnels;
+
+pub(crate) use capacity::POSITIONS_MAX;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,6 +24,7 @@ pub(crate) fn run(draft: &Draft, interfaces: Option<&dyn InterfaceLookup>, repor
     tunnels::check(draft, report);
     sessions::check(draft, report);
     bridges::check(draft, report);
+    capacity::check(draft, report);
 }
 
 /// Every item whose key an earlier item has, with the first that has it. Items without a key are left out.

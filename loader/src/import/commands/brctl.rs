@@ -34,13 +34,17 @@ pub(super) fn run(words: &[String], state: &mut State) {
             _ => state.untranslated("names no bridge"),
         };
     };
+    if let Some(surplus) = links.get(most_words(verb)) {
+        state.untranslated(format!("{verb} has no use for {surplus:?}"));
+    }
     match verb {
-        "addbr" => state.add_bridge(bridge),
-        "delbr" => {
-            state.remove(bridge);
+        "addbr" => {
+            state.add_bridge(bridge);
         }
-        "addif" => links.iter().for_each(|link| state.enslave(link, bridge)),
-        "delif" => links.iter().for_each(|link| state.release(link)),
+        "delbr" => delete(bridge, state),
+        "addif" | "delif" if links.is_empty() => state.untranslated("names no link"),
+        "addif" => links.iter().for_each(|link| add_link(link, bridge, state)),
+        "delif" => links.iter().for_each(|link| remove_link(link, bridge, state)),
         "setageing" => set_ageing(bridge, links.first().and_then(|seconds| seconds.parse().ok()), state),
         "stp" => stp(links, state),
         "show" | "showmacs" | "showstp" => state.note(NoteKind::NotNeeded, "shows, and changes nothing"),
@@ -49,8 +53,45 @@ pub(super) fn run(words: &[String], state: &mut State) {
     }
 }
 
+/// How many words behind the bridge's name have a meaning.
+fn most_words(verb: &str) -> usize {
+    match verb {
+        "addbr" | "delbr" => 0,
+        "setageing" | "stp" => 1,
+        _ => usize::MAX,
+    }
+}
+
+fn delete(bridge: &str, state: &mut State) {
+    if state.bridge(bridge).is_some() {
+        state.remove(bridge);
+    } else {
+        state.note(NoteKind::NotNeeded, format!("removes the bridge {bridge}, which was not added before"));
+    }
+}
+
+/// Unlike `ip link set`, this does not take a link out of another bridge.
+fn add_link(link: &str, bridge: &str, state: &mut State) {
+    let other = state.memberships.iter().find(|member| member.link == link && member.bridge != bridge);
+    match other.map(|member| member.bridge.clone()) {
+        Some(other) => state.untranslated(format!("{link} is in {other} already: the kernel refuses it, too")),
+        None => state.enslave(link, bridge),
+    }
+}
+
+fn remove_link(link: &str, bridge: &str, state: &mut State) {
+    if state.memberships.iter().any(|member| member.link == link && member.bridge == bridge) {
+        state.take_out(link);
+    } else {
+        let text = format!("{link} is not in {bridge}: removes what was not added before");
+        state.note(NoteKind::NotNeeded, text);
+    }
+}
+
 fn stp(words: &[String], state: &mut State) {
-    if !words.first().is_some_and(|word| matches!(word.as_str(), "off" | "no" | "0")) {
+    if words.first().is_some_and(|word| matches!(word.as_str(), "off" | "no" | "0")) {
+        state.note(NoteKind::NotNeeded, "spanwire's bridges do not speak STP");
+    } else {
         state.untranslated("spanwire's bridges do not speak STP: keep the topology free of loops");
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::config::model::{Cookie, Encap, Session, SessionId, Sublayer, Tunnel, TunnelId};
+use crate::config::keys::{ENCAPS, L2SPEC_TYPES};
+use crate::config::model::{Cookie, Encap, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId};
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
 use crate::import::words::number;
@@ -25,6 +26,24 @@ const KEYS: &[&str] = &[
     "udp_csum",
     "udp6_csum_rx",
     "udp6_csum_tx",
+    "offset",
+    "peer_offset",
+    "cookie",
+    "peer_cookie",
+    "l2spec_type",
+    "seq",
+];
+
+/// Keys that say something of a tunnel; of `UDP_KEYS` only when it is one over UDP.
+const TUNNEL_KEYS: &[&str] = &["encap", "remote", "local", "tunnel_id", "peer_tunnel_id"];
+const UDP_KEYS: &[&str] = &["udp_sport", "udp_dport", "udp_csum", "udp6_csum_rx", "udp6_csum_tx"];
+
+/// Keys that say something of a session.
+const SESSION_KEYS: &[&str] = &[
+    "name",
+    "tunnel_id",
+    "session_id",
+    "peer_session_id",
     "offset",
     "peer_offset",
     "cookie",
@@ -122,28 +141,57 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
     else {
         return;
     };
-    note_settings(arguments, state);
-    let name = format!("t{}", tunnel_id.get());
-    state.tunnels.push(Tunnel {
-        name,
+    let tunnel = Tunnel {
+        name: format!("t{tunnel_id}"),
         local,
         remote,
         tunnel_id,
         peer_tunnel_id,
         encap,
         sessions: Vec::new(),
-    });
+    };
+    if exists(&tunnel, state) {
+        return;
+    }
+    let is_udp = encap != Encap::Ip;
+    note_settings(arguments, state);
+    note_others(arguments, "the tunnel", &[TUNNEL_KEYS, if is_udp { UDP_KEYS } else { &[] }], state);
+    state.tunnel_places.insert(tunnel_id, state.current.clone());
+    state.tunnels.push(tunnel);
+}
+
+/// Whether the kernel has the tunnel's id or endpoints in use, which is noted.
+fn exists(tunnel: &Tunnel, state: &mut State) -> bool {
+    let endpoints = |tunnel: &Tunnel| (tunnel.local, tunnel.remote, tunnel.encap);
+    let same_id = state.tunnels.iter().find(|known| known.tunnel_id == tunnel.tunnel_id);
+    let same_endpoints = || state.tunnels.iter().find(|known| endpoints(known) == endpoints(tunnel));
+    let (id, what) = match same_id.map_or_else(same_endpoints, Some) {
+        None => return false,
+        Some(known) if known.tunnel_id == tunnel.tunnel_id => {
+            (known.tunnel_id, format!("tunnel_id {}", known.tunnel_id))
+        }
+        Some(known) => {
+            (known.tunnel_id, format!("a tunnel with these endpoints, tunnel_id {},", known.tunnel_id))
+        }
+    };
+    let place = state.tunnel_places.get(&id).cloned().unwrap_or_default();
+    state.exists(&what, &place);
+    true
 }
 
 fn encap(arguments: &Arguments, state: &mut State) -> Option<Encap> {
-    match state.whole(arguments.get("encap").unwrap_or("udp"), &["udp", "ip"], "encapsulation")? {
-        "udp" => {
-            let sport = arguments.needed("udp_sport", state, udp_port);
-            let dport = arguments.needed("udp_dport", state, udp_port);
-            Some(Encap::Udp { sport: sport?, dport: dport? })
-        }
-        _ => Some(Encap::Ip),
+    let word = state.whole(arguments.get("encap").unwrap_or("udp"), ENCAPS, "encapsulation")?;
+    if !meaning(Encap::WORDS, word)? {
+        return Some(Encap::Ip);
     }
+    let sport = arguments.needed("udp_sport", state, udp_port);
+    let dport = arguments.needed("udp_dport", state, udp_port);
+    Some(Encap::Udp { sport: sport?, dport: dport? })
+}
+
+/// What `word` means.
+fn meaning<T: Copy>(words: &[(&str, T)], word: &str) -> Option<T> {
+    words.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
 }
 
 fn add_session(arguments: &Arguments, state: &mut State) {
@@ -155,20 +203,42 @@ fn add_session(arguments: &Arguments, state: &mut State) {
     let sublayer = sublayer(arguments, state);
     let (Some(tunnel), Some(rx_session_id), Some(tx_session_id)) = (tunnel, rx_id, tx_id) else { return };
     let (Some(tx_cookie), Some(rx_cookie), Some(sublayer)) = (tx_cookie, rx_cookie, sublayer) else { return };
-    let name = arguments.get("name").map_or_else(|| free_name(state), str::to_owned);
     let Some(index) = state.tunnels.iter().position(|known| known.tunnel_id == tunnel) else {
-        return state.untranslated(format!("no tunnel with tunnel_id {} was added before", tunnel.get()));
+        return state.untranslated(format!("no tunnel with tunnel_id {tunnel} was added before"));
     };
+    if id_exists(index, rx_session_id, state) {
+        return;
+    }
+    let name = arguments.get("name").map_or_else(|| free_name(state), str::to_owned);
+    if !state.make(&name) {
+        return;
+    }
     note_settings(arguments, state);
-    state.made.insert(name.clone(), state.current.clone());
+    note_others(arguments, "the session", &[SESSION_KEYS], state);
     let session = Session { name, rx_session_id, tx_session_id, rx_cookie, tx_cookie, sublayer };
     state.tunnels[index].sessions.push(session);
+}
+
+/// Whether the kernel has the session id in use, which is noted: in the same tunnel, or in any other without UDP ports.
+fn id_exists(tunnel: usize, id: SessionId, state: &mut State) -> bool {
+    let is_ip = state.tunnels[tunnel].encap == Encap::Ip;
+    let mut rivals = state.tunnels.iter().enumerate().filter(|(index, known)| {
+        *index == tunnel || is_ip && known.encap == Encap::Ip
+    });
+    let same = rivals.find_map(|(_, known)| {
+        let mut sessions = known.sessions.iter();
+        sessions.find(|session| session.rx_session_id == id).map(|session| session.name.clone())
+    });
+    let Some(name) = same else { return false };
+    let place = state.made.get(&name).cloned().unwrap_or_default();
+    state.exists(&format!("session_id {id}, as {name},"), &place);
+    true
 }
 
 /// The lowest `l2tpethN` that is free, as the kernel chooses it.
 fn free_name(state: &State) -> String {
     let names = (0_u32..).map(|number| format!("l2tpeth{number}"));
-    let mut free = names.filter(|name| !state.is_made(name));
+    let mut free = names.filter(|name| !state.is_made(name) && !state.underlay.contains(name));
     free.next().unwrap_or_default()
 }
 
@@ -183,9 +253,13 @@ fn cookie(arguments: &Arguments, key: &str, state: &mut State) -> Option<Cookie>
 
 fn sublayer(arguments: &Arguments, state: &mut State) -> Option<Sublayer> {
     let word = arguments.get("l2spec_type").unwrap_or("default");
-    match state.whole(word, &["none", "default"], "sublayer type")? {
-        "none" => Some(Sublayer::None),
-        _ => Some(Sublayer::Default),
+    state.whole(word, L2SPEC_TYPES, "sublayer type").and_then(|word| meaning(SUBLAYER_WORDS, word))
+}
+
+/// Keys that are none of `known`, and so have no meaning for `what`.
+fn note_others(arguments: &Arguments, what: &str, known: &[&[&str]], state: &mut State) {
+    for (key, _) in arguments.0.iter().filter(|(key, _)| !known.iter().any(|keys| keys.contains(key))) {
+        state.note(NoteKind::NotNeeded, format!("{key} says nothing of {what}: it is ignored by ip, too"));
     }
 }
 
@@ -220,6 +294,7 @@ fn delete_tunnel(arguments: &Arguments, state: &mut State) {
         state.remove(&session);
     }
     state.tunnels.remove(index);
+    state.tunnel_places.remove(&id);
 }
 
 fn delete_session(arguments: &Arguments, state: &mut State) {

@@ -22,14 +22,16 @@ pub(crate) fn translate(file: &str, command: &Command, state: &mut State) {
         Err(reason) => return state.untranslated(*reason),
     };
     if shell::is_control_flow(words, state) {
-        return;
+        return shell::forget_changed(words, state);
+    }
+    let is_housekeeping = words.first().is_some_and(|program| shell::is_housekeeping(program));
+    if let Some(reason) = command.depends.filter(|_| !is_housekeeping) {
+        state.untranslated(reason);
+        return shell::forget_changed(words, state);
     }
     let Some(words) = shell::expanded(words, state) else { return };
     match words.first() {
-        Some(program) if shell::is_housekeeping(program) => {
-            state.note(NoteKind::NotNeeded, "part of the script, not of the set-up");
-        }
-        Some(_) if command.depends.is_some() => state.untranslated(command.depends.unwrap_or_default()),
+        Some(program) if shell::is_housekeeping(program) => shell::note_housekeeping(&words, state),
         Some(program) => run(program, &words[1..], state),
         None => {}
     }
@@ -44,7 +46,7 @@ fn run(program: &str, words: &[String], state: &mut State) {
         Some("ip") => ip::run(words, state),
         Some("bridge") => bridge(words, state),
         Some("brctl") => brctl::run(words, state),
-        Some("modprobe") => state.note(NoteKind::NotNeeded, "spanwire needs no L2TP or bridge module"),
+        Some("modprobe") => modprobe(words, state),
         Some("sudo") => sudo(words, state),
         _ => {}
     }
@@ -65,6 +67,18 @@ const HOST_PROGRAMS: &[&str] = &[
     "tcpdump",
     "ping",
 ];
+
+/// Modules of what spanwire does itself.
+const MODULES: &[&str] = &["l2tp", "bridge", "8021q", "stp", "llc", "br_netfilter", "udp_tunnel", "ip6_udp_tunnel"];
+
+fn modprobe(words: &[String], state: &mut State) {
+    let mut modules = words.iter().filter(|word| !word.starts_with('-'));
+    match modules.find(|module| !MODULES.iter().any(|known| module.starts_with(known))) {
+        Some(other) => state
+            .untranslated(format!("the module {other} stays the kernel's: keep the command where it is needed")),
+        None => state.note(NoteKind::NotNeeded, "spanwire needs no L2TP or bridge module"),
+    }
+}
 
 fn sudo(words: &[String], state: &mut State) {
     let command =

@@ -1,3 +1,4 @@
+use dataplane::tables::attachment::Ingress;
 use dataplane::tables::bridge_domains::{DomainId, MemberId};
 use dataplane::tables::sessions::SessionIndex;
 use wire::ethernet::MacAddr;
@@ -65,6 +66,15 @@ fn world() -> World {
     World { ports: vec![port(7), port(8)], tunnels: vec![up(), down()] }
 }
 
+/// Destination, source, EtherType IPv4.
+const UNTAGGED: [u8; 14] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
+/// Destination, source, tag 0x8100 of VLAN 20, EtherType IPv4.
+const TAGGED_20: [u8; 18] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x81, 0x00, 0, 20, 0x08, 0x00];
+
+fn entry(attachment: &Attachment, frame: &[u8]) -> Option<Ingress> {
+    attachment.ingress(frame).unwrap()
+}
+
 #[test]
 fn each_member_stands_where_the_file_has_it() {
     let tables = build(&plan(), &world());
@@ -80,14 +90,14 @@ fn each_member_stands_where_the_file_has_it() {
 fn frames_enter_by_their_vlan_or_session() {
     let tables = build(&plan(), &world());
     let lan = &tables.ports[1].attachment;
-    assert_eq!(lan.ingress(Some(20)).unwrap().domain, DomainId(1));
-    assert!(lan.ingress(Some(10)).unwrap().pop_tag);
-    assert_eq!(lan.ingress(None), None);
+    assert_eq!(entry(lan, &TAGGED_20).unwrap().domain, DomainId(1));
+    assert!(entry(lan, &TAGGED_20).unwrap().pop_tag);
+    assert_eq!(entry(lan, &UNTAGGED), None);
     assert!(
         tables.ports[0].attachment.is_empty() && tables.ports[0].is_underlay && !tables.ports[1].is_underlay
     );
     let sessions: Vec<_> =
-        tables.sessions.iter().map(|s| (s.rx_session_id.get(), s.attachment.ingress(None))).collect();
+        tables.sessions.iter().map(|s| (s.rx_session_id.get(), entry(&s.attachment, &UNTAGGED))).collect();
     assert_eq!(sessions[0].0, 11);
     assert_eq!(sessions[0].1.unwrap().domain, DomainId(0));
     assert_eq!(sessions[1].1.unwrap().domain, DomainId(1));
@@ -132,4 +142,45 @@ fn packets_are_expected_between_the_tunnels_addresses_and_ports() {
 #[test]
 fn the_largest_frame_of_a_port_is_its_mtu_behind_header_and_one_tag() {
     assert_eq!(build(&plan(), &world()).ports[1].max_frame_bytes, 1518);
+}
+
+/// One UDP tunnel with `count` sessions, all in one bridge with an access port.
+fn crowded(count: u32) -> Plan {
+    let head = CONFIG.split("[tunnel.u.session.a]").next().unwrap();
+    let sessions: String = (1..=count)
+        .map(|id| format!("[tunnel.u.session.s{id}]\nsession_id = {id}\npeer_session_id = {id}\n"))
+        .collect();
+    let members: Vec<_> = (1..=count).map(|id| format!("\"s{id}\"")).collect();
+    let text = format!("{head}{sessions}[bridge.one]\nmembers = [\"lan\", {}]\n", members.join(", "));
+    let checked = config::check("test.toml", &text, None);
+    Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0)
+}
+
+#[test]
+fn ten_thousand_sessions_in_one_bridge_each_find_their_place() {
+    const COUNT: u16 = 10_000;
+    let plan = crowded(u32::from(COUNT));
+    let tables = build(&plan, &World { tunnels: vec![up()], ..world() });
+    let domain = &tables.domains[0];
+    assert_eq!(domain.flood_targets(MemberId(0)).count(), usize::from(COUNT));
+    for (position, session) in (0..COUNT).zip(tables.sessions.iter()) {
+        let (index, member) = (SessionIndex(u32::from(position)), MemberId(position + 1));
+        assert_eq!(entry(&session.attachment, &UNTAGGED).unwrap().member, member);
+        assert_eq!(domain.member(member).unwrap().circuit, Circuit::Session(index));
+        assert!(tables.tx_session(index).is_some());
+    }
+    assert_eq!(super::super::endpoints::endpoints(&plan).len(), 2, "one tunnel, and its fragments");
+}
+
+#[test]
+fn a_links_memberships_are_known_without_a_search() {
+    let plan = crowded(100);
+    let link = Link::Session(String::from("s100"));
+    let memberships = plan.memberships(&link);
+    assert_eq!(memberships.size_hint(), (1, Some(1)), "no walk over the members of all bridges");
+    let found: Vec<_> = memberships.map(|(domain, id, member)| (domain, id, member.to_string())).collect();
+    assert_eq!(found, [(DomainId(0), MemberId(100), "s100".to_owned())]);
+    assert_eq!(plan.memberships(&Link::Port(String::from("wan"))).count(), 0);
+    assert_eq!((plan.port_id("lan"), plan.port_id("s1")), (Some(PortId(1)), None));
+    assert_eq!((plan.session_index("s7"), plan.session_index("lan")), (Some(SessionIndex(6)), None));
 }

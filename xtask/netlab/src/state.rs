@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::folder::{self, FILES};
 use crate::process::{GRACE, Process, guard};
-use crate::teardown;
+use crate::{registry, teardown};
 
 /// What the lab's handles share.
 #[derive(Debug)]
@@ -84,7 +84,13 @@ impl Shared {
         complain(teardown::remove_namespaces(&folder::prefix(&self.name)).map(drop));
         complain(fs::remove_dir_all(&self.home).with_context(|| format!("removing {}", self.home.display())));
         // Unlocked last, so that nobody makes a lab of this name before this one is gone.
-        folder::unlock(&lock);
+        complain(folder::unlock(&lock));
     }
 }
 
+/// Tells a fault that nobody can be handed.
+pub(crate) fn complain(result: Result<()>) {
+    if let Err(fault) = result {
+        registry::tell(&format!("cleaning up: {fault:#}"));
+    }
+}

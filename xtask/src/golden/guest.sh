@@ -1,0 +1,91 @@
+#!/bin/busybox sh
+# The recording guest's first and only process: two gateways of the kernel's own, one pair of captures per case.
+#
+#   namespace a                                         namespace b
+#   lan0 (l2tp_eth)                                     lan0 (l2tp_eth)
+#   wan 10.200.100.2 ---------- underlay (veth) -------- wan 10.200.100.6
+#
+# Captured in a, eight frames each: ARP, ping of 60 and of 1400 bytes, ping with a VLAN tag; each a request and its answer.
+# This shell prefers its own applets, so what is not busybox is called by its whole path.
+set -eu
+
+ip=/tools/ip
+
+prepare() {
+    mount -t proc proc /proc
+    mount -t sysfs sysfs /sys
+    mkdir -p /out /tmp /run/netns /var
+    ln -s /run /var/run
+    for module in /modules/*.ko; do insmod "$module"; done
+    uname -r >/out/kernel
+    $ip -V >/out/iproute2
+}
+
+# One gateway's namespace. $1: namespace; $2, $3: its address and the other's; $4, $5: hexadecimal letter of each in the MACs.
+underlay() {
+    $ip -n "$1" link set lo up
+    $ip netns exec "$1" /tools/ethtool -K wan tx off
+    $ip -n "$1" link set wan address "02:00:00:00:00:$4" up
+    $ip -n "$1" address add "$2/29" dev wan
+    $ip -n "$1" neighbour add "$3" lladdr "02:00:00:00:00:$5" dev wan nud permanent
+}
+
+# The LAN side of one gateway. $1: namespace; $2: last byte of its address; $3, $4: last byte of each MAC.
+lan() {
+    $ip -n "$1" link set lan0 address "02:00:00:00:01:$3" up
+    $ip -n "$1" address add "192.168.100.$2/24" dev lan0
+    $ip -n "$1" link add link lan0 name lan0.100 type vlan id 100
+    $ip -n "$1" link set lan0.100 up
+    $ip -n "$1" address add "192.168.101.$2/24" dev lan0.100
+    $ip -n "$1" neighbour add "192.168.101.$((3 - $2))" lladdr "02:00:00:00:01:$4" dev lan0.100 nud permanent
+}
+
+# Makes the two namespaces and the wire between them. IPv6 is off, so that nothing speaks unasked.
+begin() {
+    echo "case $1"
+    for side in a b; do
+        $ip netns add $side
+        $ip netns exec $side sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'
+    done
+    $ip -n a link add wan type veth peer name wan netns b
+    underlay a 10.200.100.2 10.200.100.6 0a 0b
+    underlay b 10.200.100.6 10.200.100.2 0b 0a
+}
+
+# Listens on an interface of a until eight frames are written. $1: interface; $2: file; $3: filter.
+listen() {
+    $ip netns exec a timeout 60 /tools/tcpdump -i "$1" -c 8 -w "$2" --immediate-mode -Z root "$3" 2>"/tmp/$1.log" &
+    until grep -q 'listening on' "/tmp/$1.log"; do usleep 20000; done
+}
+
+ping_b() {
+    $ip netns exec a ping -q -c 1 -W 10 -p a5 -s "$1" "$2" >/tmp/ping.log
+}
+
+# Records one case whose tunnel and sessions stand.
+record() {
+    lan a 1 0a 0b
+    lan b 2 0b 0a
+    # b shall not ask back for a's address.
+    $ip -n b neighbour add 192.168.100.1 lladdr 02:00:00:00:01:0a dev lan0 nud permanent
+    listen wan "/out/$1.underlay.pcap" 'udp or ip proto 115'
+    listen lan0 "/out/$1.lan.pcap" ''
+    ping_b 18 192.168.100.2
+    ping_b 1358 192.168.100.2
+    ping_b 18 192.168.101.2
+    wait
+    $ip netns delete a
+    $ip netns delete b
+}
+
+# Hands everything over by the second serial line.
+deliver() {
+    stty -F /dev/ttyS1 raw -echo
+    tar -C /out -cf /dev/ttyS1 .
+    echo "all cases recorded"
+    reboot -f
+}
+
+prepare
+. /cases.sh
+deliver

@@ -1,0 +1,154 @@
+//! Debian packages, unpacked into a folder: nothing is installed, and this machine's own packages play no part.
+//!
+//! `apt-get` works with a configuration, lists and a (empty) state of its own, so it resolves every dependency down to
+//! the C library. What is unpacked runs by its own dynamic loader.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::succeed;
+
+/// The emulator, and what the guest is made of. The kernel is the one that Debian 12 offers as an upgrade.
+const PACKAGES: &[&str] = &[
+    "qemu-system-x86",
+    "linux-image-cloud-amd64/bookworm-backports",
+    "busybox-static",
+    "iproute2",
+    "ethtool",
+    "tcpdump",
+];
+
+/// The packages' sources.
+const SOURCES: &str = "\
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main
+";
+
+/// Unpacked packages.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    root: PathBuf,
+}
+
+/// Fetches the packages into `cache` and unpacks them; what an earlier run fetched is kept.
+///
+/// # Errors
+/// `apt-get` or `dpkg-deb` is missing or fails.
+pub(super) fn unpack(cache: &Path) -> Result<Unpacked> {
+    let apt = cache.join("apt");
+    let archives = apt.join("archives");
+    fetch(&apt, &archives)?;
+    let root = cache.join("root");
+    if root.is_dir() {
+        fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))?;
+    }
+    fs::create_dir_all(&root).with_context(|| format!("creating {}", root.display()))?;
+    for entry in fs::read_dir(&archives).with_context(|| format!("reading {}", archives.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            succeed(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(&root))?;
+        }
+    }
+    Ok(Unpacked { root })
+}
+
+/// Downloads all packages into `archives`.
+fn fetch(apt: &Path, archives: &Path) -> Result<()> {
+    for folder in [apt.join("lists/partial"), archives.join("partial")] {
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    let configuration = apt.join("apt.conf");
+    let files = [
+        (configuration.clone(), settings(apt)),
+        (apt.join("sources.list"), SOURCES.to_owned()),
+        (apt.join("status"), String::new()),
+    ];
+    for (path, text) in files {
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let apt_get = |words: &[&str]| {
+        let mut command = Command::new("apt-get");
+        succeed(command.env("APT_CONFIG", &configuration).arg("-q").args(words))
+    };
+    apt_get(&["update"])?;
+    // Of an older version of a package only the newest may be unpacked.
+    apt_get(&["autoclean"])?;
+    let install = ["install", "--yes", "--no-install-recommends", "--download-only"];
+    apt_get(&[&install, PACKAGES].concat())
+}
+
+/// apt's settings: everything it reads and writes is in `folder`, this machine's configuration of proxies excepted.
+fn settings(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"Dir::State "{folder}";
+Dir::State::lists "{folder}/lists";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}";
+Dir::Cache::archives "{folder}/archives";
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+"#
+    )
+}
+
+impl Unpacked {
+    /// A path inside.
+    pub(super) fn path(&self, inside: &str) -> PathBuf {
+        self.root.join(inside)
+    }
+
+    /// The kernel's version, as it names its files.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub(super) fn kernel(&self) -> Result<String> {
+        let boot = self.path("boot");
+        let mut versions = Vec::new();
+        for entry in fs::read_dir(&boot).with_context(|| format!("reading {}", boot.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            versions.extend(name.strip_prefix("vmlinuz-").map(str::to_owned));
+        }
+        ensure!(versions.len() == 1, "{} has {} kernels instead of one", boot.display(), versions.len());
+        Ok(versions.remove(0))
+    }
+
+    /// The dynamic loader.
+    pub(super) fn loader(&self) -> PathBuf {
+        self.path("lib64/ld-linux-x86-64.so.2")
+    }
+
+    /// A program, run with the packages' loader and libraries.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.loader());
+        command.arg("--library-path").arg(self.library_path()).arg(self.path(program));
+        command
+    }
+
+    /// The shared libraries that a program needs.
+    ///
+    /// # Errors
+    /// The loader does not find one.
+    pub(super) fn libraries(&self, program: &str) -> Result<Vec<PathBuf>> {
+        let mut command = Command::new(self.loader());
+        command.arg("--library-path").arg(self.library_path()).arg("--list").arg(self.path(program));
+        let output = command.output().context("starting the dynamic loader")?;
+        ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found = text.lines().filter_map(|line| line.split_once(" => ")?.1.split_whitespace().next());
+        Ok(found.map(PathBuf::from).collect())
+    }
+
+    fn library_path(&self) -> String {
+        let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+        folders.map(|folder| self.path(folder).display().to_string()).join(":")
+    }
+}
