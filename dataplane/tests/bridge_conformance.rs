@@ -12,34 +12,16 @@ use dataplane::{
     },
     verdict::DropReason,
 };
-use rig::{LAN_0, LAN_1, Plan, Rig, WAN};
+use rig::{
+    LAN_0, LAN_1, Plan, Rig, WAN,
+    frames::{EVERYBODY, PC_1, PC_2, inner, lan_frame, lan_frame_of, packet_a, tagged},
+};
 use wire::ethernet::VlanId;
-
-const PC_1: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const PC_2: [u8; 6] = [2, 0, 0, 0, 0, 2];
-const EVERYBODY: [u8; 6] = [0xFF; 6];
-
-/// A 60-byte frame of EtherType 0x88B5.
-fn frame(destination: [u8; 6], source: [u8; 6]) -> Vec<u8> {
-    tagged(destination, source, &[])
-}
-
-/// The same behind customer tags.
-fn tagged(destination: [u8; 6], source: [u8; 6], vids: &[u16]) -> Vec<u8> {
-    let mut bytes = [destination, source].concat();
-    for vid in vids {
-        bytes.extend([0x81, 0x00]);
-        bytes.extend(vid.to_be_bytes());
-    }
-    bytes.extend([0x88, 0xB5]);
-    bytes.resize(60, 0xA5);
-    bytes
-}
 
 #[test]
 fn an_unknown_destination_is_flooded_to_all_but_the_ingress() {
     let mut rig = Rig::new();
-    let sent = frame(PC_2, PC_1);
+    let sent = lan_frame(PC_2, PC_1);
     rig.deliver(LAN_0, &sent);
     assert_eq!(rig.sent(LAN_0), Vec::<Vec<u8>>::new());
     assert_eq!(rig.sent(LAN_1), [sent]);
@@ -52,9 +34,9 @@ fn an_unknown_destination_is_flooded_to_all_but_the_ingress() {
 #[test]
 fn a_learned_destination_gets_its_frames_alone() {
     let mut rig = Rig::new();
-    rig.deliver(LAN_1, &frame(EVERYBODY, PC_2));
+    rig.deliver(LAN_1, &lan_frame(EVERYBODY, PC_2));
     rig.discard_sent();
-    let sent = frame(PC_2, PC_1);
+    let sent = lan_frame(PC_2, PC_1);
     rig.deliver(LAN_0, &sent);
     assert_eq!(rig.sent(LAN_1), [sent]);
     assert_eq!(rig.sent(WAN).len(), 0);
@@ -65,11 +47,11 @@ fn a_learned_destination_gets_its_frames_alone() {
 #[test]
 fn a_station_that_moves_is_followed() {
     let mut rig = Rig::new();
-    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
-    rig.deliver(LAN_1, &frame(EVERYBODY, PC_1));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, PC_1));
+    rig.deliver(LAN_1, &lan_frame(EVERYBODY, PC_1));
     rig.discard_sent();
     assert_eq!(rig.fdb.lookup(MacKey::new(PC_1)), Some(MemberId(1)));
-    rig.deliver(LAN_0, &frame(PC_1, PC_2));
+    rig.deliver(LAN_0, &lan_frame(PC_1, PC_2));
     assert_eq!(rig.sent(LAN_1).len(), 1);
     rig.assert_conserved();
 }
@@ -77,9 +59,9 @@ fn a_station_that_moves_is_followed() {
 #[test]
 fn a_frame_for_a_station_on_its_own_port_is_filtered() {
     let mut rig = Rig::new();
-    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, PC_1));
     rig.discard_sent();
-    rig.deliver(LAN_0, &frame(PC_1, PC_2));
+    rig.deliver(LAN_0, &lan_frame(PC_1, PC_2));
     assert_eq!(rig.discard_sent(), 0);
     assert_eq!(rig.drops(DropReason::SamePort), 1);
     rig.assert_conserved();
@@ -88,7 +70,7 @@ fn a_frame_for_a_station_on_its_own_port_is_filtered() {
 #[test]
 fn a_frame_for_address_zero_is_flooded_as_any_unknown_one() {
     let mut rig = Rig::new();
-    rig.deliver(LAN_1, &frame([0; 6], PC_2));
+    rig.deliver(LAN_1, &lan_frame([0; 6], PC_2));
     assert_eq!((rig.sent(LAN_0).len(), rig.sent(WAN).len()), (1, 2));
     rig.assert_conserved();
 }
@@ -96,7 +78,7 @@ fn a_frame_for_address_zero_is_flooded_as_any_unknown_one() {
 #[test]
 fn a_port_that_carries_nothing_says_so() {
     let mut rig = Rig::with(Plan { attachments: Default::default(), ..Plan::default() });
-    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, PC_1));
     assert_eq!((rig.drops(DropReason::VlanNotMember), rig.discard_sent()), (1, 0));
     rig.assert_conserved();
 }
@@ -105,19 +87,19 @@ fn a_port_that_carries_nothing_says_so() {
 fn link_local_addresses_stay_on_the_link_but_stp_passes() {
     let mut rig = Rig::new();
     for last in 0..=0x0F {
-        rig.deliver(LAN_0, &frame([0x01, 0x80, 0xC2, 0, 0, last], PC_1));
+        rig.deliver(LAN_0, &lan_frame([0x01, 0x80, 0xC2, 0, 0, last], PC_1));
     }
     assert_eq!(rig.drops(DropReason::ReservedMulticast), 15);
-    assert_eq!(rig.sent(LAN_1), [frame([0x01, 0x80, 0xC2, 0, 0, 0], PC_1)]);
+    assert_eq!(rig.sent(LAN_1), [lan_frame([0x01, 0x80, 0xC2, 0, 0, 0], PC_1)]);
     rig.assert_conserved();
 }
 
 #[test]
 fn sources_that_no_station_can_have_are_neither_learned_nor_forwarded() {
     let mut rig = Rig::new();
-    rig.deliver(LAN_0, &frame(EVERYBODY, [0; 6]));
-    rig.deliver(LAN_0, &frame(EVERYBODY, [0x01, 0, 0x5E, 0, 0, 1]));
-    rig.deliver(LAN_0, &frame(EVERYBODY, EVERYBODY));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, [0; 6]));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, [0x01, 0, 0x5E, 0, 0, 1]));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, EVERYBODY));
     assert_eq!((rig.drops(DropReason::InvalidSource), rig.discard_sent()), (3, 0));
     assert_eq!(rig.fdb.entries().count(), 0);
     rig.assert_conserved();
@@ -162,23 +144,47 @@ fn vlan_members_pop_their_tag_on_the_way_in_and_push_theirs_on_the_way_out() {
 #[test]
 fn frames_of_other_vlans_or_untagged_do_not_enter_a_vlan_member() {
     let mut rig = Rig::with(translating());
-    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, PC_1));
     rig.deliver(LAN_0, &tagged(EVERYBODY, PC_1, &[20]));
     assert_eq!((rig.drops(DropReason::VlanNotMember), rig.discard_sent()), (2, 0));
     rig.assert_conserved();
 }
 
-#[test]
-fn a_split_horizon_group_hears_everybody_but_itself() {
+/// Both pseudowires in one split-horizon group, as between full-meshed sites.
+fn full_mesh() -> Rig {
     let mut plan = Plan::default();
     plan.members[2].group = 1;
     plan.members[3].group = 1;
-    let mut rig = Rig::with(plan);
-    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
-    let packets = rig.sent(WAN);
-    assert_eq!(packets.len(), 2);
+    Rig::with(plan)
+}
+
+#[test]
+fn a_flood_from_outside_reaches_every_member_of_a_split_horizon_group() {
+    let mut rig = full_mesh();
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, PC_1));
+    assert_eq!((rig.sent(LAN_1).len(), rig.sent(WAN).len()), (1, 2));
     rig.assert_conserved();
-    assert_eq!(rig.tables.load().domains[0].flood_targets(MemberId(2)).count(), 2, "the two LANs");
+}
+
+#[test]
+fn a_flood_from_a_split_horizon_group_reaches_only_members_outside_it() {
+    let mut rig = full_mesh();
+    rig.deliver(WAN, &packet_a(&inner()));
+    assert_eq!((rig.sent(LAN_0).len(), rig.sent(LAN_1).len()), (1, 1));
+    assert_eq!(rig.sent(WAN), Vec::<Vec<u8>>::new(), "not to the other pseudowire");
+    assert_eq!(rig.count().flooded.get(), 1);
+    rig.assert_conserved();
+}
+
+#[test]
+fn a_frame_between_stations_behind_one_split_horizon_group_is_dropped() {
+    let mut rig = full_mesh();
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(3), 1);
+    rig.deliver(WAN, &packet_a(&lan_frame(PC_2, PC_1)));
+    assert_eq!((rig.drops(DropReason::SplitHorizon), rig.discard_sent()), (1, 0));
+    rig.deliver(LAN_0, &lan_frame(PC_2, [2, 0, 0, 0, 0, 3]));
+    assert_eq!((rig.count().forwarded.get(), rig.sent(WAN).len()), (1, 1), "from outside it passes");
+    rig.assert_conserved();
 }
 
 #[test]
@@ -193,10 +199,10 @@ fn frames_towards_a_member_that_is_down_are_counted() {
         },
         ..Plan::default()
     });
-    rig.deliver(LAN_0, &frame(PC_2, PC_1));
+    rig.deliver(LAN_0, &lan_frame(PC_2, PC_1));
     assert_eq!((rig.drops(DropReason::MemberDown), rig.discard_sent()), (1, 0));
     rig.republish(Plan::default());
-    rig.deliver(LAN_0, &frame(PC_2, PC_1));
+    rig.deliver(LAN_0, &lan_frame(PC_2, PC_1));
     assert_eq!(rig.sent(WAN).len(), 1);
     rig.assert_conserved();
 }
@@ -204,17 +210,14 @@ fn frames_towards_a_member_that_is_down_are_counted() {
 #[test]
 fn frames_that_do_not_fit_the_way_out_are_counted_and_the_others_pass() {
     let mut rig = Rig::with(Plan { path_mtu_bytes: 100, ..Plan::default() });
-    let mut sent = frame(EVERYBODY, PC_1);
-    sent.resize(200, 0);
+    let sent = lan_frame_of(EVERYBODY, PC_1, 200);
     rig.deliver(LAN_0, &sent);
     assert_eq!(rig.sent(LAN_1), [sent], "the LAN takes what the pseudowires cannot");
     let counters = rig.counters.of(0).unwrap();
     assert_eq!((counters.flooded.get(), counters.copy_drops.get(DropReason::TooBig)), (1, 2));
     assert_eq!(rig.sessions[0].of(0).unwrap().drops.get(DropReason::TooBig), 1);
     rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
-    let mut sent = frame(PC_2, PC_1);
-    sent.resize(200, 0);
-    rig.deliver(LAN_0, &sent);
+    rig.deliver(LAN_0, &lan_frame_of(PC_2, PC_1, 200));
     assert_eq!(rig.drops(DropReason::TooBig), 1);
     rig.assert_conserved();
 }
@@ -223,10 +226,10 @@ fn frames_that_do_not_fit_the_way_out_are_counted_and_the_others_pass() {
 fn an_aged_station_is_flooded_for_again() {
     let mut rig = Rig::new();
     rig.clock.set_s(10);
-    rig.deliver(LAN_1, &frame(EVERYBODY, PC_2));
+    rig.deliver(LAN_1, &lan_frame(EVERYBODY, PC_2));
     rig.discard_sent();
     rig.fdb.age(400, 300);
-    rig.deliver(LAN_0, &frame(PC_2, PC_1));
+    rig.deliver(LAN_0, &lan_frame(PC_2, PC_1));
     assert_eq!(rig.discard_sent(), 3);
     rig.assert_conserved();
 }
@@ -236,7 +239,7 @@ fn with_nobody_else_up_a_flood_has_no_destination() {
     let mut plan = Plan { up: [false, false], ..Plan::default() };
     plan.members.truncate(1);
     let mut rig = Rig::with(plan);
-    rig.deliver(LAN_0, &frame(EVERYBODY, PC_1));
+    rig.deliver(LAN_0, &lan_frame(EVERYBODY, PC_1));
     assert_eq!(rig.drops(DropReason::NoDestination), 1);
     rig.assert_conserved();
 }

@@ -1,4 +1,5 @@
-//! The packet path allocates nothing once it is warm: a counting allocator watches every stage.
+//! The packet path allocates nothing once it is warm, and frees nothing: a counting allocator watches every stage, new
+//! tables included.
 //!
 //! One test in a binary of its own: the allocator counts for the whole process.
 
@@ -6,64 +7,64 @@
 
 mod rig;
 
-use std::{
-    alloc::System,
-    net::IpAddr,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::{alloc::System, sync::Arc};
 
-use rig::{COOKIE_A, LAN_0, LAN_1, LOCAL, PEER_A, Rig, WAN};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use wire::{
-    build::{self, FrameSpec, Transport},
-    l2tpv3::{Cookie, DataHeader, SessionId, Sublayer},
+use dataplane::{
+    ports::mem_port::MemWire,
+    tables::{PortId, snapshot::Tables},
 };
+use rig::{
+    LAN_0, LAN_1, Plan, RING, Rig, WAN,
+    crew::{Crew, wait_until},
+    frames::{EVERYBODY, PC_1, PC_2, changed, lan_frame, packet_a},
+    tables,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-fn lan_frame(to: [u8; 6], from: u8) -> Vec<u8> {
-    let mut bytes = [&to[..], &[2, 0, 0, 0, 0, from, 0x88, 0xB5]].concat();
-    bytes.resize(60, 0);
-    bytes
-}
-
-fn tunnel_packet(inner: &[u8], cookie: [u8; 8]) -> Vec<u8> {
-    let spec = FrameSpec {
-        source_ip: IpAddr::V4(PEER_A),
-        destination_ip: IpAddr::V4(LOCAL),
-        transport: Transport::udp(5001, 6001),
-        ..FrameSpec::default()
-    };
-    let header = DataHeader::new(SessionId::new(1000).unwrap(), Cookie::eight(cookie), Sublayer::Default);
-    let mut bytes = vec![0; 256];
-    let used = build::l2tp_frame(&mut bytes, &spec, &header, inner).unwrap();
-    bytes.truncate(used);
-    bytes
-}
-
 /// Floods, unicast both ways, relays, and drops: everything a frame can meet.
-fn traffic() -> Vec<(dataplane::tables::PortId, Vec<u8>)> {
-    let everybody = [0xFF; 6];
-    let unknown = [2, 0, 0, 0, 9, 9];
+fn traffic() -> Vec<(PortId, Vec<u8>)> {
+    let (behind_a, unknown) = ([2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 9, 9]);
     vec![
-        (LAN_0, lan_frame(everybody, 1)),
-        (LAN_1, lan_frame([2, 0, 0, 0, 0, 1], 2)),
-        (WAN, tunnel_packet(&lan_frame([2, 0, 0, 0, 0, 1], 3), COOKIE_A)),
-        (LAN_0, lan_frame([2, 0, 0, 0, 0, 3], 1)),
-        (LAN_0, lan_frame(unknown, 1)),
-        (WAN, tunnel_packet(&lan_frame(unknown, 3), COOKIE_A)),
-        (WAN, tunnel_packet(&lan_frame(unknown, 3), [0; 8])),
+        (LAN_0, lan_frame(EVERYBODY, PC_1)),
+        (LAN_1, lan_frame(PC_1, PC_2)),
+        (WAN, packet_a(&lan_frame(PC_1, behind_a))),
+        (LAN_0, lan_frame(behind_a, PC_1)),
+        (LAN_0, lan_frame(unknown, PC_1)),
+        (WAN, packet_a(&lan_frame(unknown, behind_a))),
+        (WAN, changed(packet_a(&lan_frame(unknown, behind_a)), |packet| packet[50] ^= 1)),
         (WAN, vec![0; 20]),
         (LAN_1, vec![1; 10]),
     ]
 }
 
-#[test]
-fn a_warm_path_does_not_touch_the_allocator() {
+/// Allocations, reallocations and deallocations of the whole process during `work`.
+fn allocator_calls(work: impl FnOnce()) -> usize {
+    let region = Region::new(ALLOCATOR);
+    work();
+    let change = region.change();
+    change.allocations + change.deallocations + change.reallocations
+}
+
+/// Sends everything, and takes what comes out, until the worker's counters say that all of it was received.
+fn carry(crew: &Crew, wires: &[MemWire], traffic: &[(PortId, Vec<u8>)]) {
+    let goal = crew.count(0).received.get() + traffic.len() as u64;
+    for (port, bytes) in traffic {
+        assert!(wires[port.index()].send(bytes));
+    }
+    wait_until("everything was received", || {
+        for wire in wires {
+            while wire.receive(|_| ()).is_some() {}
+        }
+        crew.count(0).received.get() == goal
+    });
+}
+
+/// One worker in this thread: every stage.
+fn assert_stages_do_not_allocate(traffic: &[(PortId, Vec<u8>)]) {
     let mut rig = Rig::new();
-    let traffic = traffic();
-    let allocations = AtomicU64::new(0);
     let pass = |rig: &mut Rig| {
         for (port, bytes) in traffic.iter().cycle().take(90) {
             assert!(rig.arrive(*port, bytes));
@@ -72,14 +73,42 @@ fn a_warm_path_does_not_touch_the_allocator() {
         rig.discard_sent();
     };
     pass(&mut rig);
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..20 {
-        pass(&mut rig);
-    }
-    let change = region.change();
-    allocations.store((change.allocations + change.deallocations + change.reallocations) as u64, Relaxed);
-    assert_eq!(allocations.load(Relaxed), 0, "{change:?}");
-    let counters = rig.counters.of(0).unwrap();
+    let calls = allocator_calls(|| (0..20).for_each(|_| pass(&mut rig)));
+    assert_eq!(calls, 0, "in 1800 frames");
+    let counters = rig.count();
     assert!(counters.forwarded.get() > 0 && counters.flooded.get() > 0 && counters.drops.total() > 0);
     rig.assert_conserved();
+}
+
+/// One worker in a thread of its own while tables are replaced: what is replaced is freed by who publishes, later.
+fn assert_publications_cost_the_worker_nothing(traffic: &[(PortId, Vec<u8>)]) {
+    let mut crew = Crew::start(1, u32::MAX);
+    let wires = [LAN_0, LAN_1, WAN].map(|id| crew.attach(0, id, RING));
+    let prepare = |crew: &Crew| -> Vec<Arc<Tables>> {
+        (0..50).map(|_| Arc::new(tables(Plan::default(), &crew.fdb, &crew.sessions))).collect()
+    };
+    let mut pass = |crew: &mut Crew, prepared: &mut Vec<Arc<Tables>>| {
+        while let Some(tables) = prepared.pop() {
+            crew.publish(tables);
+            carry(crew, &wires, traffic);
+        }
+        wait_until("only the publisher holds replaced tables", || {
+            crew.retired.iter().all(|tables| Arc::strong_count(tables) == 1)
+        });
+    };
+    let mut prepared = prepare(&crew);
+    pass(&mut crew, &mut prepared);
+    let mut prepared = prepare(&crew);
+    crew.retired.reserve(prepared.len());
+    let calls = allocator_calls(|| pass(&mut crew, &mut prepared));
+    assert_eq!(calls, 0, "in 50 publications");
+    assert_eq!(crew.free_retired(), 0);
+    crew.stop();
+}
+
+#[test]
+fn a_warm_path_does_not_touch_the_allocator() {
+    let traffic = traffic();
+    assert_stages_do_not_allocate(&traffic);
+    assert_publications_cost_the_worker_nothing(&traffic);
 }

@@ -6,49 +6,23 @@ mod rig;
 
 use dataplane::{tables::attachment::Attachment, verdict::DropReason};
 use etherparse::SlicedPacket;
-use rig::{COOKIE_A, LAN_0, LOCAL, PEER_A, PEER_B, Plan, Rig, WAN};
-use std::net::{IpAddr, Ipv4Addr};
+use rig::{
+    COOKIE_A, LAN_0, LOCAL, PEER_A, PEER_B, Plan, Rig, WAN,
+    frames::{changed, data_packet, from_peer, inner, lengthen, packet_a_over, raw_packet, reseal},
+};
 use wire::{
-    build::{self, FrameSpec, Transport},
-    l2tpv3::{Cookie, DataHeader, SessionId, Sublayer},
+    build::Transport,
+    l2tpv3::{Cookie, Sublayer},
 };
 
-/// An inner frame of 60 bytes, broadcast.
-fn inner() -> Vec<u8> {
-    let mut bytes = vec![0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2, 0, 0, 0, 0, 1, 0x88, 0xB5];
-    bytes.resize(60, 0x5A);
-    bytes
-}
-
-fn spec(remote: Ipv4Addr, transport: Transport) -> FrameSpec<'static> {
-    FrameSpec {
-        source_ip: IpAddr::V4(remote),
-        destination_ip: IpAddr::V4(LOCAL),
-        transport,
-        ..FrameSpec::default()
-    }
-}
-
-fn build_packet(spec: &FrameSpec<'_>, id: u32, cookie: Cookie, sublayer: Sublayer, inner: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 2048];
-    let header = DataHeader::new(SessionId::new(id).unwrap(), cookie, sublayer);
-    let used = build::l2tp_frame(&mut bytes, spec, &header, inner).unwrap();
-    bytes.truncate(used);
-    bytes
-}
-
-/// A good packet of session A (UDP, id 1000, cookie of 8 bytes, default sublayer): the inner frame starts at 58.
+/// A good packet of session A; the inner frame starts at 62.
 fn packet_a() -> Vec<u8> {
-    packet_a_with(Transport::udp_unchecked(5001, 6001))
+    rig::frames::packet_a(&inner())
 }
 
-fn packet_a_with(transport: Transport) -> Vec<u8> {
-    build_packet(&spec(PEER_A, transport), 1000, Cookie::eight(COOKIE_A), Sublayer::Default, &inner())
-}
-
-/// A good packet of session B (IP 115, id 2000, no cookie).
+/// A good packet of session B; the inner frame starts at 42.
 fn packet_b() -> Vec<u8> {
-    build_packet(&spec(PEER_B, Transport::L2TP_IP), 2000, Cookie::NONE, Sublayer::Default, &inner())
+    rig::frames::packet_b(&inner())
 }
 
 /// Delivers one packet and expects exactly one drop, for `reason`.
@@ -60,26 +34,10 @@ fn expect_drop(packet: &[u8], reason: DropReason) {
     rig.assert_conserved();
 }
 
-/// Makes the checksum of an IPv4 header of `header_bytes` right again after a change.
-fn reseal(packet: &mut [u8], header_bytes: usize) {
-    packet[24..26].fill(0);
-    let words = packet[14..14 + header_bytes].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xFFFF) + (sum >> 16);
-    let folded = (folded & 0xFFFF) + (folded >> 16);
-    packet[24..26].copy_from_slice(&u16::try_from(0xFFFF - folded).unwrap().to_be_bytes());
-}
-
-fn changed(mut packet: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    change(&mut packet);
-    reseal(&mut packet, 20);
-    packet
-}
-
 #[test]
 fn an_inner_frame_comes_out_byte_for_byte_over_udp_and_over_ip() {
     for (packet, session) in
-        [(packet_a(), 0), (packet_b(), 1), (packet_a_with(Transport::udp(5001, 6001)), 0)]
+        [(packet_a(), 0), (packet_b(), 1), (packet_a_over(Transport::udp(5001, 6001), &inner()), 0)]
     {
         let mut rig = Rig::new();
         rig.deliver(WAN, &packet);
@@ -94,9 +52,8 @@ fn an_inner_frame_comes_out_byte_for_byte_over_udp_and_over_ip() {
 fn bytes_behind_the_udp_datagram_are_no_part_of_the_frame() {
     let mut packet = packet_a();
     packet.extend([0xEE; 4]);
-    let total = u16::from_be_bytes([packet[16], packet[17]]) + 4;
-    packet[16..18].copy_from_slice(&total.to_be_bytes());
-    reseal(&mut packet, 20);
+    lengthen(&mut packet, 16, 4);
+    reseal(&mut packet);
     let mut rig = Rig::new();
     rig.deliver(WAN, &packet);
     assert_eq!(rig.sent(LAN_0), [inner()]);
@@ -163,8 +120,8 @@ fn a_relay_passes_frames_from_one_pseudowire_to_the_other() {
 #[test]
 fn a_session_without_sublayer_neither_sends_nor_expects_one() {
     let mut rig = Rig::with(Plan { sublayers: [Sublayer::None; 2], ..Plan::default() });
-    let spec = spec(PEER_B, Transport::L2TP_IP);
-    rig.deliver(WAN, &build_packet(&spec, 2000, Cookie::NONE, Sublayer::None, &inner()));
+    let spec = from_peer(PEER_B, Transport::L2TP_IP);
+    rig.deliver(WAN, &data_packet(&spec, 2000, Cookie::NONE, Sublayer::None, &inner()));
     assert_eq!(rig.sent(LAN_0), [inner()]);
     let sent = rig.sent(WAN);
     assert_eq!(sent[0].len(), 14 + 20 + 8 + 4 + 4 + 8 + 60);
@@ -205,7 +162,7 @@ fn link_and_ip_faults_have_their_reasons() {
 fn udp_faults_have_their_reasons() {
     expect_drop(&changed(packet_a(), |p| p[38..40].copy_from_slice(&[0, 7])), DropReason::UdpMalformed);
     expect_drop(&changed(packet_a(), |p| p[38..40].copy_from_slice(&[1, 0])), DropReason::UdpMalformed);
-    let mut corrupted = packet_a_with(Transport::udp(5001, 6001));
+    let mut corrupted = packet_a_over(Transport::udp(5001, 6001), &inner());
     *corrupted.last_mut().unwrap() ^= 0xFF;
     expect_drop(&corrupted, DropReason::UdpChecksum);
 }
@@ -217,10 +174,7 @@ fn l2tp_faults_have_their_reasons() {
     expect_drop(&changed(packet_a(), |p| p[46..50].fill(0)), DropReason::L2tpControl);
     expect_drop(&changed(packet_b(), |p| p[34..38].fill(0)), DropReason::L2tpControl);
     expect_drop(&changed(packet_a(), |p| p[49] ^= 1), DropReason::UnknownSession);
-    let short = &spec(PEER_B, Transport::L2TP_IP);
-    let mut bytes = vec![0; 64];
-    let used = build::frame(&mut bytes, short, &[&[0, 0, 7]]).unwrap();
-    expect_drop(&bytes[..used], DropReason::L2tpTruncated);
+    expect_drop(&raw_packet(&from_peer(PEER_B, Transport::L2TP_IP), &[0, 0, 7]), DropReason::L2tpTruncated);
 }
 
 #[test]
@@ -248,8 +202,8 @@ fn a_wrong_cookie_is_dropped_and_counted_at_the_session() {
 fn a_session_id_from_the_wrong_source_is_dropped() {
     expect_drop(&changed(packet_a(), |p| p[29] = 77), DropReason::WrongSource);
     expect_drop(&changed(packet_a(), |p| p[34..36].copy_from_slice(&[0x13, 0x8A])), DropReason::WrongSource);
-    let id_of_a = build_packet(
-        &spec(PEER_B, Transport::L2TP_IP),
+    let id_of_a = data_packet(
+        &from_peer(PEER_B, Transport::L2TP_IP),
         1000,
         Cookie::eight(COOKIE_A),
         Sublayer::Default,
@@ -260,18 +214,22 @@ fn a_session_id_from_the_wrong_source_is_dropped() {
 
 #[test]
 fn a_packet_that_ends_inside_cookie_sublayer_or_inner_header_is_dropped() {
-    let spec = spec(PEER_A, Transport::udp_unchecked(5001, 6001));
-    let whole: Vec<u8> = [&[0, 3, 0, 0, 0, 0, 3, 0xE8][..], &COOKIE_A, &[0; 4], &inner()[..13]].concat();
-    for len in 8..=whole.len() {
-        let mut bytes = vec![0; 128];
-        let used = build::frame(&mut bytes, &spec, &[&whole[..len]]).unwrap();
+    let spec = from_peer(PEER_A, Transport::udp_unchecked(5001, 6001));
+    let whole = [&[0, 3, 0, 0, 0, 0, 3, 0xE8][..], &COOKIE_A, &[0; 4], &inner()[..14]].concat();
+    assert_eq!(whole.len(), 34, "flags 0..4, id 4..8, cookie 8..16, sublayer 16..20, Ethernet header 20..34");
+    for len in 0..whole.len() {
+        let reason = if len < 8 { DropReason::L2tpTruncated } else { DropReason::PayloadTruncated };
         let mut rig = Rig::new();
-        rig.deliver(WAN, &bytes[..used]);
-        let cookie = rig.drops(DropReason::CookieMismatch);
-        assert_eq!(cookie + rig.drops(DropReason::PayloadTruncated), 1, "{len} bytes");
+        rig.deliver(WAN, &raw_packet(&spec, &whole[..len]));
+        assert_eq!((rig.drops(reason), rig.count().drops.total()), (1, 1), "{len} bytes");
+        let at_session = rig.sessions[0].of(0).unwrap().drops.get(DropReason::PayloadTruncated);
+        assert_eq!(at_session, u64::from(len >= 8), "{len} bytes");
         assert_eq!(rig.discard_sent(), 0);
         rig.assert_conserved();
     }
+    let mut rig = Rig::new();
+    rig.deliver(WAN, &raw_packet(&spec, &whole));
+    assert_eq!(rig.sent(LAN_0), [&inner()[..14]], "a bare Ethernet header is a frame");
 }
 
 #[test]
@@ -289,10 +247,9 @@ fn a_session_in_no_bridge_drops_what_it_hears() {
 fn ip_options_do_not_confuse_decapsulation() {
     let mut packet = packet_b();
     packet.splice(34..34, [1, 1, 1, 1]);
-    let total = u16::from_be_bytes([packet[16], packet[17]]) + 4;
     packet[14] = 0x46;
-    packet[16..18].copy_from_slice(&total.to_be_bytes());
-    reseal(&mut packet, 24);
+    lengthen(&mut packet, 16, 4);
+    reseal(&mut packet);
     let mut rig = Rig::new();
     rig.deliver(WAN, &packet);
     assert_eq!(rig.sent(LAN_0), [inner()]);

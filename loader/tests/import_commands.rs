@@ -203,6 +203,7 @@ fn bridge_options_are_taken_over_or_listed() {
     assert_eq!(
         notes(&imported),
         [
+            "1 not needed: stp_state is off in spanwire's bridges",
             "1 not needed: forward_delay is a setting of STP",
             "1 not translated: spanwire's bridges do not filter by VLAN: make a bridge per VLAN, \
              with members such as \"eth1.10\"",
@@ -220,6 +221,7 @@ fn settings_of_links_are_listed_with_where_they_belong() {
             "{TUNNEL}ip link set dev eth1 up mtu 1500 promisc on\nip link set l2tpeth0 mtu 1446\nip link set eth1 netns blue\n"
         ),
         &[
+            "4 not needed: up stays a setting of the interface: keep the command where it is needed",
             "4 not needed: mtu stays a setting of the interface: keep the command where it is needed",
             "4 not needed: spanwire makes access ports promiscuous while it is attached",
             "5 not translated: l2tpeth0 has no interface under spanwire: mtu has no counterpart; the underlay port's MTU decides",
@@ -324,6 +326,7 @@ fn the_shell_around_the_commands_is_understood_or_listed() {
             "11 not translated: stands inside shell control flow, which is not followed",
             "13 not needed: part of the script, not of the set-up",
             "13 not translated: runs only under the condition before it",
+            "14 not needed: up stays a setting of the interface: keep the command where it is needed",
             "14 not translated: runs only when the command before it fails",
             "15 not translated: reads a here-document",
             "18 not translated: works on another network namespace: import the commands of one gateway",
@@ -370,6 +373,7 @@ fn a_vlan_of_a_vlan_is_listed() {
         "ip link add link eth1 name v up type vlan id 5\nip link add link v name w up type vlan id 6\n\
          ip link add br0 up type bridge\nip link set w master br0\n",
         &[
+            "1 note: v is in no bridge and is left out: keep the command if the host itself needs VLAN 5 of eth1",
             "3 note: br0 has no members and is left out",
             "4 not translated: v below w is neither a port nor a session",
         ],

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use loader::preflight::GRANT;
-use loader::program::{ProgramOptions, SteeringProgram};
+use loader::program::{AttachMode, ProgramOptions, SteeringProgram};
 use netlab::Process;
 use serde_json::Value;
 use support::{Lab, Machine, Rerun, SOON};
@@ -164,6 +164,24 @@ fn without_any_one_of_them_the_gateway_does_not_start_and_names_it() {
         assert!(log.contains(&format!("{item:<16} missing  {found}")), "{log}");
         assert!(log.contains(&format!("spanwire cannot run here: {item}")), "{log}");
     }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces and loads an XDP program"]
+fn nobody_is_told_both_cures_of_a_program_that_holds_the_interface() {
+    let site = Site::new();
+    site.gateway.inside(|_runtime| {
+        let (mut program, _maps) = SteeringProgram::load(ProgramOptions::default()).unwrap();
+        let index = site.gateway.ifindex("eth0");
+        let _link = program.attach("eth0", index, AttachMode::Native).unwrap();
+        let gateway = site.start("gateway", &granted());
+        let status = gateway.wait(SOON).unwrap();
+        let log = gateway.log();
+        assert_eq!(status.code(), Some(1), "{log}");
+        let id = program.program_id();
+        assert!(log.contains(&format!("eth0 already has an XDP program: without a name (id {id})")), "{log}");
+        assert!(log.contains("`ip link set dev eth0 xdp off`, or end the process that holds it"), "{log}");
+    });
 }
 
 #[test]

@@ -5,16 +5,19 @@
 //!          +-- bridge domain 0 ---+                                        +-- WAN (port 2)
 //!  LAN 1 --+                      +-- session B (IP 115, id 2000) ---------+
 //! ```
-//! Frames go in by [`Rig::arrive`] and [`Rig::deliver`] and come out by [`Rig::sent`]. Every check of the master invariant is in
-//! [`Rig::assert_conserved`].
+//! Frames go in by [`Rig::arrive`] and [`Rig::deliver`] and come out by [`Rig::sent`]; [`frames`] builds them. Every check of the
+//! master invariant is in [`Rig::assert_conserved`].
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]
 
+pub mod crew;
+pub mod frames;
+
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dataplane::{
-    counters::{PerWorker, SessionCounters, WorkerCounters},
+    counters::{PerWorker, PortCounters, SessionCounters, WorkerCounters},
     ports::mem_port::{MemPort, MemWire, mem_port},
     tables::{
         PortId,
@@ -32,7 +35,7 @@ use wire::{
     ethernet::MacAddr,
     l2tpv3::{Cookie, SessionId, Sublayer},
 };
-use xsk::{ChunkCache, ChunkPool, Frame, Umem, UmemConfig};
+use xsk::{ChunkCache, ChunkPool, Umem, UmemConfig};
 
 pub const LAN_0: PortId = PortId(0);
 pub const LAN_1: PortId = PortId(1);
@@ -41,8 +44,12 @@ pub const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 6);
 pub const PEER_A: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 2);
 pub const PEER_B: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 10);
 pub const COOKIE_A: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
-pub const CHUNKS: u32 = 1024;
-const RING: usize = 512;
+/// Chunks there are at all.
+pub const CHUNKS: u32 = 2048;
+/// Places in each ring of a port.
+pub const RING: u32 = 256;
+/// Largest frame that a LAN port transmits. Units: bytes.
+pub const LAN_FRAME_BYTES: usize = 1518;
 
 /// A gateway in memory.
 pub struct Rig {
@@ -54,8 +61,10 @@ pub struct Rig {
     pub fdb: Arc<Fdb>,
     pub counters: PerWorker<WorkerCounters>,
     pub sessions: Vec<PerWorker<SessionCounters>>,
+    /// By [`PortId`].
+    pub port_counters: Vec<PerWorker<PortCounters>>,
     pub pool: Arc<ChunkPool>,
-    /// The far side's chunks.
+    /// Chunks outside the engine: those of ports not yet attached, or closed.
     pub outside: ChunkCache,
 }
 
@@ -67,6 +76,7 @@ pub struct Plan {
     pub up: [bool; 2],
     pub path_mtu_bytes: usize,
     pub sublayers: [Sublayer; 2],
+    pub fdb_entries: usize,
 }
 
 impl Default for Plan {
@@ -89,6 +99,7 @@ impl Default for Plan {
             up: [true, true],
             path_mtu_bytes: 1600,
             sublayers: [Sublayer::Default, Sublayer::Default],
+            fdb_entries: 1024,
         }
     }
 }
@@ -113,7 +124,8 @@ pub fn endpoint_b() -> Endpoint {
     }
 }
 
-fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
+/// Tables as the control plane would build them.
+pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
     let hop = NextHop {
         port: WAN,
         src_mac: MacAddr([2, 0, 0, 0, 0, 0xB]),
@@ -155,7 +167,7 @@ fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -
         },
     );
     let [lan_0, lan_1, wan] = plan.attachments;
-    let port = |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: 1518 };
+    let port = |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: LAN_FRAME_BYTES };
     Tables {
         ports: vec![
             port(lan_0, false),
@@ -168,22 +180,45 @@ fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -
     }
 }
 
+/// Memory whose chunks are all in their pool. A mapping is never undone, so tests with many rigs take turns with a few.
+static SPARE: Mutex<Vec<Arc<ChunkPool>>> = Mutex::new(Vec::new());
+
+/// A pool with every chunk in it.
+pub fn whole_pool() -> Arc<ChunkPool> {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(whole) = spare.iter().position(|pool| pool.free_count() == CHUNKS as usize) {
+        return spare.swap_remove(whole);
+    }
+    let config = UmemConfig { chunk_count: CHUNKS, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
+    Umem::map(&config).unwrap().1
+}
+
+impl Drop for Rig {
+    /// Brings the chunks back into the pool, but for those in the caches, which do so themselves.
+    fn drop(&mut self) {
+        self.mailbox.send(Command::Stop);
+        self.worker.answer_mailbox();
+        for port in self.mailbox.detached().try_iter().flat_map(|answer| answer.queues) {
+            port.close(&mut self.outside);
+        }
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.pool));
+    }
+}
+
 impl Rig {
     pub fn new() -> Self {
         Self::with(Plan::default())
     }
 
     pub fn with(plan: Plan) -> Self {
-        let config =
-            UmemConfig { chunk_count: CHUNKS, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
-        let (_, pool) = Umem::map(&config).unwrap();
+        let pool = whole_pool();
         let (mailbox, inbox) = mailbox().unwrap();
         let (fdb, shared, clock) =
-            (Arc::new(Fdb::new(1024, 5)), snapshot::shared(), Arc::new(Clock::default()));
+            (Arc::new(Fdb::new(plan.fdb_entries, 5)), snapshot::shared(), Arc::new(Clock::default()));
         let counters = PerWorker::new(1);
         let sessions: Vec<_> = (0..2).map(|_| PerWorker::new(1)).collect();
         shared.store(Arc::new(tables(plan, &fdb, &sessions)));
-        let mut worker = Worker::new(WorkerSetup {
+        let worker = Worker::new(WorkerSetup {
             worker: 0,
             cache: ChunkCache::new(Arc::clone(&pool), 256),
             inbox,
@@ -192,15 +227,47 @@ impl Rig {
             clock: Arc::clone(&clock),
             idle_rounds: 0,
         });
-        let mut wires = Vec::new();
-        for id in [LAN_0, LAN_1, WAN] {
-            let (port, wire) = mem_port(id, RING);
-            mailbox.send(Command::Attach(port));
-            wires.push(wire);
-        }
-        assert!(worker.answer_mailbox());
         let outside = ChunkCache::new(Arc::clone(&pool), 256);
-        Self { worker, mailbox, wires, tables: shared, clock, fdb, counters, sessions, pool, outside }
+        let (wires, port_counters) = (Vec::new(), Vec::new());
+        let mut rig = Self {
+            worker,
+            mailbox,
+            wires,
+            tables: shared,
+            clock,
+            fdb,
+            counters,
+            sessions,
+            port_counters,
+            pool,
+            outside,
+        };
+        for id in [LAN_0, LAN_1, WAN] {
+            rig.attach(id);
+        }
+        rig
+    }
+
+    /// Attaches a queue to the worker; its far side goes to the end of [`Rig::wires`].
+    pub fn attach(&mut self, id: PortId) {
+        let (port, wire) = mem_port(id, RING, &mut self.outside);
+        self.port_counters.push(port.counters().clone());
+        self.wires.push(wire);
+        self.mailbox.send(Command::Attach(port));
+        assert!(self.worker.answer_mailbox());
+    }
+
+    /// Detaches a port from the worker and closes its queues. Returns how many there were.
+    pub fn detach(&mut self, id: PortId) -> usize {
+        self.mailbox.send(Command::Detach(id));
+        assert!(self.worker.answer_mailbox());
+        let answer = self.mailbox.detached().try_recv().unwrap();
+        assert_eq!(answer.port, Some(id));
+        let queues = answer.queues.len();
+        for port in answer.queues {
+            assert_eq!(port.close(&mut self.outside), xsk::Held::default());
+        }
+        queues
     }
 
     /// Publishes other tables; FDB and counters stay.
@@ -208,18 +275,9 @@ impl Rig {
         self.tables.store(Arc::new(tables(plan, &self.fdb, &self.sessions)));
     }
 
-    /// Lets bytes arrive on a port. Returns whether there was a chunk and room for them.
+    /// Lets bytes arrive on a port. Returns whether there was a chunk for them.
     pub fn arrive(&mut self, port: PortId, bytes: &[u8]) -> bool {
-        let Some(chunk) = self.outside.take() else { return false };
-        let mut frame = Frame::new(chunk, 256, bytes.len()).expect("fits a chunk");
-        frame.bytes_mut().copy_from_slice(bytes);
-        match self.wires[port.index()].send(frame) {
-            Ok(()) => true,
-            Err(frame) => {
-                self.outside.give(frame.into_chunk());
-                false
-            }
-        }
+        self.wires[port.index()].send(bytes)
     }
 
     /// Lets bytes arrive on a port and runs the worker until it is idle.
@@ -235,40 +293,38 @@ impl Rig {
 
     /// Everything that left by a port, oldest first.
     pub fn sent(&mut self, port: PortId) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        while let Some(frame) = self.wires[port.index()].receive() {
-            frames.push(frame.bytes().to_vec());
-            self.outside.give(frame.into_chunk());
-        }
-        frames
+        let wire = &self.wires[port.index()];
+        std::iter::from_fn(|| wire.receive(<[u8]>::to_vec)).collect()
     }
 
-    /// Takes back what left, without looking at it. Returns how many frames.
+    /// Lets everything that left go, without looking at it. Returns how many frames.
     pub fn discard_sent(&mut self) -> usize {
-        let mut count = 0;
-        for wire in &self.wires {
-            while let Some(frame) = wire.receive() {
-                self.outside.give(frame.into_chunk());
-                count += 1;
-            }
-        }
-        count
+        self.wires.iter().map(|wire| std::iter::from_fn(|| wire.receive(|_| ())).count()).sum()
+    }
+
+    /// The worker's counters.
+    pub fn count(&self) -> &WorkerCounters {
+        self.counters.of(0).unwrap()
     }
 
     /// Drops for a reason.
     pub fn drops(&self, reason: DropReason) -> u64 {
-        self.counters.of(0).unwrap().drops.get(reason)
+        self.count().drops.get(reason)
     }
 
-    /// received = forwarded + flooded + dropped, and no chunk is missing once all wires are empty.
+    /// received = forwarded + flooded + dropped, and every chunk is where the worker and the pool say it is.
     pub fn assert_conserved(&mut self) {
         self.drain();
         self.discard_sent();
+        self.worker.round();
         let counters = self.counters.of(0).unwrap();
         let ends = counters.forwarded.get() + counters.flooded.get() + counters.drops.total();
         assert_eq!(counters.received.get(), ends, "every received frame has one verdict");
+        let chunks = counters.chunks.read();
+        assert!(chunks.is_conserved(), "{chunks:?}");
+        assert_eq!(chunks.tx, 0, "the far side took everything");
         self.outside.flush();
-        let cached = usize::try_from(counters.chunks.read().cached).unwrap();
-        assert_eq!(self.pool.free_count() + cached, CHUNKS as usize, "no chunk is lost or doubled");
+        let on_loan = usize::try_from(chunks.on_loan).unwrap();
+        assert_eq!(self.pool.free_count() + on_loan, CHUNKS as usize, "no chunk is lost or doubled");
     }
 }

@@ -239,10 +239,11 @@ mod tests {
         let directory = Directory::new();
         let holders = AtomicU32::new(0);
         let start_and_end = || {
-            for _ in 0..200 {
+            for _ in 0..5000 {
                 match Journal::open(&directory.0, "gw-a") {
                     Ok(_journal) => {
                         assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
                         holders.fetch_sub(1, Ordering::SeqCst);
                     }
                     Err(error) => assert!(matches!(error, NicError::AlreadyRunning { .. }), "{error}"),

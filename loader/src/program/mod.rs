@@ -24,7 +24,7 @@ use crate::maps::SteeringMaps;
 
 pub use error::ProgramError;
 pub use load_failure::LoadFailure;
-pub use occupant::{Occupant, OccupantError};
+pub use occupant::{Holder, Occupant, OccupantError};
 
 /// Time between two readings of the program's records.
 const LOG_PAUSE: Duration = Duration::from_millis(50);

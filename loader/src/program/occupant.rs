@@ -19,8 +19,19 @@ pub struct Occupant {
     pub name: Option<String>,
     /// How it runs; `None` when in several ways at once or in the card's hardware.
     pub mode: Option<AttachMode>,
-    /// The BPF link that holds it, when one does: such a program leaves only with the process that holds the link.
-    pub link_id: Option<u32>,
+    /// What keeps it there.
+    pub holder: Holder,
+}
+
+/// What keeps a program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The interface itself.
+    Interface,
+    /// A BPF link with this id: the program leaves only with the process that holds the link.
+    Link(u32),
+    /// One of the two; the kernel tells only who has CAP_SYS_ADMIN.
+    Untold,
 }
 
 /// Why it could not be found out.
@@ -36,9 +47,15 @@ pub struct OccupantError {
 impl Occupant {
     /// What an administrator does to take the program off.
     pub fn cure(&self, interface: &str) -> String {
-        match self.link_id {
-            Some(id) => format!("end the process that holds BPF link {id} (bpftool link show id {id})"),
-            None => format!("ip link set dev {interface} xdp off"),
+        match self.holder {
+            Holder::Interface => format!("`ip link set dev {interface} xdp off`"),
+            Holder::Link(id) => {
+                format!("end the process that holds BPF link {id} (`bpftool link show id {id}`)")
+            }
+            Holder::Untold => format!(
+                "`ip link set dev {interface} xdp off`, or end the process that holds it \
+                 (as root, `bpftool link show` names that)"
+            ),
         }
     }
 }
@@ -75,7 +92,7 @@ fn read(attributes: &[LinkXdp]) -> Option<Occupant> {
             _ => {}
         }
     }
-    Some(Occupant { program_id: program_id?, name: None, mode, link_id: None })
+    Some(Occupant { program_id: program_id?, name: None, mode, holder: Holder::Untold })
 }
 
 /// Adds what only the kernel's lists of programs and links tell.
@@ -85,11 +102,24 @@ fn named(mut occupant: Occupant) -> Occupant {
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
         .and_then(|program| program.name_as_str().map(str::to_owned));
-    occupant.link_id = loaded_links()
-        .filter_map(Result::ok)
-        .find(|link| link.program_id() == id && link.link_type().ok() == Some(LinkType::Xdp))
-        .map(|link| link.id());
+    occupant.holder = holder_of(id);
     occupant
+}
+
+/// Looks for a link among all links; only who may see all of them can tell that there is none.
+fn holder_of(program_id: u32) -> Holder {
+    for link in loaded_links() {
+        match link {
+            Ok(link)
+                if link.program_id() == program_id && link.link_type().ok() == Some(LinkType::Xdp) =>
+            {
+                return Holder::Link(link.id());
+            }
+            Ok(_) => {}
+            Err(_) => return Holder::Untold,
+        }
+    }
+    Holder::Interface
 }
 
 #[cfg(test)]
@@ -122,9 +152,18 @@ mod tests {
     fn the_cure_depends_on_what_holds_the_program() {
         let attributes = [LinkXdp::Attached(XdpAttached::SocketBuffer), LinkXdp::ProgId(9)];
         let mut occupant = read(&attributes).unwrap();
-        assert_eq!(occupant.cure("eth0"), "ip link set dev eth0 xdp off");
-        occupant.link_id = Some(3);
-        assert_eq!(occupant.cure("eth0"), "end the process that holds BPF link 3 (bpftool link show id 3)");
+        assert_eq!(
+            occupant.cure("eth0"),
+            "`ip link set dev eth0 xdp off`, or end the process that holds it (as root, `bpftool link show` names \
+             that)"
+        );
+        occupant.holder = Holder::Interface;
+        assert_eq!(occupant.cure("eth0"), "`ip link set dev eth0 xdp off`");
+        occupant.holder = Holder::Link(3);
+        assert_eq!(
+            occupant.cure("eth0"),
+            "end the process that holds BPF link 3 (`bpftool link show id 3`)"
+        );
     }
 
     #[test]

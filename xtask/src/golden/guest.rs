@@ -16,7 +16,7 @@ const SCRIPT: &str = include_str!("guest.sh");
 const DONE: &str = "all cases recorded";
 
 /// The guest's programs that are not busybox.
-const TOOLS: &[&str] = &["sbin/ip", "sbin/ethtool", "usr/bin/tcpdump"];
+const TOOLS: &[&str] = &["bin/ip", "sbin/ethtool", "usr/bin/tcpdump"];
 
 /// The guest's kernel modules, each behind those it needs.
 const MODULES: &[&str] = &[
@@ -49,17 +49,16 @@ pub(super) fn build(unpacked: &Unpacked, cache: &Path, cases: &str) -> Result<Pa
     if tree.is_dir() {
         fs::remove_dir_all(&tree).with_context(|| format!("removing {}", tree.display()))?;
     }
-    for folder in ["bin", "dev", "lib64", "modules", "proc", "run", "sys", "tmp", "tools"] {
+    for folder in ["bin", "dev", "lib", "lib64", "modules", "proc", "run", "sys", "tmp", "tools"] {
         fs::create_dir_all(tree.join(folder)).with_context(|| format!("creating {folder} for the guest"))?;
     }
     copy(&unpacked.path("bin/busybox"), &tree.join("bin/busybox"))?;
     std::os::unix::fs::symlink("busybox", tree.join("bin/sh")).context("linking the guest's shell")?;
-    // Where the dynamic loader stands is where it looks for libraries here.
     copy(&unpacked.loader(), &tree.join("lib64/ld-linux-x86-64.so.2"))?;
     for tool in TOOLS {
         copy(&unpacked.path(tool), &tree.join("tools").join(file_name(Path::new(tool))))?;
         for library in unpacked.libraries(tool)? {
-            copy(&library, &tree.join("lib64").join(file_name(&library)))?;
+            copy(&library, &tree.join("lib").join(file_name(&library)))?;
         }
     }
     unpack_modules(unpacked, &tree)?;

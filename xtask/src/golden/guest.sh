@@ -8,13 +8,18 @@
 # Captured in a, eight frames each: ARP, ping of 60 and of 1400 bytes, ping with a VLAN tag; each a request and its answer.
 # This shell prefers its own applets, so what is not busybox is called by its whole path.
 set -eu
+trap 'reboot -f' EXIT
 
+PATH=/bin
+export PATH
 ip=/tools/ip
 
 prepare() {
-    mount -t proc proc /proc
+    # Applets are found by name only once /proc is there.
+    /bin/busybox mount -t proc proc /proc
     mount -t sysfs sysfs /sys
-    mkdir -p /out /tmp /run/netns /var
+    mount -t devtmpfs devtmpfs /dev
+    mkdir -p /out /run/netns /var
     ln -s /run /var/run
     for module in /modules/*.ko; do insmod "$module"; done
     uname -r >/out/kernel
@@ -83,7 +88,6 @@ deliver() {
     stty -F /dev/ttyS1 raw -echo
     tar -C /out -cf /dev/ttyS1 .
     echo "all cases recorded"
-    reboot -f
 }
 
 prepare

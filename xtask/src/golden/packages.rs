@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::succeed;
 
-/// The emulator, and what the guest is made of. The kernel is the one that Debian 12 offers as an upgrade.
+/// The emulator, and what the guest is made of; kernel and emulator are those that Debian 12 offers as an upgrade, for a
+/// guest of its own emulator (7.2) sometimes dies while it boots.
 const PACKAGES: &[&str] = &[
     "qemu-system-x86",
-    "linux-image-cloud-amd64/bookworm-backports",
+    "linux-image-cloud-amd64",
     "busybox-static",
     "iproute2",
     "ethtool",
@@ -33,7 +34,7 @@ pub(super) struct Unpacked {
     root: PathBuf,
 }
 
-/// Fetches the packages into `cache` and unpacks them; what an earlier run fetched is kept.
+/// Fetches the packages into `cache` and unpacks them.
 ///
 /// # Errors
 /// `apt-get` or `dpkg-deb` is missing or fails.
@@ -71,12 +72,13 @@ fn fetch(apt: &Path, archives: &Path) -> Result<()> {
     }
     let apt_get = |words: &[&str]| {
         let mut command = Command::new("apt-get");
-        succeed(command.env("APT_CONFIG", &configuration).arg("-q").args(words))
+        succeed(command.env("APT_CONFIG", &configuration).arg("-qq").args(words))
     };
     apt_get(&["update"])?;
-    // Of an older version of a package only the newest may be unpacked.
-    apt_get(&["autoclean"])?;
-    let install = ["install", "--yes", "--no-install-recommends", "--download-only"];
+    // All that lies in the folder is unpacked, so no other version may be left there.
+    apt_get(&["clean"])?;
+    let install =
+        ["install", "--yes", "--no-install-recommends", "--download-only", "-t", "bookworm-backports"];
     apt_get(&[&install, PACKAGES].concat())
 }
 

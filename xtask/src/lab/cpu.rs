@@ -61,20 +61,23 @@ pub(super) fn idle_share() -> Result<f64> {
 
 /// Idle and I/O wait time in a text of `/proc/timer_list`; `None` when a CPU does not tell.
 ///
-/// A time counts as soon as it has ended, so that of a CPU which is idle right now is added: it began at `.idle_entrytime`
-/// and has not come to `.idle_exittime`.
+/// A spell counts once it has ended, so that of a CPU which sleeps right now is added: its tick is stopped, and it has not
+/// come from `.idle_entrytime` to `.idle_exittime`. Without a stopped tick no spell is longer than a tick.
 /// Source: <https://elixir.bootlin.com/linux/v6.12/source/kernel/time/timer_list.c>
 fn idle_of_timer_list(list: &str) -> Option<Idle> {
     let now = list.lines().find_map(|line| nanoseconds(line.strip_prefix("now at ")?))?;
     let mut idle = Idle { cpus: 0, ns: 0 };
     for cpu in list.split("\ncpu: ").skip(1) {
-        let field = |name| cpu.lines().find_map(|line| nanoseconds(value_of(line, name)?));
+        let value = |name| cpu.lines().find_map(|line| value_of(line, name));
+        let field = |name| nanoseconds(value(name)?);
         // A kernel that ticks on when idle leaves it at zero.
         let sleep = field(".idle_sleeptime").filter(|ns| *ns > 0)?;
         idle.cpus += 1;
         idle.ns += sleep + field(".iowait_sleeptime")?;
         let (entry, exit) = (field(".idle_entrytime")?, field(".idle_exittime")?);
-        idle.ns += if entry > exit { now.saturating_sub(entry) } else { 0 };
+        if value(".tick_stopped")? == "1" && entry > exit {
+            idle.ns += now.saturating_sub(entry);
+        }
     }
     (idle.cpus > 0).then_some(idle)
 }
@@ -106,7 +109,8 @@ fn idle_of_stat(stat: &str) -> Option<Idle> {
 mod tests {
     use super::*;
 
-    /// Two CPUs: the first is idle since 50 ns, the second works since 10 ns.
+    /// Three CPUs: the first sleeps since 50 ns; the second works since 10 ns; so does the third, whose last spell was so
+    /// short that its tick went on, which leaves the exit time as it was.
     const TIMER_LIST: &str = "\
 Timer List Version: v0.10
 now at 1000 nsecs
@@ -114,6 +118,7 @@ now at 1000 nsecs
 cpu: 0
  clock 0:
  # expires at 1500-1500 nsecs [in 500 to 500 nsecs]
+  .tick_stopped   : 1
   .idle_entrytime : 950 nsecs
   .idle_exittime  : 900 nsecs
   .idle_sleeptime : 300 nsecs
@@ -121,19 +126,27 @@ cpu: 0
 jiffies: 4296395817
 
 cpu: 1
- clock 0:
+  .tick_stopped   : 0
   .idle_entrytime : 980 nsecs
   .idle_exittime  : 990 nsecs
   .idle_sleeptime : 400 nsecs
   .iowait_sleeptime: 20 nsecs
 jiffies: 4296395817
 
+cpu: 2
+  .tick_stopped   : 0
+  .idle_entrytime : 600 nsecs
+  .idle_exittime  : 500 nsecs
+  .idle_sleeptime : 100 nsecs
+  .iowait_sleeptime: 0 nsecs
+jiffies: 4296395817
+
 Tick Device: mode:     1
 ";
 
     #[test]
-    fn idle_and_io_wait_of_all_cpus_are_added_and_the_present_idle_spell_with_them() {
-        let expected = Idle { cpus: 2, ns: 300 + 7 + 50 + 400 + 20 };
+    fn idle_and_io_wait_of_all_cpus_are_added_and_the_present_sleep_with_them() {
+        let expected = Idle { cpus: 3, ns: 300 + 7 + 50 + 400 + 20 + 100 };
         assert_eq!(idle_of_timer_list(TIMER_LIST), Some(expected));
     }
 

@@ -62,11 +62,29 @@ impl Words {
             match state.whole(word, SETTINGS, "setting of ip link set")? {
                 "dev" => read.device = rest.next().cloned(),
                 "type" => read.type_options = Some(rest.by_ref().cloned().collect()),
-                setting if FLAGS.contains(&setting) => read.settings.push((setting, String::new())),
-                setting => read.settings.push((setting, rest.next().cloned().unwrap_or_default())),
+                setting if FLAGS.contains(&setting) => read.push(setting, String::new(), state),
+                setting => read.push(setting, rest.next().cloned().unwrap_or_default(), state),
             }
         }
         Some(read)
+    }
+
+    /// Of two settings of one thing the last one counts, as for iproute2.
+    fn push(&mut self, setting: &'static str, value: String, state: &mut State) {
+        let earlier = self.settings.iter().position(|(earlier, _)| thing(earlier) == thing(setting));
+        if let Some((earlier, _)) = earlier.map(|position| self.settings.remove(position)) {
+            state.note(NoteKind::NotNeeded, format!("of {earlier} and {setting} the last one counts"));
+        }
+        self.settings.push((setting, value));
+    }
+}
+
+/// What a setting is about.
+fn thing(setting: &'static str) -> &'static str {
+    match setting {
+        "down" => "up",
+        "nomaster" => "master",
+        other => other,
     }
 }
 

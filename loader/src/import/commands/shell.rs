@@ -44,7 +44,10 @@ pub(super) fn note_housekeeping(words: &[String], state: &mut State) {
 
 /// Whether the words open, close or stand in a block; what stands in one is noted, not translated.
 pub(super) fn is_control_flow(words: &[String], state: &mut State) -> bool {
-    let Some(first) = words.first().map(String::as_str) else { return true };
+    let Some(first) = words.first().map(String::as_str) else {
+        note_housekeeping(words, state);
+        return true;
+    };
     if let Some(is_open) = opens(first, words) {
         state.depth += usize::from(is_open);
         state.untranslated("shell control flow is not followed: import the commands that it runs");
@@ -115,6 +118,9 @@ pub(super) fn expanded(words: &[String], state: &mut State) -> Option<Vec<String
     let count = command.iter().take_while(|word| assignment(word).is_some()).count();
     let rest = command.split_off(count);
     if rest.is_empty() {
+        if command.is_empty() {
+            note_housekeeping(words, state);
+        }
         for (name, value) in command.iter().filter_map(|word| assignment(word)) {
             state.assign(name, value);
         }
