@@ -23,7 +23,8 @@ use wire::build::Transport;
 #[test]
 fn the_second_in_which_a_session_was_last_heard_is_noted() {
     let mut rig = Rig::new();
-    let heard = |rig: &Rig| [0, 1].map(|at: usize| rig.sessions[at].of(0).unwrap().last_heard_s.load(Relaxed));
+    let heard =
+        |rig: &Rig| [0, 1].map(|at: usize| rig.sessions[at].of(0).unwrap().last_heard_s.load(Relaxed));
     assert_eq!(heard(&rig), [0, 0], "never");
     rig.clock.set_s(40);
     rig.deliver(WAN, &packet_a(&inner()));
@@ -87,7 +88,8 @@ fn unfilled() -> Vec<u8> {
 #[test]
 fn a_checksum_that_was_left_to_hardware_is_noticed_on_the_port_it_came_by() {
     let mut rig = Rig::new();
-    let noticed = |rig: &Rig| [0, 1, 2].map(|at: usize| rig.port_counters[at].of(0).unwrap().partial_checksums.get());
+    let noticed =
+        |rig: &Rig| [0, 1, 2].map(|at: usize| rig.port_counters[at].of(0).unwrap().partial_checksums.get());
     rig.deliver(LAN_1, &unfilled());
     assert_eq!(noticed(&rig), [0, 1, 0]);
     rig.deliver(LAN_1, &raw_packet(&from_peer(PEER_B, Transport::udp(7, 7)), b"ping"));

@@ -5,10 +5,7 @@
 mod rig;
 
 use dataplane::{
-    tables::{
-        bridge_domains::MemberId,
-        fdb::MacKey,
-    },
+    tables::{bridge_domains::MemberId, fdb::MacKey},
     verdict::DropReason,
 };
 use rig::{

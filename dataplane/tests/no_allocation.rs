@@ -87,7 +87,7 @@ fn assert_publications_cost_the_worker_nothing(traffic: &[(PortId, Vec<u8>)]) {
     let prepare = |crew: &Crew| -> Vec<Arc<Tables>> {
         (0..50).map(|_| Arc::new(tables(Plan::default(), &crew.fdb, &crew.sessions))).collect()
     };
-    let mut pass = |crew: &mut Crew, prepared: &mut Vec<Arc<Tables>>| {
+    let pass = |crew: &mut Crew, prepared: &mut Vec<Arc<Tables>>| {
         while let Some(tables) = prepared.pop() {
             crew.publish(tables);
             carry(crew, &wires, traffic);

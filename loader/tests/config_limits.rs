@@ -90,8 +90,10 @@ fn a_vlan_more_than_the_steering_program_has_room_for_is_a_fault() {
     assert_eq!(faults(&vlans(ACCESS_VLANS_MAX)), [""; 0]);
     assert_eq!(
         faults(&vlans(ACCESS_VLANS_MAX + 1)),
-        ["38 bridge.br1.members[5536]: the bridges have 65537 VLANs of ports, and the steering program has room for 65536; \
-          take VLANs out, or name ports as a whole"]
+        [
+            "38 bridge.br1.members[5536]: the bridges have 65537 VLANs of ports, and the steering program has room for 65536; \
+          take VLANs out, or name ports as a whole"
+        ]
     );
 }
 
@@ -103,7 +105,8 @@ fn a_bridge_with_more_members_than_positions_is_a_fault() {
         format!("[tunnel.t0.session.s{number}]\nsession_id = {id}\npeer_session_id = {id}\n")
     });
     let members: Vec<_> = (0..65_535).map(|number| format!("\"s{number}\"")).collect();
-    let with = |count: usize| faults(&format!("{text}[bridge.br0]\nmembers = [{}]\n", members[..count].join(", ")));
+    let with =
+        |count: usize| faults(&format!("{text}[bridge.br0]\nmembers = [{}]\n", members[..count].join(", ")));
     assert_eq!(with(65_534), [""; 0]);
     assert_eq!(
         with(65_535),
@@ -120,5 +123,8 @@ fn the_page_on_steering_states_the_limits_of_the_program() {
     );
     assert!(STEERING.contains(&limits), "{limits}");
     let share = SOCKETS_MAX / 64;
-    assert!(STEERING.contains(&format!("with 64 ports each may have up to {share} receive queues")), "{share}");
+    assert!(
+        STEERING.contains(&format!("with 64 ports each may have up to {share} receive queues")),
+        "{share}"
+    );
 }

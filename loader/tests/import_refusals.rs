@@ -2,7 +2,8 @@
 
 use loader::import::{ImportOptions, Imported, Script, import};
 
-const TUNNEL: &str = "ip l2tp add tunnel local 192.0.2.1 remote 192.0.2.2 tunnel_id 1 peer_tunnel_id 2 encap ip\n";
+const TUNNEL: &str =
+    "ip l2tp add tunnel local 192.0.2.1 remote 192.0.2.2 tunnel_id 1 peer_tunnel_id 2 encap ip\n";
 
 fn session(words: &str) -> String {
     format!("ip l2tp add session tunnel_id 1 peer_session_id {words}\n")
@@ -79,7 +80,9 @@ fn a_second_session_of_one_name_or_id_is_refused_with_both_lines() {
 #[test]
 fn a_session_id_is_one_among_all_ip_tunnels_and_one_in_each_udp_tunnel() {
     let tunnel = |id: u32, encap: &str| {
-        format!("ip l2tp add tunnel local 192.0.2.1 remote 192.0.2.{id} tunnel_id {id} peer_tunnel_id 1 {encap}\n")
+        format!(
+            "ip l2tp add tunnel local 192.0.2.1 remote 192.0.2.{id} tunnel_id {id} peer_tunnel_id 1 {encap}\n"
+        )
     };
     let session =
         |tunnel: u32| format!("ip l2tp add session tunnel_id {tunnel} session_id 7 peer_session_id 7\n");
@@ -103,7 +106,9 @@ fn a_link_whose_name_is_taken_is_refused_with_both_lines() {
         session("1 session_id 1")
     );
     let refused = |line: u32, name: &str, first: u32| {
-        format!("{line} not translated: {name} exists already (line {first}): the kernel refuses a second one, too")
+        format!(
+            "{line} not translated: {name} exists already (line {first}): the kernel refuses a second one, too"
+        )
     };
     let expected = [
         refused(3, "l2tpeth0", 2),
@@ -122,7 +127,9 @@ fn a_vlan_that_has_a_link_gets_no_second_one() {
     expect(
         "ip link add link eth1 name a up type vlan id 5\nip link add link eth1 name b up type vlan id 5\n\
          brctl addbr br0\nbrctl addif br0 a\n",
-        &["2 not translated: VLAN 5 of eth1, as a, exists already (line 1): the kernel refuses a second one, too"],
+        &[
+            "2 not translated: VLAN 5 of eth1, as a, exists already (line 1): the kernel refuses a second one, too",
+        ],
     );
 }
 
@@ -147,7 +154,10 @@ fn names_that_only_the_configuration_cannot_tell_apart_get_a_number_and_a_note()
     );
     assert_eq!(session_names(&imported), ["pw_x_2", "pw_x", "pw_x_3"]);
     let members: Vec<_> = imported.config.bridges[1].members.iter().map(ToString::to_string).collect();
-    assert_eq!((imported.config.bridges[1].name.as_str(), members), ("br_x", vec!["pw_x".into(), "x-x".into()]));
+    assert_eq!(
+        (imported.config.bridges[1].name.as_str(), members),
+        ("br_x", vec!["pw_x".into(), "x-x".into()])
+    );
     assert_eq!(imported.config.port("x-x").map(|port| port.interface.as_str()), Some("-x"));
 }
 
@@ -215,7 +225,7 @@ fn words_without_a_use_or_a_value_are_told() {
         "brctl addbr br0 br1\nbrctl addif br0\nbrctl addif br0 eth1\nip link add br2 master\nip link set eth1 name\n\
          ip link set br0 up type bridge ageing_time 6050\n\
          ip l2tp add tunnel local 192.0.2.1 remote 192.0.2.2 tunnel_id 1 peer_tunnel_id 2 encap ip udp_sport 5 cookie 00000000\n\
-         ip l2tp add session tunnel_id 1 session_id 1 peer_session_id 1 remote 192.0.2.2\n",
+         ip l2tp add session tunnel_id 1 session_id 1 peer_session_id 2 peer_session_id 1 remote 192.0.2.2\n",
         &[
             "1 not translated: addbr has no use for \"br1\"",
             "2 not translated: names no link",
@@ -224,6 +234,7 @@ fn words_without_a_use_or_a_value_are_told() {
             "6 note: the ageing time is rounded down to whole seconds",
             "7 not needed: udp_sport says nothing of the tunnel: it is ignored by ip, too",
             "7 not needed: cookie says nothing of the tunnel: it is ignored by ip, too",
+            "8 not needed: peer_session_id stands more than once: the last one counts",
             "8 not needed: remote says nothing of the session: it is ignored by ip, too",
         ],
     );
@@ -231,7 +242,9 @@ fn words_without_a_use_or_a_value_are_told() {
 
 #[test]
 fn a_setting_in_front_of_type_is_not_lost() {
-    let imported = imported("brctl addbr br0\nbrctl addif br0 eth1\nip link set dev br0 up type bridge ageing_time 6000\n");
+    let imported = imported(
+        "brctl addbr br0\nbrctl addif br0 eth1\nip link set dev br0 up type bridge ageing_time 6000\n",
+    );
     assert_eq!(imported.config.bridges[0].ageing_s, 60);
     assert_eq!(imported.notes, [], "up was seen");
 }
@@ -331,7 +344,11 @@ fn variables_are_followed_as_far_as_their_values_are_known() {
 
 #[test]
 fn the_body_of_a_function_ends_with_its_brace() {
-    let bodies = ["up() {\nbrctl addif br0 eth1\n}\n", "up()\n{\nbrctl addif br0 eth1\n}\n", "function up {\nip a\n}\n"];
+    let bodies = [
+        "up() {\nbrctl addif br0 eth1\n}\n",
+        "up()\n{\nbrctl addif br0 eth1\n}\n",
+        "function up {\nip a\n}\n",
+    ];
     for body in bodies {
         let imported = imported(&format!("{body}brctl addbr br0\nbrctl addif br0 eth2\n"));
         let ports: Vec<_> = imported.config.ports.iter().map(|port| port.name.as_str()).collect();

@@ -1,10 +1,13 @@
-//! Debian packages that the commands need: one table, one way to install.
+//! What the commands need and this workspace does not build: one table of Debian packages, one of tools that cargo
+//! installs, one way to install each.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
-
 use netlab::is_on_path;
+
+use crate::workspace::{self, succeed};
 
 /// What `cargo xtask lab` needs: namespaces and links, offloads, reachability.
 pub(crate) const LAB: &[&str] = &["iproute2", "ethtool", "iputils-ping"];
@@ -15,6 +18,42 @@ pub(crate) const CAPTURE: &[&str] = &["tcpdump", "tshark"];
 /// What `libbpf-rs` and `xsk-rs` need to build, in `bench` and `ebpf/judge`.
 pub(crate) const C_LIBRARIES: &[&str] =
     &["clang", "llvm", "libelf-dev", "zlib1g-dev", "m4", "pkg-config", "make"];
+
+/// A Rust compiler with the source of `core`, for the steering program. A rustup nightly with rust-src will do instead.
+pub(crate) const RUST_SOURCE: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+
+/// The LLVM that `bpf-linker` is built with, and `llvm-strip`.
+pub(crate) const LLVM: &[&str] = &["llvm-22-dev"];
+
+/// Where [`LLVM`] is.
+pub(crate) const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+
+/// A program that cargo installs below the target folder, because Debian 12 has no package of it.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    /// The package, and the program.
+    pub(crate) name: &'static str,
+    version: &'static str,
+    options: &'static [&'static str],
+    /// How long it takes on two cores.
+    time: &'static str,
+}
+
+/// Builds the book; without its web server and search, and unoptimised.
+pub(crate) const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+    options: &["--no-default-features", "--debug"],
+    time: "one minute",
+};
+
+/// Links the steering program; with [`LLVM`].
+pub(crate) const BPF_LINKER: Tool = Tool {
+    name: "bpf-linker",
+    version: "0.13.0",
+    options: &["--no-default-features", "--features", "llvm-22"],
+    time: "two minutes",
+};
 
 /// Lines of `apt-get`'s output that a failure shows.
 const TAIL_LINES: usize = 20;
@@ -41,6 +80,33 @@ pub(crate) fn packages(names: &[&str]) -> Result<()> {
     apt_get(&["update"])?;
     let install = ["install", "--yes", "--no-install-recommends"];
     apt_get(&[&install[..], &missing].concat())
+}
+
+/// The folder of the tools that cargo installs here.
+///
+/// # Errors
+/// Cargo cannot tell its target folder.
+pub(crate) fn tools_dir() -> Result<PathBuf> {
+    Ok(workspace::target_dir()?.join("tools/bin"))
+}
+
+/// Installs a tool below the target folder, unless it is there, and returns the program's path.
+///
+/// # Errors
+/// It does not build; cargo has said why.
+pub(crate) fn tool(tool: &Tool) -> Result<PathBuf> {
+    let program = tools_dir()?.join(tool.name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    eprintln!("      building {} {} ({})", tool.name, tool.version, tool.time);
+    let llvm = PathBuf::from(LLVM_PREFIX).join("bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([llvm].into_iter().chain(std::env::split_paths(&path)))?;
+    let mut install = workspace::cargo(&["install", tool.name, "--version", tool.version, "--locked"]);
+    install.args(tool.options).arg("--root").arg(workspace::target_dir()?.join("tools"));
+    succeed(install.env("LLVM_PREFIX", LLVM_PREFIX).env("PATH", path).env_remove("CARGO_TARGET_DIR"))?;
+    Ok(program)
 }
 
 /// Those of `names` that are not installed, in order.

@@ -6,6 +6,7 @@ mod ebpf;
 mod golden;
 mod install;
 mod lab;
+mod miri;
 mod progress;
 mod soak;
 mod test;
@@ -27,6 +28,8 @@ enum Xtask {
     Ebpf(ebpf::EbpfArgs),
     /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
     Golden(golden::GoldenArgs),
+    /// The memory accesses of `dataplane/xsk`, watched by Miri or AddressSanitizer, whichever is installed.
+    Miri,
     /// Everything that has to pass.
     Test(test::TestArgs),
 }
@@ -48,6 +51,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Soak(args) => soak::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Golden(args) => golden::run(&args),
+        Xtask::Miri => miri::run(),
         Xtask::Test(args) => test::run(&args),
     }
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Parser as _};
 
-use crate::{install, workspace};
+use crate::miri::Watched;
+use crate::workspace::{self, succeed};
+use crate::{ebpf, install, miri};
 
 /// Options of `test`.
 #[derive(Debug, Args)]
@@ -25,32 +27,48 @@ struct Step {
     name: &'static str,
     /// Whether it needs root: namespaces, AF_XDP sockets, loading of programs.
     privileged: bool,
-    run: fn() -> Result<()>,
+    run: fn() -> Result<Outcome>,
 }
 
 /// Everything that has to pass, in order: cheap verdicts first.
 const STEPS: &[Step] = &[
-    Step { name: "packages", privileged: false, run: install_packages },
-    Step { name: "format", privileged: false, run: || cargo(&["fmt", "--all", "--check"]) },
-    Step { name: "clippy", privileged: false, run: clippy },
+    Step { name: "packages", privileged: false, run: || passed(install_packages()) },
+    Step { name: "format", privileged: false, run: || passed(cargo(&["fmt", "--all", "--check"])) },
+    Step { name: "clippy", privileged: false, run: || passed(clippy()) },
     Step {
         name: "unit, property and golden tests",
         privileged: false,
-        run: || cargo(&["test", "--workspace", "--no-fail-fast"]),
+        run: || passed(cargo(&["test", "--workspace", "--no-fail-fast"])),
     },
-    Step { name: "network namespace tests", privileged: true, run: namespace_tests },
-    Step { name: "steering program", privileged: true, run: || xtask(&["ebpf", "--check"]) },
-    Step { name: "documentation of the code", privileged: false, run: code_documentation },
-    Step { name: "documentation of the product", privileged: false, run: book },
-    Step { name: "lab", privileged: true, run: || xtask(&["lab"]) },
+    Step { name: "memory accesses", privileged: false, run: memory_accesses },
+    Step { name: "network namespace tests", privileged: true, run: || passed(namespace_tests()) },
+    Step { name: "steering program", privileged: true, run: || passed(xtask(&["ebpf", "--check"])) },
+    Step { name: "documentation of the code", privileged: false, run: || passed(code_documentation()) },
+    Step { name: "documentation of the product", privileged: false, run: || passed(book()) },
+    Step { name: "lab", privileged: true, run: || passed(xtask(&["lab"])) },
+    Step { name: "soak", privileged: true, run: || passed(xtask(&["soak", "--seconds", SOAK_SECONDS])) },
 ];
 
+/// How long the flood of the short form of `soak` lasts.
+const SOAK_SECONDS: &str = "15";
+
 /// How a step ended.
+#[derive(Debug, PartialEq, Eq)]
 enum Outcome {
-    Passed,
+    /// With a remark, or none.
+    Passed(&'static str),
     Failed(String),
     /// It needs root, and this is not root.
     Skipped,
+    /// It needs something that not every machine has, and passing does not depend on it: what is missing.
+    Absent(String),
+}
+
+/// A step that was tried.
+struct Row {
+    name: &'static str,
+    outcome: Outcome,
+    time: Duration,
 }
 
 /// Runs every step and prints a summary.
@@ -78,7 +96,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
         );
         let begin = Instant::now();
         let outcome = attempt(step, is_root && !args.unprivileged);
-        rows.push((step.name, outcome, begin.elapsed()));
+        rows.push(Row { name: step.name, outcome, time: begin.elapsed() });
     }
     summarize(&rows, start.elapsed(), args.unprivileged)
 }
@@ -90,7 +108,7 @@ fn attempt(step: &Step, may_run_privileged: bool) -> Outcome {
         return Outcome::Skipped;
     }
     match (step.run)() {
-        Ok(()) => Outcome::Passed,
+        Ok(outcome) => outcome,
         Err(fault) => {
             eprintln!("      FAILED: {fault:#}");
             Outcome::Failed(format!("{fault:#}"))
@@ -99,26 +117,23 @@ fn attempt(step: &Step, may_run_privileged: bool) -> Outcome {
 }
 
 /// Prints the table and the closing line.
-fn summarize(rows: &[(&str, Outcome, Duration)], total: Duration, may_skip: bool) -> Result<()> {
+fn summarize(rows: &[Row], total: Duration, may_skip: bool) -> Result<()> {
     println!();
-    for (name, outcome, time) in rows {
-        let word = match outcome {
-            Outcome::Passed => "passed",
-            Outcome::Failed(_) => "FAILED",
-            Outcome::Skipped => "skipped",
-        };
-        println!("{word:8} {:>9}  {name}", shown(*time));
-    }
-    for (name, outcome, _) in rows {
+    rows.iter().for_each(|row| println!("{}", row.line()));
+    for Row { name, outcome, .. } in rows {
         if let Outcome::Failed(fault) = outcome {
             println!("\n{name}: {fault}");
         }
     }
-    let count = |test: fn(&Outcome) -> bool| rows.iter().filter(|(_, outcome, _)| test(outcome)).count();
+    let count = |test: fn(&Outcome) -> bool| rows.iter().filter(|row| test(&row.outcome)).count();
     let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
     let skipped = count(|outcome| matches!(outcome, Outcome::Skipped));
-    let passed = count(|outcome| matches!(outcome, Outcome::Passed));
-    println!("\nsteps: {passed} passed, {failed} failed, {skipped} skipped; {}", shown(total));
+    let passed = count(|outcome| matches!(outcome, Outcome::Passed(_)));
+    let absent = count(|outcome| matches!(outcome, Outcome::Absent(_)));
+    println!(
+        "\nsteps: {passed} passed, {failed} failed, {skipped} skipped, {absent} not possible here; {}",
+        shown(total)
+    );
     match (failed, skipped) {
         (0, 0) => Ok(()),
         (0, _) if may_skip => Ok(()),
@@ -127,13 +142,48 @@ fn summarize(rows: &[(&str, Outcome, Duration)], total: Duration, may_skip: bool
     }
 }
 
+impl Row {
+    /// The row of the summary.
+    fn line(&self) -> String {
+        let (word, remark) = match &self.outcome {
+            Outcome::Passed(remark) => ("passed", *remark),
+            Outcome::Failed(_) => ("FAILED", ""),
+            Outcome::Skipped => ("skipped", "needs root"),
+            Outcome::Absent(what) => ("absent", what.as_str()),
+        };
+        let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
+        format!("{word:8} {:>9}  {}{remark}", shown(self.time), self.name)
+    }
+}
+
 /// A time as minutes and seconds.
 fn shown(time: Duration) -> String {
     format!("{}:{:04.1} min", time.as_secs() / 60, time.as_secs_f64() % 60.0)
 }
 
+/// The outcome of a step that leaves nothing to remark.
+fn passed(result: Result<()>) -> Result<Outcome> {
+    result.map(|()| Outcome::Passed(""))
+}
+
+/// Installs what any later step needs; without root only what `cargo` needs to build everything.
 fn install_packages() -> Result<()> {
-    install::packages(&[install::LAB, install::CAPTURE, install::C_LIBRARIES].concat())
+    install::packages(install::C_LIBRARIES)?;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    install::packages(&[install::LAB, install::CAPTURE, &ebpf::missing_packages()].concat())
+}
+
+/// Watches the memory accesses of `dataplane/xsk`, if that is possible here.
+fn memory_accesses() -> Result<Outcome> {
+    Ok(match miri::watch()? {
+        Watched::By(name) => Outcome::Passed(name),
+        Watched::Missing(what) => {
+            eprintln!("      not possible here: {what}");
+            Outcome::Absent(what)
+        }
+    })
 }
 
 fn clippy() -> Result<()> {
@@ -158,28 +208,12 @@ fn book() -> Result<()> {
     succeed(command.current_dir(workspace::root()).args(["build", "docs"]))
 }
 
-/// The mdBook program: one that is installed, or one built without its web server and search, and unoptimised.
-///
-/// Debian 12 has no package of it; building it like this takes about a minute on two cores.
+/// The mdBook program: one that is installed, or one built here.
 fn find_mdbook() -> Result<PathBuf> {
-    if netlab::is_on_path("mdbook") {
-        return Ok(PathBuf::from("mdbook"));
+    if netlab::is_on_path(install::MDBOOK.name) {
+        return Ok(PathBuf::from(install::MDBOOK.name));
     }
-    let home = workspace::target_dir()?.join("tools");
-    let program = home.join("bin/mdbook");
-    if !program.is_file() {
-        eprintln!("      building mdbook");
-        let mut install = workspace::cargo(&[
-            "install",
-            "mdbook@0.5.4",
-            "--locked",
-            "--no-default-features",
-            "--debug",
-            "--root",
-        ]);
-        succeed(install.arg(&home))?;
-    }
-    Ok(program)
+    install::tool(&install::MDBOOK)
 }
 
 /// Runs cargo; its output goes where this program's goes, closing lines of the test runners included.
@@ -193,39 +227,33 @@ fn xtask(arguments: &[&str]) -> Result<()> {
     crate::run(crate::Xtask::try_parse_from(words)?)
 }
 
-/// Runs a command that has to succeed.
-fn succeed(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("starting {name}"))?;
-    ensure!(status.success(), "{name} {} ({status})", words(command));
-    Ok(())
-}
-
-/// The arguments of a command as one would type them.
-fn words(command: &Command) -> String {
-    command.get_args().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(outcome: Outcome) -> (&'static str, Outcome, Duration) {
-        ("step", outcome, Duration::from_secs(1))
+    fn row(outcome: Outcome) -> Row {
+        Row { name: "step", outcome, time: Duration::from_secs(1) }
     }
 
     #[test]
     fn a_failed_step_fails_the_command() {
-        let rows = [row(Outcome::Passed), row(Outcome::Failed("why".to_owned()))];
+        let rows = [row(Outcome::Passed("")), row(Outcome::Failed("why".to_owned()))];
         let fault = summarize(&rows, Duration::ZERO, true).unwrap_err().to_string();
         assert_eq!(fault, "1 of 2 steps failed");
     }
 
     #[test]
     fn a_skipped_step_fails_the_command_unless_that_was_asked_for() {
-        let rows = [row(Outcome::Passed), row(Outcome::Skipped)];
+        let rows = [row(Outcome::Passed("")), row(Outcome::Skipped)];
         assert!(summarize(&rows, Duration::ZERO, false).is_err());
         assert!(summarize(&rows, Duration::ZERO, true).is_ok());
+    }
+
+    #[test]
+    fn a_step_that_is_not_possible_here_is_shown_with_what_is_missing_and_fails_nothing() {
+        let rows = [row(Outcome::Passed("")), row(Outcome::Absent("no nightly".to_owned()))];
+        assert!(summarize(&rows, Duration::ZERO, false).is_ok());
+        assert_eq!(rows[1].line(), "absent   0:01.0 min  step (no nightly)");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -27,6 +28,15 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// # Errors
 /// Cargo cannot tell.
 pub(crate) fn target_dir() -> Result<PathBuf> {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found.clone());
+    }
+    let found = ask_for_target_dir()?;
+    Ok(FOUND.get_or_init(|| found).clone())
+}
+
+fn ask_for_target_dir() -> Result<PathBuf> {
     let output =
         cargo(&["metadata", "--no-deps", "--format-version", "1"]).output().context("starting cargo")?;
     ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
@@ -46,6 +56,22 @@ struct Artifact {
     reason: String,
     #[serde(default)]
     executable: Option<PathBuf>,
+}
+
+/// Runs a command that has to succeed; its output goes where this program's goes.
+///
+/// # Errors
+/// It cannot be started, or it fails.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("starting {name}"))?;
+    ensure!(status.success(), "{name} {} ({status})", words(command));
+    Ok(())
+}
+
+/// The arguments of a command as one would type them.
+fn words(command: &Command) -> String {
+    command.get_args().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// Builds the gateway as the lab runs it and returns the executable's path.

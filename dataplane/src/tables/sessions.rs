@@ -125,10 +125,9 @@ impl SessionTable {
         while let Some(place) = self.places.get(at).filter(|place| place.rx_session_id != 0) {
             if place.rx_session_id == rx_session_id.get()
                 && let Some(session) = self.sessions.get(place.position as usize)
+                && session.endpoint == *endpoint
             {
-                if session.endpoint == *endpoint {
-                    return Ok((place.position, session));
-                }
+                return Ok((place.position, session));
             }
             at = (at + 1) & mask;
         }
@@ -171,9 +170,9 @@ impl SessionTable {
 /// First place of an id from a peer.
 #[inline]
 fn home(rx_session_id: u32, endpoint: &Endpoint, mask: usize) -> usize {
-    let [high, low] =
-        [endpoint.remote >> 64, endpoint.remote].map(|half| (half & u128::from(u64::MAX)) as u64);
-    let peer = (high.rotate_left(32) ^ low).wrapping_add(u64::from(endpoint.remote_port) << 48);
+    let [a, b, c, d, e, f, g, h, tail @ ..] = endpoint.remote.to_ne_bytes();
+    let halves = [[a, b, c, d, e, f, g, h], tail].map(u64::from_ne_bytes);
+    let peer = (halves[0] ^ halves[1].rotate_left(32)).wrapping_add(u64::from(endpoint.remote_port) << 48);
     let mixed = (u64::from(rx_session_id) ^ peer.wrapping_mul(0xD134_2543_DE82_EF95))
         .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     usize::try_from(mixed >> 32).unwrap_or(0) & mask

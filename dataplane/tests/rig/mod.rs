@@ -10,6 +10,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the rig")]
 
+pub mod any_bytes;
 pub mod crew;
 pub mod frames;
 
@@ -167,7 +168,8 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         },
     );
     let [lan_0, lan_1, wan] = plan.attachments;
-    let port = |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: LAN_FRAME_BYTES };
+    let port =
+        |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: LAN_FRAME_BYTES };
     Tables {
         ports: vec![
             port(lan_0, false),

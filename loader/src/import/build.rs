@@ -128,7 +128,8 @@ fn bridges(attached: &[Attached], names: &Names, state: &mut State, origins: &mu
         members.entry(&attached.bridge).or_default().push(member);
     }
     let places = |name: &str| state.made.get(name).cloned().unwrap_or_default();
-    let all: Vec<_> = state.bridges.iter().map(|bridge| (bridge.name.clone(), places(&bridge.name))).collect();
+    let all: Vec<_> =
+        state.bridges.iter().map(|bridge| (bridge.name.clone(), places(&bridge.name))).collect();
     let bridge_names = Names::new(&all, state);
     let mut bridges = Vec::new();
     for bridge in state.bridges.clone() {

@@ -23,7 +23,9 @@ impl State {
         let is_used = self.memberships.iter().any(|member| member.link == name || member.bridge == name)
             || self.vlans.iter().any(|vlan| vlan.base == name);
         if is_used {
-            let text = format!("a command before uses {name}, which is made only here: in the kernel that one fails");
+            let text = format!(
+                "a command before uses {name}, which is made only here: in the kernel that one fails"
+            );
             self.note(NoteKind::Advice, text);
         }
         self.made.insert(name.to_owned(), self.current.clone());
@@ -94,7 +96,10 @@ impl State {
     /// Takes `link` out of its bridge, for a command that says so.
     pub(crate) fn release(&mut self, link: &str) {
         if !self.take_out(link) {
-            self.note(NoteKind::NotNeeded, format!("{link} is in no bridge: removes what was not added before"));
+            self.note(
+                NoteKind::NotNeeded,
+                format!("{link} is in no bridge: removes what was not added before"),
+            );
         }
     }
 

@@ -9,7 +9,7 @@ use netlink_packet_route::link::LinkAttribute;
 use rustix::io::Errno;
 use wire::ethernet::MacAddr;
 
-use super::link_query;
+use crate::program::link_query;
 
 /// Where the calling thread's network namespace is found.
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";

@@ -10,7 +10,6 @@
 mod facts;
 mod identity;
 mod journal;
-pub(crate) mod link_query;
 mod needs;
 mod prepared;
 

@@ -7,6 +7,7 @@
 //! SIGKILL, the kernel takes the program off the interface.
 
 mod error;
+pub(crate) mod link_query;
 mod load_failure;
 mod occupant;
 

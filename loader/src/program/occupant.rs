@@ -7,8 +7,7 @@ use aya::programs::links::LinkType;
 use aya::programs::{loaded_links, loaded_programs};
 use netlink_packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
-use super::AttachMode;
-use crate::nic::link_query;
+use super::{AttachMode, link_query};
 
 /// An XDP program on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,18 +107,17 @@ fn named(mut occupant: Occupant) -> Occupant {
 
 /// Looks for a link among all links; only who may see all of them can tell that there is none.
 fn holder_of(program_id: u32) -> Holder {
+    let mut otherwise = Holder::Interface;
     for link in loaded_links() {
         match link {
-            Ok(link)
-                if link.program_id() == program_id && link.link_type().ok() == Some(LinkType::Xdp) =>
-            {
+            Ok(link) if link.program_id() == program_id && link.link_type().ok() == Some(LinkType::Xdp) => {
                 return Holder::Link(link.id());
             }
             Ok(_) => {}
-            Err(_) => return Holder::Untold,
+            Err(_) => otherwise = Holder::Untold,
         }
     }
-    Holder::Interface
+    otherwise
 }
 
 #[cfg(test)]
@@ -160,10 +158,7 @@ mod tests {
         occupant.holder = Holder::Interface;
         assert_eq!(occupant.cure("eth0"), "`ip link set dev eth0 xdp off`");
         occupant.holder = Holder::Link(3);
-        assert_eq!(
-            occupant.cure("eth0"),
-            "end the process that holds BPF link 3 (`bpftool link show id 3`)"
-        );
+        assert_eq!(occupant.cure("eth0"), "end the process that holds BPF link 3 (`bpftool link show id 3`)");
     }
 
     #[test]

@@ -144,6 +144,11 @@ impl AttachedPort {
         self.link.mode()
     }
 
+    /// Why the program runs generically although native mode was tried.
+    pub(super) fn native_refusal(&self) -> Option<&str> {
+        self.link.native_refusal()
+    }
+
     /// Queues with a socket.
     pub(super) fn queue_count(&self) -> u32 {
         u32::try_from(self.sockets.len()).unwrap_or(u32::MAX)

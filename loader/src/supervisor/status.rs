@@ -286,6 +286,7 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
     let unmet = features.filter(|change| change.is_unmet());
     status.warnings.extend(unmet.map(|change| format!("{} cannot be switched off", change.feature)));
     status.copy_reason.clone_from(&attached.copy_reason);
+    status.warnings.extend(attached.native_refusal().map(|refusal| format!("no native XDP: {refusal}")));
     status.warnings.extend(host::mtu_problem(&status.interface, world.mtu_bytes, gateway.chunk_bytes()));
     status.warnings.extend(kernel_bridge_warning(gateway, attached.ifindex()));
     let rings = attached.kernel_statistics();

@@ -26,6 +26,11 @@ pub(crate) struct EbpfArgs {
     check: bool,
 }
 
+/// The Debian packages that [`run`] would install here.
+pub(crate) fn missing_packages() -> Vec<&'static str> {
+    toolchain::missing_packages()
+}
+
 /// Builds or checks.
 ///
 /// # Errors

@@ -1,22 +1,15 @@
 //! The tools that build the object: a Rust compiler with the source of `core`, `bpf-linker`, `llvm-strip`.
 //!
-//! Two compilers will do: Debian's own (packages `rustc-web`, `cargo-web`, `rust-web-src`) and a rustup nightly with the
+//! Two compilers will do: Debian's own (packages [`install::RUST_SOURCE`]) and a rustup nightly with the
 //! component rust-src. What is missing is installed from Debian.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::{install, workspace};
-
-const DEBIAN_RUST: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
-const DEBIAN_LLVM: &str = "llvm-22-dev";
-const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
-const LINKER_VERSION: &str = "0.13.0";
-/// Features of `bpf-linker` that go with [`LLVM_PREFIX`].
-const LINKER_FEATURES: &str = "llvm-22";
+use crate::install;
 
 /// A complete set of tools.
 #[derive(Debug)]
@@ -35,7 +28,7 @@ impl Toolchain {
     pub(super) fn find(recorded: &str) -> Result<Self> {
         let mut compilers = compilers();
         if compilers.is_empty() {
-            install::packages(DEBIAN_RUST)?;
+            install::packages(install::RUST_SOURCE)?;
             compilers = self::compilers();
         }
         let strip = strip()?;
@@ -130,40 +123,42 @@ fn library_source(rustc: &Path) -> Option<PathBuf> {
     source.join("library/core/Cargo.toml").is_file().then_some(source)
 }
 
+/// The Debian packages that have to be installed before the object can be built here.
+pub(super) fn missing_packages() -> Vec<&'static str> {
+    let compiler = if compilers().is_empty() { install::RUST_SOURCE } else { &[] };
+    let has_llvm_tools = linker_version().is_ok() && installed_strip().is_some();
+    let llvm = if has_llvm_tools { &[] } else { install::LLVM };
+    [compiler, llvm].concat()
+}
+
 /// `bpf-linker`'s name and version; installs it first if it is missing.
 fn linker() -> Result<String> {
-    if let Ok(version) = first_line(Path::new("bpf-linker"), "-V") {
+    if let Ok(version) = linker_version() {
         return Ok(version);
     }
-    install::packages(&[DEBIAN_LLVM])?;
-    eprintln!("      installing bpf-linker {LINKER_VERSION} with cargo (two minutes)");
-    let path =
-        std::env::join_paths([PathBuf::from(LLVM_PREFIX).join("bin")].into_iter().chain(search_path()))?;
-    let status = workspace::cargo(&["install", "bpf-linker", "--version", LINKER_VERSION, "--locked"])
-        .args(["--no-default-features", "--features", LINKER_FEATURES])
-        .env("LLVM_PREFIX", LLVM_PREFIX)
-        .env("PATH", path)
-        .env_remove("CARGO_TARGET_DIR")
-        .status()
-        .context("starting cargo")?;
-    ensure!(status.success(), "bpf-linker cannot be installed ({status})");
-    first_line(Path::new("bpf-linker"), "-V")
+    install::packages(install::LLVM)?;
+    install::tool(&install::BPF_LINKER)?;
+    linker_version()
+}
+
+fn linker_version() -> Result<String> {
+    first_line(Path::new(install::BPF_LINKER.name), "-V")
+}
+
+/// `llvm-strip`; installs it first if it is missing.
+fn strip() -> Result<PathBuf> {
+    if let Some(strip) = installed_strip() {
+        return Ok(strip);
+    }
+    install::packages(install::LLVM)?;
+    installed_strip().context("llvm-strip is missing; it comes with LLVM")
 }
 
 /// `llvm-strip`, of the newest LLVM known here.
-fn strip() -> Result<PathBuf> {
-    let preferred = Path::new(LLVM_PREFIX).join("bin/llvm-strip");
-    if preferred.is_file() {
-        return Ok(preferred);
-    }
-    if netlab::is_on_path("llvm-strip") {
-        return Ok(PathBuf::from("llvm-strip"));
-    }
-    install::packages(&[DEBIAN_LLVM])?;
-    if preferred.is_file() {
-        return Ok(preferred);
-    }
-    bail!("llvm-strip is missing; it comes with LLVM")
+fn installed_strip() -> Option<PathBuf> {
+    let preferred = Path::new(install::LLVM_PREFIX).join("bin/llvm-strip");
+    let any = || netlab::is_on_path("llvm-strip").then(|| PathBuf::from("llvm-strip"));
+    if preferred.is_file() { Some(preferred) } else { any() }
 }
 
 fn strip_version(strip: &Path) -> Result<String> {
@@ -184,15 +179,12 @@ fn output_of(program: &Path, argument: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// `PATH`, with the folder that `cargo install` writes to behind it.
+/// `PATH`, with the folders behind it that cargo installs programs to: the user's, and this workspace's.
 fn path_with_linker() -> OsString {
-    let folders = search_path().chain(cargo_home().map(|home| home.join("bin")));
-    std::env::join_paths(folders).unwrap_or_default()
-}
-
-fn search_path() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
+    let own = install::tools_dir().ok();
+    let folders = std::env::split_paths(&path).chain(cargo_home().map(|home| home.join("bin"))).chain(own);
+    std::env::join_paths(folders).unwrap_or_default()
 }
 
 /// The folder of cargo's registry and installed programs.
@@ -204,7 +196,7 @@ pub(super) fn cargo_home() -> Option<PathBuf> {
 fn how_to_get_one() -> String {
     format!(
         "`rustup toolchain install nightly --component rust-src`, or `apt-get install {}`",
-        DEBIAN_RUST.join(" ")
+        install::RUST_SOURCE.join(" ")
     )
 }
 

@@ -13,14 +13,8 @@ use super::succeed;
 
 /// The emulator, and what the guest is made of; kernel and emulator are those that Debian 12 offers as an upgrade, for a
 /// guest of its own emulator (7.2) sometimes dies while it boots.
-const PACKAGES: &[&str] = &[
-    "qemu-system-x86",
-    "linux-image-cloud-amd64",
-    "busybox-static",
-    "iproute2",
-    "ethtool",
-    "tcpdump",
-];
+const PACKAGES: &[&str] =
+    &["qemu-system-x86", "linux-image-cloud-amd64", "busybox-static", "iproute2", "ethtool", "tcpdump"];
 
 /// The packages' sources.
 const SOURCES: &str = "\

@@ -14,11 +14,11 @@ const TUNNELS: &str = "
 
 /// The network as the lab lays it out, line by line from the router to the PCs.
 pub(super) fn topology() -> String {
-    let each = |word: fn(&Site) -> String| line(SITES.each_ref().map(word));
+    let each = |word: fn(&Site) -> String| line(&SITES.each_ref().map(word));
     let wire = || each(|_| "|".to_owned());
     let [a, b, c] = SITES.map(|site| site.gateway);
     [
-        line([String::new(), "router".to_owned(), String::new()]),
+        line(&[String::new(), "router".to_owned(), String::new()]),
         each(|site| format!("{} {}", site.router_interface, site.router)),
         wire(),
         each(|site| format!("eth0 {}", site.underlay)),
@@ -34,7 +34,7 @@ pub(super) fn topology() -> String {
 }
 
 /// One word per site, each in the middle of its column.
-fn line(words: [String; 3]) -> String {
+fn line(words: &[String; 3]) -> String {
     words.iter().zip(COLUMNS).fold(String::new(), |line, (word, middle)| {
         let indent = (middle + 1).saturating_sub(word.len().div_ceil(2)).saturating_sub(line.len());
         if word.is_empty() { line } else { line + &" ".repeat(indent) + word }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::l2tp_arguments::{Arguments, SESSION_KEYS, TUNNEL_KEYS, UDP_KEYS, note_others, note_settings};
 use crate::config::keys::{ENCAPS, L2SPEC_TYPES};
 use crate::config::model::{Cookie, Encap, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId};
 use crate::import::notes::NoteKind;
@@ -10,88 +11,6 @@ use crate::import::words::number;
 
 const VERBS: &[&str] = &["add", "delete", "show", "lst", "list", "help"];
 const THINGS: &[&str] = &["tunnel", "session"];
-
-/// Every key of `ip l2tp add`. Each has one value. Source: iproute2 6.1, `ip/ipl2tp.c`, `parse_args`.
-const KEYS: &[&str] = &[
-    "encap",
-    "name",
-    "remote",
-    "local",
-    "tunnel_id",
-    "peer_tunnel_id",
-    "session_id",
-    "peer_session_id",
-    "udp_sport",
-    "udp_dport",
-    "udp_csum",
-    "udp6_csum_rx",
-    "udp6_csum_tx",
-    "offset",
-    "peer_offset",
-    "cookie",
-    "peer_cookie",
-    "l2spec_type",
-    "seq",
-];
-
-/// Keys that say something of a tunnel; of `UDP_KEYS` only when it is one over UDP.
-const TUNNEL_KEYS: &[&str] = &["encap", "remote", "local", "tunnel_id", "peer_tunnel_id"];
-const UDP_KEYS: &[&str] = &["udp_sport", "udp_dport", "udp_csum", "udp6_csum_rx", "udp6_csum_tx"];
-
-/// Keys that say something of a session.
-const SESSION_KEYS: &[&str] = &[
-    "name",
-    "tunnel_id",
-    "session_id",
-    "peer_session_id",
-    "offset",
-    "peer_offset",
-    "cookie",
-    "peer_cookie",
-    "l2spec_type",
-    "seq",
-];
-
-/// Key and value as written.
-struct Arguments(Vec<(&'static str, String)>);
-
-impl Arguments {
-    /// `None` when a word has no meaning, which is noted.
-    fn read(words: &[String], state: &mut State) -> Option<Self> {
-        let mut arguments = Vec::new();
-        for pair in words.chunks(2) {
-            let key = state.whole(&pair[0], KEYS, "key of ip l2tp")?;
-            let Some(value) = pair.get(1) else {
-                state.untranslated(format!("{key} has no value"));
-                return None;
-            };
-            arguments.push((key, value.clone()));
-        }
-        Some(Self(arguments))
-    }
-
-    /// The value of `key`; the last one counts, as for iproute2.
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| value.as_str())
-    }
-
-    /// The value of `key` as `parse` reads it; `None` when it is missing or cannot be read, which is noted.
-    fn needed<T>(&self, key: &str, state: &mut State, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        match self.get(key) {
-            None => {
-                state.untranslated(format!("{key} is missing"));
-                None
-            }
-            Some(text) => {
-                let value = parse(text);
-                if value.is_none() {
-                    state.untranslated(format!("{key} {text:?} cannot be used"));
-                }
-                value
-            }
-        }
-    }
-}
 
 pub(super) fn run(words: &[String], state: &mut State) {
     let Some((verb, words)) = words.split_first() else {
@@ -222,9 +141,11 @@ fn add_session(arguments: &Arguments, state: &mut State) {
 /// Whether the kernel has the session id in use, which is noted: in the same tunnel, or in any other without UDP ports.
 fn id_exists(tunnel: usize, id: SessionId, state: &mut State) -> bool {
     let is_ip = state.tunnels[tunnel].encap == Encap::Ip;
-    let mut rivals = state.tunnels.iter().enumerate().filter(|(index, known)| {
-        *index == tunnel || is_ip && known.encap == Encap::Ip
-    });
+    let mut rivals = state
+        .tunnels
+        .iter()
+        .enumerate()
+        .filter(|(index, known)| *index == tunnel || is_ip && known.encap == Encap::Ip);
     let same = rivals.find_map(|(_, known)| {
         let mut sessions = known.sessions.iter();
         sessions.find(|session| session.rx_session_id == id).map(|session| session.name.clone())
@@ -254,34 +175,6 @@ fn cookie(arguments: &Arguments, key: &str, state: &mut State) -> Option<Cookie>
 fn sublayer(arguments: &Arguments, state: &mut State) -> Option<Sublayer> {
     let word = arguments.get("l2spec_type").unwrap_or("default");
     state.whole(word, L2SPEC_TYPES, "sublayer type").and_then(|word| meaning(SUBLAYER_WORDS, word))
-}
-
-/// Keys that are none of `known`, and so have no meaning for `what`.
-fn note_others(arguments: &Arguments, what: &str, known: &[&[&str]], state: &mut State) {
-    for (key, _) in arguments.0.iter().filter(|(key, _)| !known.iter().any(|keys| keys.contains(key))) {
-        state.note(NoteKind::NotNeeded, format!("{key} says nothing of {what}: it is ignored by ip, too"));
-    }
-}
-
-/// Settings without a key of their own.
-fn note_settings(arguments: &Arguments, state: &mut State) {
-    for (key, value) in &arguments.0 {
-        match (*key, value.as_str()) {
-            ("offset" | "peer_offset", _) => {
-                state.note(NoteKind::NotNeeded, format!("{key} is ignored by the kernel, too"));
-            }
-            ("udp6_csum_rx" | "udp6_csum_tx", _) => {
-                state.note(NoteKind::NotNeeded, format!("{key} has no meaning over IPv4"));
-            }
-            ("udp_csum", "on") => {
-                state.untranslated("outer UDP checksums are not sent: udp_csum on has no counterpart");
-            }
-            ("seq", value) if value != "none" => {
-                state.untranslated(format!("frames are not numbered: seq {value} has no counterpart"));
-            }
-            _ => {}
-        }
-    }
 }
 
 fn delete_tunnel(arguments: &Arguments, state: &mut State) {

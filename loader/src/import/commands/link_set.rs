@@ -142,9 +142,8 @@ fn set_down(device: &str, state: &mut State) {
         return state.stays("down");
     }
     state.up.remove(device);
-    let text = format!(
-        "what the configuration names is up while spanwire runs; to keep {device} down, take it out"
-    );
+    let text =
+        format!("what the configuration names is up while spanwire runs; to keep {device} down, take it out");
     state.note(NoteKind::Advice, text);
 }
 

@@ -4,6 +4,7 @@ mod brctl;
 mod ip;
 mod ip_l2tp;
 mod ip_link;
+mod l2tp_arguments;
 mod link_set;
 mod shell;
 
@@ -69,13 +70,15 @@ const HOST_PROGRAMS: &[&str] = &[
 ];
 
 /// Modules of what spanwire does itself.
-const MODULES: &[&str] = &["l2tp", "bridge", "8021q", "stp", "llc", "br_netfilter", "udp_tunnel", "ip6_udp_tunnel"];
+const MODULES: &[&str] =
+    &["l2tp", "bridge", "8021q", "stp", "llc", "br_netfilter", "udp_tunnel", "ip6_udp_tunnel"];
 
 fn modprobe(words: &[String], state: &mut State) {
     let mut modules = words.iter().filter(|word| !word.starts_with('-'));
     match modules.find(|module| !MODULES.iter().any(|known| module.starts_with(known))) {
-        Some(other) => state
-            .untranslated(format!("the module {other} stays the kernel's: keep the command where it is needed")),
+        Some(other) => state.untranslated(format!(
+            "the module {other} stays the kernel's: keep the command where it is needed"
+        )),
         None => state.note(NoteKind::NotNeeded, "spanwire needs no L2TP or bridge module"),
     }
 }

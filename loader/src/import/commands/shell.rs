@@ -109,10 +109,7 @@ pub(super) fn expanded(words: &[String], state: &mut State) -> Option<Vec<String
             }
         }
     }
-    if command
-        .first()
-        .is_some_and(|word| DECLARERS.contains(&word.as_str()))
-    {
+    if command.first().is_some_and(|word| DECLARERS.contains(&word.as_str())) {
         command.remove(0);
     }
     let count = command.iter().take_while(|word| assignment(word).is_some()).count();

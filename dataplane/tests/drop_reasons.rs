@@ -1,0 +1,193 @@
+//! One frame for every reason a frame can be dropped for. A reason without a frame does not compile.
+
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+mod rig;
+
+use dataplane::{
+    tables::{
+        attachment::Attachment,
+        bridge_domains::{Circuit, MemberId},
+        fdb::MacKey,
+    },
+    verdict::DropReason,
+};
+use rig::{
+    LAN_0, PEER_B, Plan, RING, Rig, WAN,
+    frames::{
+        EVERYBODY, PC_1, PC_2, changed, from_peer, inner, lan_frame, lan_frame_of, packet_a, packet_a_over,
+        packet_b, raw_packet,
+    },
+};
+use wire::build::Transport;
+
+/// A rig that got one packet on the WAN.
+fn on_wan(packet: &[u8]) -> Rig {
+    let mut rig = Rig::new();
+    rig.deliver(WAN, packet);
+    rig
+}
+
+/// A rig that got session A's packet with a change.
+fn changed_a(change: impl FnOnce(&mut Vec<u8>)) -> Rig {
+    on_wan(&changed(packet_a(&inner()), change))
+}
+
+/// A rig that got session B's packet with a change.
+fn changed_b(change: impl FnOnce(&mut Vec<u8>)) -> Rig {
+    on_wan(&changed(packet_b(&inner()), change))
+}
+
+/// A rig with other tables that got one frame on LAN 0; PC 2 lives behind session A.
+fn on_lan(frame: &[u8], change: impl FnOnce(&mut Plan)) -> Rig {
+    let mut plan = Plan::default();
+    change(&mut plan);
+    let mut rig = Rig::with(plan);
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
+    rig.deliver(LAN_0, frame);
+    rig
+}
+
+fn wrong_udp_checksum() -> Rig {
+    let mut packet = packet_a_over(Transport::udp(5001, 6001), &inner());
+    *packet.last_mut().unwrap() ^= 1;
+    on_wan(&packet)
+}
+
+fn wrong_ip_checksum() -> Rig {
+    let mut packet = packet_a(&inner());
+    packet[25] ^= 1;
+    on_wan(&packet)
+}
+
+fn unbridged_session() -> Rig {
+    let nowhere = [Attachment::default(), Attachment::default()];
+    let mut rig = Rig::with(Plan { session_attachments: nowhere, ..Plan::default() });
+    rig.deliver(WAN, &packet_a(&inner()));
+    rig
+}
+
+fn between_grouped_members() -> Rig {
+    let mut plan = Plan::default();
+    plan.members[2].group = 1;
+    plan.members[3].group = 1;
+    let mut rig = Rig::with(plan);
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(3), 1);
+    rig.deliver(WAN, &packet_a(&lan_frame(PC_2, PC_1)));
+    rig
+}
+
+fn without_headroom() -> Rig {
+    let mut rig = Rig::new();
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
+    assert!(rig.wires[LAN_0.index()].send_at(40, &lan_frame(PC_2, PC_1)));
+    rig.drain();
+    rig
+}
+
+/// A flood that got no chunk for its only copy.
+fn without_chunks() -> Rig {
+    let mut plan = Plan::default();
+    plan.members.truncate(3);
+    let mut rig = Rig::with(plan);
+    let mut hoard = Vec::new();
+    while let Some(chunk) = rig.outside.take() {
+        hoard.push(chunk);
+    }
+    rig.deliver(LAN_0, &inner());
+    hoard.into_iter().for_each(|chunk| rig.outside.give(chunk));
+    rig
+}
+
+fn after_a_full_ring() -> Rig {
+    let mut rig = Rig::new();
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
+    for _ in 0..=RING {
+        rig.deliver(LAN_0, &lan_frame(PC_2, PC_1));
+    }
+    rig
+}
+
+fn without_queue() -> Rig {
+    let mut rig = Rig::new();
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
+    rig.detach(WAN);
+    rig.deliver(LAN_0, &lan_frame(PC_2, PC_1));
+    rig
+}
+
+/// A rig in which exactly one frame met exactly this.
+fn meet(reason: DropReason) -> Rig {
+    let unknown_peer = from_peer(PEER_B, Transport::udp_unchecked(5001, 6001));
+    match reason {
+        DropReason::EthernetMalformed => on_lan(&[2; 13], |_| ()),
+        DropReason::VlanNotMember => on_lan(&inner(), |plan| plan.attachments = Default::default()),
+        DropReason::NotIp => changed_a(|packet| packet[12..14].copy_from_slice(&[0x86, 0xDD])),
+        DropReason::IpMalformed => changed_a(|packet| packet[14] = 0x44),
+        DropReason::IpChecksum => wrong_ip_checksum(),
+        DropReason::OuterFragment => changed_a(|packet| packet[20] = 0x20),
+        DropReason::NotTunnelProtocol => changed_a(|packet| packet[23] = 47),
+        DropReason::UdpMalformed => changed_a(|packet| packet[38..40].copy_from_slice(&[0, 7])),
+        DropReason::UdpChecksum => wrong_udp_checksum(),
+        DropReason::L2tpTruncated => on_wan(&raw_packet(&from_peer(PEER_B, Transport::L2TP_IP), &[0, 0, 7])),
+        DropReason::L2tpVersion => changed_a(|packet| packet[43] = 2),
+        DropReason::L2tpControl => changed_b(|packet| packet[34..38].fill(0)),
+        DropReason::UnknownSession => changed_a(|packet| packet[49] ^= 1),
+        DropReason::WrongSource => on_wan(&raw_packet(&unknown_peer, &packet_a(&inner())[42..])),
+        DropReason::CookieMismatch => changed_a(|packet| packet[57] ^= 0x80),
+        DropReason::Vccv => changed_b(|packet| packet[38] = 0x80),
+        DropReason::Pwe3Fragment => changed_b(|packet| packet[38] = 0x10),
+        DropReason::PayloadTruncated => on_wan(&packet_b(&inner()[..13])),
+        DropReason::SessionUnbridged => unbridged_session(),
+        DropReason::InvalidSource => on_lan(&lan_frame(EVERYBODY, EVERYBODY), |_| ()),
+        DropReason::ReservedMulticast => on_lan(&lan_frame([1, 0x80, 0xC2, 0, 0, 1], PC_1), |_| ()),
+        DropReason::SamePort => on_lan(&lan_frame(PC_1, PC_1), |_| ()),
+        DropReason::SplitHorizon => between_grouped_members(),
+        DropReason::NoDestination => on_lan(&inner(), |plan| plan.members.truncate(1)),
+        DropReason::MemberDown => {
+            on_lan(&lan_frame(PC_2, PC_1), |plan| plan.members[2].circuit = Circuit::Down)
+        }
+        DropReason::TooBig => on_lan(&lan_frame_of(PC_2, PC_1, 200), |plan| plan.path_mtu_bytes = 200),
+        DropReason::NoHeadroom => without_headroom(),
+        DropReason::NoChunk => without_chunks(),
+        DropReason::TxRingFull => after_a_full_ring(),
+        DropReason::NoTxQueue => without_queue(),
+    }
+}
+
+#[test]
+fn every_reason_has_a_frame_that_is_dropped_for_it_alone() {
+    for &reason in DropReason::ALL {
+        let mut rig = meet(reason);
+        let counters = rig.count();
+        // A missing chunk ends a copy, never the frame: the last member of a flood set gets the original.
+        let drops = if reason == DropReason::NoChunk { &counters.copy_drops } else { &counters.drops };
+        assert_eq!((drops.get(reason), drops.total()), (1, 1), "{reason:?}");
+        rig.assert_conserved();
+    }
+}
+
+#[test]
+fn drops_of_a_known_session_are_counted_there_too() {
+    for reason in [
+        DropReason::CookieMismatch,
+        DropReason::Vccv,
+        DropReason::Pwe3Fragment,
+        DropReason::PayloadTruncated,
+        DropReason::SessionUnbridged,
+        DropReason::SplitHorizon,
+        DropReason::TooBig,
+        DropReason::NoHeadroom,
+        DropReason::TxRingFull,
+        DropReason::NoTxQueue,
+    ] {
+        let rig = meet(reason);
+        let at_sessions: u64 =
+            rig.sessions.iter().map(|session| session.of(0).unwrap().drops.get(reason)).sum();
+        assert_eq!(at_sessions, 1, "{reason:?}");
+    }
+    for reason in [DropReason::WrongSource, DropReason::UnknownSession, DropReason::L2tpVersion] {
+        let rig = meet(reason);
+        assert!(rig.sessions.iter().all(|s| s.of(0).unwrap().drops.total() == 0), "{reason:?}: whose?");
+    }
+}
