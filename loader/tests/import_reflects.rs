@@ -82,76 +82,21 @@ fn commands() -> impl Strategy<Value = String> {
     })
 }
 
-/// Any words of the commands in any order behind a program.
+/// Programs, and how their commands begin.
+const BEGINNINGS: &str = "ip, ip link, ip link set, ip link add, ip link del, ip l2tp, ip l2tp add, ip -n, ip -4 link set, \
+    bridge, bridge link, brctl, brctl addbr, brctl delbr, brctl addif, brctl delif, brctl stp, brctl setageing, sudo, \
+    sudo ip link, modprobe, export, echo, set";
+
+/// Words of the commands.
+const WORDS: &str = "add del set tunnel session tunnel_id 1 2 dev name type bridge vlan id master nomaster up down br0 br1 \
+    eth1 l2tpeth0 v link mtu stp_state 0 ageing_time 30000 encap ip local remote 192.0.2.1 192.0.2.2 session_id off -4";
+
+/// Any words in any order.
 fn jumbles() -> impl Strategy<Value = String> {
-    const WORDS: &[&str] = &[
-        "add",
-        "del",
-        "set",
-        "tunnel",
-        "session",
-        "tunnel_id",
-        "1",
-        "2",
-        "dev",
-        "name",
-        "type",
-        "bridge",
-        "vlan",
-        "id",
-        "master",
-        "nomaster",
-        "up",
-        "down",
-        "br0",
-        "br1",
-        "eth1",
-        "l2tpeth0",
-        "v",
-        "link",
-        "mtu",
-        "stp_state",
-        "0",
-        "ageing_time",
-        "30000",
-        "encap",
-        "ip",
-        "local",
-        "remote",
-        "192.0.2.1",
-        "192.0.2.2",
-        "session_id",
-        "off",
-        "-4",
-    ];
-    const PROGRAMS: &[&str] = &[
-        "ip link",
-        "ip link set",
-        "ip link add",
-        "ip link del",
-        "ip l2tp",
-        "ip l2tp add",
-        "ip",
-        "bridge",
-        "bridge link",
-        "brctl",
-        "brctl addbr",
-        "brctl delbr",
-        "brctl addif",
-        "brctl delif",
-        "brctl stp",
-        "brctl setageing",
-        "sudo",
-        "sudo ip link",
-        "modprobe",
-        "ip -n",
-        "ip -4 link set",
-        "export",
-        "echo",
-        "set",
-    ];
-    (prop::sample::select(PROGRAMS), prop::collection::vec(prop::sample::select(WORDS), 0..6))
-        .prop_map(|(program, words)| format!("{program} {}", words.join(" ")))
+    let beginnings: Vec<_> = BEGINNINGS.split(", ").map(str::trim).collect();
+    let words: Vec<_> = WORDS.split_whitespace().collect();
+    (prop::sample::select(beginnings), prop::collection::vec(prop::sample::select(words), 0..6))
+        .prop_map(|(beginning, words)| format!("{beginning} {}", words.join(" ")))
 }
 
 proptest! {

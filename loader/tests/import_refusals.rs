@@ -54,8 +54,9 @@ fn a_second_tunnel_with_the_same_endpoints_is_refused_with_both_lines() {
     let other = TUNNEL.replace("tunnel_id 1", "tunnel_id 9");
     expect(
         &format!("{TUNNEL}{other}"),
-        &["2 not translated: a tunnel with these endpoints, tunnel_id 1, exists already (line 1): \
-           the kernel refuses a second one, too"],
+        &[
+            "2 not translated: tunnel_id 1 has the same endpoints (line 1): make the sessions part of that tunnel",
+        ],
     );
 }
 

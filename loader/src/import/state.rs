@@ -88,9 +88,14 @@ impl State {
 
     /// The command at work makes something that is there already; `what` names it.
     pub(crate) fn exists(&mut self, what: &str, place: &Place) {
-        let Place { file, line, .. } = place;
-        let line = if *file == self.current.file { format!("line {line}") } else { format!("{file}:{line}") };
+        let line = self.line_of(place);
         self.untranslated(format!("{what} exists already ({line}): the kernel refuses a second one, too"));
+    }
+
+    /// `line N`, with the file when it is not the one at work.
+    pub(crate) fn line_of(&self, place: &Place) -> String {
+        let Place { file, line, .. } = place;
+        if *file == self.current.file { format!("line {line}") } else { format!("{file}:{line}") }
     }
 
     /// The command at work sets something that spanwire leaves to the kernel.

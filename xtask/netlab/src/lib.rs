@@ -2,8 +2,8 @@
 //!
 //! A [`Lab`] owns network namespaces, the veth pairs between them and the processes inside them. It removes them when
 //! it is dropped, when the owner panics, and on SIGINT, SIGTERM or SIGHUP; what a killed run of the same name left
-//! behind is removed at the next start. Nothing outside its own namespaces is touched: veth pairs are created inside
-//! them, so the machine's own namespace never sees an interface of a lab.
+//! behind is removed at the next start. Veth pairs are created inside the namespaces, so the machine's own never sees an
+//! interface of a lab. Its one folder outside is `/run/sw-<name>`.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ const MODULES: &[&str] = &[
 ];
 
 /// Time the guest may take; it boots in about ten seconds and takes a few for each case.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Lines of the guest's console that a failure shows.
 const TAIL_LINES: usize = 20;

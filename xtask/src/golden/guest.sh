@@ -15,8 +15,8 @@ export PATH
 ip=/tools/ip
 
 prepare() {
-    # Applets are found by name only once /proc is there.
-    /bin/busybox mount -t proc proc /proc
+    /bin/busybox --install -s /bin
+    mount -t proc proc /proc
     mount -t sysfs sysfs /sys
     mount -t devtmpfs devtmpfs /dev
     mkdir -p /out /run/netns /var
@@ -29,7 +29,7 @@ prepare() {
 # One gateway's namespace. $1: namespace; $2, $3: its address and the other's; $4, $5: hexadecimal letter of each in the MACs.
 underlay() {
     $ip -n "$1" link set lo up
-    $ip netns exec "$1" /tools/ethtool -K wan tx off
+    $ip netns exec "$1" /tools/ethtool -K wan tx off >/dev/null
     $ip -n "$1" link set wan address "02:00:00:00:00:$4" up
     $ip -n "$1" address add "$2/29" dev wan
     $ip -n "$1" neighbour add "$3" lladdr "02:00:00:00:00:$5" dev wan nud permanent
@@ -60,7 +60,15 @@ begin() {
 # Listens on an interface of a until eight frames are written. $1: interface; $2: file; $3: filter.
 listen() {
     $ip netns exec a timeout 60 /tools/tcpdump -i "$1" -c 8 -w "$2" --immediate-mode -Z root "$3" 2>"/tmp/$1.log" &
-    until grep -q 'listening on' "/tmp/$1.log"; do usleep 20000; done
+    tries=0
+    until grep -q 'listening on' "/tmp/$1.log"; do
+        tries=$((tries + 1))
+        if [ $tries -gt 500 ]; then
+            cat "/tmp/$1.log"
+            exit 1
+        fi
+        usleep 20000
+    done
 }
 
 ping_b() {

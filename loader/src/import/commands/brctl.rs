@@ -75,7 +75,7 @@ fn add_link(link: &str, bridge: &str, state: &mut State) {
     let other = state.memberships.iter().find(|member| member.link == link && member.bridge != bridge);
     match other.map(|member| member.bridge.clone()) {
         Some(other) => {
-            state.untranslated(format!("{link} is in {other} already: the kernel refuses it, too"))
+            state.untranslated(format!("{link} is in {other} already: the kernel refuses it, too"));
         }
         None => state.enslave(link, bridge),
     }

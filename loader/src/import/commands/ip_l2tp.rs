@@ -79,22 +79,20 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
     state.tunnels.push(tunnel);
 }
 
-/// Whether the kernel has the tunnel's id or endpoints in use, which is noted.
+/// Whether a tunnel has the same id, or the same endpoints, which is noted.
 fn exists(tunnel: &Tunnel, state: &mut State) -> bool {
     let endpoints = |tunnel: &Tunnel| (tunnel.local, tunnel.remote, tunnel.encap);
-    let same_id = state.tunnels.iter().find(|known| known.tunnel_id == tunnel.tunnel_id);
-    let same_endpoints = || state.tunnels.iter().find(|known| endpoints(known) == endpoints(tunnel));
-    let (id, what) = match same_id.map_or_else(same_endpoints, Some) {
-        None => return false,
-        Some(known) if known.tunnel_id == tunnel.tunnel_id => {
-            (known.tunnel_id, format!("tunnel_id {}", known.tunnel_id))
-        }
-        Some(known) => {
-            (known.tunnel_id, format!("a tunnel with these endpoints, tunnel_id {},", known.tunnel_id))
-        }
-    };
-    let place = state.tunnel_places.get(&id).cloned().unwrap_or_default();
-    state.exists(&what, &place);
+    let id = tunnel.tunnel_id;
+    if let Some(place) = state.tunnel_places.get(&id).cloned() {
+        state.exists(&format!("tunnel_id {id}"), &place);
+        return true;
+    }
+    let same = state.tunnels.iter().find(|known| endpoints(known) == endpoints(tunnel));
+    let Some(same) = same.map(|known| known.tunnel_id) else { return false };
+    let line = state.tunnel_places.get(&same).map(|place| state.line_of(place)).unwrap_or_default();
+    state.untranslated(format!(
+        "tunnel_id {same} has the same endpoints ({line}): make the sessions part of that tunnel"
+    ));
     true
 }
 
