@@ -117,9 +117,12 @@ proptest! {
         let mut rig = Rig::new();
         let ports = [LAN_0, LAN_1, WAN];
         let mut rounds = rounds.iter().cycle();
-        let mut waiting = 0;
+        let (mut waiting, mut arrived) = (0, 0);
         for frame in &frames {
-            waiting += usize::from(rig.arrive(ports[frame.port], &frame.bytes));
+            if rig.arrive(ports[frame.port], &frame.bytes) {
+                waiting += 1;
+                arrived += 1;
+            }
             if waiting >= *rounds.next().unwrap() {
                 rig.worker.round();
                 rig.discard_sent();
@@ -127,7 +130,7 @@ proptest! {
             }
         }
         rig.assert_conserved();
-        prop_assert_eq!(rig.count().received.get(), frames.len() as u64);
+        prop_assert_eq!(rig.count().received.get(), arrived);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Workers as they run in the gateway: one thread each, a queue of their own of every port, tables shared by all.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -21,7 +21,10 @@ use xsk::{ChunkCache, ChunkPool, Held};
 use super::{CHUNKS, Plan, tables, whole_pool};
 
 /// Far more than anything here takes; a test that waits this long fails.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Polling workers take whole processors, so crews of one test program take turns.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Waits until `condition` holds.
 ///
@@ -46,6 +49,7 @@ pub struct Crew {
     pub fdb: Arc<Fdb>,
     pub counters: PerWorker<WorkerCounters>,
     pub sessions: Vec<PerWorker<SessionCounters>>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 /// One running worker.
@@ -57,6 +61,7 @@ pub struct Hand {
 impl Crew {
     /// Starts workers without queues.
     pub fn start(workers: usize, idle_rounds: u32) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = whole_pool();
         let (fdb, shared, clock) =
             (Arc::new(Fdb::new(1024, 5)), snapshot::shared(), Arc::new(Clock::default()));
@@ -78,7 +83,8 @@ impl Crew {
         });
         let hands = hands.collect();
         let outside = ChunkCache::new(Arc::clone(&pool), 128);
-        Self { hands, pool, outside, tables: shared, retired: Vec::new(), fdb, counters, sessions }
+        let retired = Vec::new();
+        Self { hands, pool, outside, tables: shared, retired, fdb, counters, sessions, _turn: turn }
     }
 
     /// Attaches a queue of `ring_frames` to a worker.

@@ -257,7 +257,7 @@ fn an_access_port_gives_its_vlans_to_the_engine_and_the_rest_to_the_kernel() {
         (&[TAG_10, TAG_20].concat(), access()),
         (TAG_20, uncovered),
         (&[TAG_20, TAG_10].concat(), uncovered), // the outer tag decides
-        (SERVICE_TAG_10, uncovered), // as the kernel's VLAN interfaces, which take 0x8100
+        (SERVICE_TAG_10, uncovered),             // as the kernel's VLAN interfaces, which take 0x8100
         (PRIORITY_TAG, uncovered),
         (&[], uncovered),
     ] {

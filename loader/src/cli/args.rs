@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::supervisor::RunOptions;
 use super::exit::UsageError;
 use crate::control::locate;
+use crate::supervisor::RunOptions;
 
 /// L2TPv3 pseudowire gateway: one Layer 2 network over plain Layer 3.
 #[derive(Debug, Parser)]

@@ -1,6 +1,6 @@
 //! What the commands made, to a configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::ImportOptions;
 use super::names::Names;
@@ -53,8 +53,7 @@ struct Attached {
 pub(crate) fn build(state: &mut State, options: &ImportOptions) -> Built {
     note_links_left_down(state);
     note_unused_vlans(state);
-    let attached: Vec<_> =
-        state.memberships.clone().iter().filter_map(|membership| attached(membership, state)).collect();
+    let attached = attachments(state);
     let names = Names::new(&links(&attached, state, options), state);
     let mut origins = Origins::default();
     let tunnels = tunnels(state, &names, &mut origins);
@@ -159,24 +158,37 @@ fn note_empty(bridge: &str, ageing: Option<Place>, state: &mut State) {
     }
 }
 
+/// What the memberships come to, in the order of the commands.
+fn attachments(state: &mut State) -> Vec<Attached> {
+    let sessions = state.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
+    let sessions: HashSet<_> = sessions.map(|session| session.name.clone()).collect();
+    let mut memberships: Vec<_> = state.memberships.clone().into_iter().collect();
+    memberships.sort_by_key(|(_, membership)| membership.order);
+    let attached = |(link, membership): &(String, Membership)| attached(link, membership, &sessions, state);
+    memberships.iter().filter_map(attached).collect()
+}
+
 /// What a membership comes to; `None` when its link cannot be a member, which is noted.
-fn attached(membership: &Membership, state: &mut State) -> Option<Attached> {
-    let Membership { link, bridge, place } = membership;
-    let (base, vlan) = base_and_vlan(membership, state);
+fn attached(
+    link: &str,
+    membership: &Membership,
+    sessions: &HashSet<String>,
+    state: &mut State,
+) -> Option<Attached> {
+    let Membership { bridge, place, .. } = membership;
+    let (base, vlan) = base_and_vlan(link, place, state);
     if state.vlans.iter().any(|link| link.name == base) || state.bridge(&base).is_some() {
         let below = if base == *link { String::new() } else { format!(" below {link}") };
         let reason = format!("{base}{below} is neither a port nor a session");
         state.note_at(place, NoteKind::Untranslated, reason);
         return None;
     }
-    let mut sessions = state.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
-    let is_session = sessions.any(|session| session.name == base);
+    let is_session = sessions.contains(&base);
     Some(Attached { bridge: bridge.clone(), base, is_session, vlan, place: place.clone() })
 }
 
 /// What a member stands on: itself, or the link below it and a VLAN.
-fn base_and_vlan(membership: &Membership, state: &mut State) -> (String, Option<VlanId>) {
-    let name = &membership.link;
+fn base_and_vlan(name: &str, place: &Place, state: &mut State) -> (String, Option<VlanId>) {
     if let Some(link) = state.vlans.iter().find(|link| link.name == *name) {
         return (link.base.clone(), VlanId::new(link.vlan));
     }
@@ -184,9 +196,9 @@ fn base_and_vlan(membership: &Membership, state: &mut State) -> (String, Option<
         let vlan = vlan.parse().ok().filter(|vlan| *vlan > 0).and_then(VlanId::new)?;
         (!base.is_empty() && !state.is_made(name)).then(|| (base.to_owned(), vlan))
     });
-    let Some((base, vlan)) = by_name else { return (name.clone(), None) };
+    let Some((base, vlan)) = by_name else { return (name.to_owned(), None) };
     let text = format!("no command before makes {name}; by its name taken as VLAN {vlan} of {base}");
-    state.note_at(&membership.place, NoteKind::Advice, text);
+    state.note_at(place, NoteKind::Advice, text);
     (base, Some(vlan))
 }
 
@@ -208,7 +220,7 @@ fn note_links_left_down(state: &mut State) {
 /// VLAN links have a meaning as members of bridges only.
 fn note_unused_vlans(state: &mut State) {
     for vlan in state.vlans.clone() {
-        if state.memberships.iter().any(|membership| membership.link == vlan.name) {
+        if state.memberships.contains_key(&vlan.name) {
             continue;
         }
         let place = state.made.get(&vlan.name).cloned().unwrap_or_default();

@@ -20,9 +20,7 @@ impl State {
         if !self.is_free(name) {
             return false;
         }
-        let is_used = self.memberships.iter().any(|member| member.link == name || member.bridge == name)
-            || self.vlans.iter().any(|vlan| vlan.base == name);
-        if is_used {
+        if self.is_named(name) {
             let text = format!(
                 "a command before uses {name}, which is made only here: in the kernel that one fails"
             );
@@ -30,6 +28,23 @@ impl State {
         }
         self.made.insert(name.to_owned(), self.current.clone());
         true
+    }
+
+    /// Whether a command before names such a link without making it.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        !self.is_made(name)
+            && (self.memberships.contains_key(name)
+                || self.bridges.iter().any(|bridge| bridge.name == name)
+                || self.vlans.iter().any(|vlan| vlan.base == name))
+    }
+
+    /// The lowest `l2tpethN` that is free, as the kernel chooses it.
+    pub(crate) fn free_session_name(&mut self) -> String {
+        let name = |number: u32| format!("l2tpeth{number}");
+        while self.is_made(&name(self.lowest_free)) || self.underlay.contains(&name(self.lowest_free)) {
+            self.lowest_free += 1;
+        }
+        name(self.lowest_free)
     }
 
     /// Whether a link can get this name; if not, that is noted.
@@ -76,7 +91,7 @@ impl State {
         if !self.is_legal(link) || !self.is_legal(bridge) {
             return;
         }
-        if self.memberships.iter().any(|member| member.link == link && member.bridge == bridge) {
+        if self.master(link) == Some(bridge) {
             return self.note(NoteKind::NotNeeded, format!("{link} is in {bridge} already"));
         }
         if self.bridge(bridge).is_none() {
@@ -87,10 +102,14 @@ impl State {
             self.note(NoteKind::Advice, text);
             self.bridges.push(BridgeState { name: bridge.to_owned(), ageing_s: None });
         }
-        self.take_out(link);
-        let membership =
-            Membership { link: link.to_owned(), bridge: bridge.to_owned(), place: self.current.clone() };
-        self.memberships.push(membership);
+        let (order, place) = (self.next_order, self.current.clone());
+        self.next_order += 1;
+        self.memberships.insert(link.to_owned(), Membership { bridge: bridge.to_owned(), order, place });
+    }
+
+    /// The bridge that `link` is in.
+    pub(crate) fn master(&self, link: &str) -> Option<&str> {
+        self.memberships.get(link).map(|membership| membership.bridge.as_str())
     }
 
     /// Takes `link` out of its bridge, for a command that says so.
@@ -105,9 +124,7 @@ impl State {
 
     /// Takes `link` out of its bridge. False when it was in none.
     pub(crate) fn take_out(&mut self, link: &str) -> bool {
-        let before = self.memberships.len();
-        self.memberships.retain(|membership| membership.link != link);
-        self.memberships.len() < before
+        self.memberships.remove(link).is_some()
     }
 
     /// Removes a link that was made here, or a bridge, and all that stood on it. False when there is none of that name.
@@ -117,7 +134,8 @@ impl State {
             return false;
         }
         self.up.remove(link);
-        self.memberships.retain(|membership| membership.link != link && membership.bridge != link);
+        self.lowest_free = 0;
+        self.memberships.retain(|member, membership| member != link && membership.bridge != link);
         self.bridges.retain(|bridge| bridge.name != link);
         self.vlans.retain(|vlan| vlan.name != link);
         for tunnel in &mut self.tunnels {
@@ -140,9 +158,13 @@ impl State {
             .map(|session| &mut session.name))
         .chain(self.bridges.iter_mut().map(|bridge| &mut bridge.name))
         .chain(self.vlans.iter_mut().flat_map(|vlan| [&mut vlan.name, &mut vlan.base]))
-        .chain(self.memberships.iter_mut().flat_map(|member| [&mut member.link, &mut member.bridge]));
+        .chain(self.memberships.values_mut().map(|membership| &mut membership.bridge));
         for name in names.filter(|name| *name == old) {
             new.clone_into(name);
+        }
+        self.lowest_free = 0;
+        if let Some(membership) = self.memberships.remove(old) {
+            self.memberships.insert(new.to_owned(), membership);
         }
         if let Some(place) = self.made.remove(old) {
             self.made.insert(new.to_owned(), place);

@@ -30,11 +30,12 @@ pub(crate) struct VlanLink {
     pub(crate) vlan: u16,
 }
 
-/// A link that has a bridge as its master.
+/// That a link has a bridge as its master.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership {
-    pub(crate) link: String,
     pub(crate) bridge: String,
+    /// Grows from command to command: members stand in the order in which they were added.
+    pub(crate) order: usize,
     pub(crate) place: Place,
 }
 
@@ -55,9 +56,14 @@ pub(crate) struct State {
     pub(crate) tunnel_places: BTreeMap<TunnelId, Place>,
     pub(crate) bridges: Vec<BridgeState>,
     pub(crate) vlans: Vec<VlanLink>,
-    pub(crate) memberships: Vec<Membership>,
+    /// By link.
+    pub(crate) memberships: BTreeMap<String, Membership>,
+    /// The next [`Membership::order`].
+    pub(crate) next_order: usize,
     /// Links that the commands made, and where.
     pub(crate) made: BTreeMap<String, Place>,
+    /// Every `l2tpethN` with a lower number has been made.
+    pub(crate) lowest_free: u32,
     /// Links that were set up.
     pub(crate) up: BTreeSet<String>,
     /// Shell variables whose value is known.

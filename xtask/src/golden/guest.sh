@@ -19,11 +19,13 @@ prepare() {
     mount -t proc proc /proc
     mount -t sysfs sysfs /sys
     mount -t devtmpfs devtmpfs /dev
-    mkdir -p /out /run/netns /var
+    mkdir -p /etc /out /run/netns /var
+    # tcpdump looks its user up.
+    echo root:x:0:0::/:/bin/sh >/etc/passwd
     ln -s /run /var/run
     for module in /modules/*.ko; do insmod "$module"; done
     uname -r >/out/kernel
-    $ip -V >/out/iproute2
+    $ip -V | grep -o 'iproute2-[0-9.]*' >/out/iproute2
 }
 
 # One gateway's namespace. $1: namespace; $2, $3: its address and the other's; $4, $5: hexadecimal letter of each in the MACs.

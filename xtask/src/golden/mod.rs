@@ -55,16 +55,17 @@ fn record() -> Result<()> {
 
 /// Puts what was recorded where it is committed, in place of what stood there.
 fn publish(recorded: &Path, cases: &[cases::Case]) -> Result<()> {
+    let files: Vec<String> = cases.iter().flat_map(cases::Case::files).collect();
+    for file in &files {
+        let metadata = fs::metadata(recorded.join(file));
+        let bytes = metadata.with_context(|| format!("the guest recorded no {file}"))?.len();
+        ensure!(bytes < MAX_CAPTURE_BYTES, "{file} has {bytes} bytes, too many to commit");
+    }
     let folder = workspace::root().join(FOLDER);
     let captures = folder.join("captures");
-    if captures.is_dir() {
-        fs::remove_dir_all(&captures).with_context(|| format!("removing {}", captures.display()))?;
-    }
-    fs::create_dir_all(&captures).with_context(|| format!("creating {}", captures.display()))?;
-    for file in cases.iter().flat_map(cases::Case::files) {
-        let bytes = fs::copy(recorded.join(&file), captures.join(&file))
-            .with_context(|| format!("the guest recorded no {file}"))?;
-        ensure!(bytes < MAX_CAPTURE_BYTES, "{file} has {bytes} bytes, too many to commit");
+    empty_folder(&captures)?;
+    for file in &files {
+        fs::copy(recorded.join(file), captures.join(file)).with_context(|| format!("copying {file}"))?;
     }
     let said = |file: &str| {
         let text = fs::read_to_string(recorded.join(file));
@@ -73,6 +74,14 @@ fn publish(recorded: &Path, cases: &[cases::Case]) -> Result<()> {
     let text = readme::text(&said("kernel")?, &said("iproute2")?, cases);
     let path = folder.join("README.md");
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Makes a folder, in place of what stood there.
+fn empty_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))
 }
 
 /// Runs a command that has to succeed; its output goes where this program's goes.

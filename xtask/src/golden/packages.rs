@@ -1,6 +1,6 @@
 //! Debian packages, unpacked into a folder: nothing is installed, and this machine's own packages play no part.
 //!
-//! `apt-get` works with a configuration, lists and a (empty) state of its own, so it resolves every dependency down to
+//! `apt-get` works with a configuration, lists and an (empty) state of its own, so it resolves every dependency down to
 //! the C library. What is unpacked runs by its own dynamic loader.
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::succeed;
+use super::{empty_folder, succeed};
 
 /// The emulator, and what the guest is made of; kernel and emulator are those that Debian 12 offers as an upgrade, for a
 /// guest of its own emulator (7.2) sometimes dies while it boots.
@@ -37,10 +37,7 @@ pub(super) fn unpack(cache: &Path) -> Result<Unpacked> {
     let archives = apt.join("archives");
     fetch(&apt, &archives)?;
     let root = cache.join("root");
-    if root.is_dir() {
-        fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))?;
-    }
-    fs::create_dir_all(&root).with_context(|| format!("creating {}", root.display()))?;
+    empty_folder(&root)?;
     for entry in fs::read_dir(&archives).with_context(|| format!("reading {}", archives.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "deb") {

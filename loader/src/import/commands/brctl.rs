@@ -72,8 +72,7 @@ fn delete(bridge: &str, state: &mut State) {
 
 /// Unlike `ip link set`, this does not take a link out of another bridge.
 fn add_link(link: &str, bridge: &str, state: &mut State) {
-    let other = state.memberships.iter().find(|member| member.link == link && member.bridge != bridge);
-    match other.map(|member| member.bridge.clone()) {
+    match state.master(link).filter(|master| *master != bridge).map(str::to_owned) {
         Some(other) => {
             state.untranslated(format!("{link} is in {other} already: the kernel refuses it, too"));
         }
@@ -82,7 +81,7 @@ fn add_link(link: &str, bridge: &str, state: &mut State) {
 }
 
 fn remove_link(link: &str, bridge: &str, state: &mut State) {
-    if state.memberships.iter().any(|member| member.link == link && member.bridge == bridge) {
+    if state.master(link) == Some(bridge) {
         state.take_out(link);
     } else {
         let text = format!("{link} is not in {bridge}: removes what was not added before");

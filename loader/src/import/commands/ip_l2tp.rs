@@ -126,7 +126,7 @@ fn add_session(arguments: &Arguments, state: &mut State) {
     if id_exists(index, rx_session_id, state) {
         return;
     }
-    let name = arguments.get("name").map_or_else(|| free_name(state), str::to_owned);
+    let name = arguments.get("name").map_or_else(|| state.free_session_name(), str::to_owned);
     if !state.make(&name) {
         return;
     }
@@ -152,13 +152,6 @@ fn id_exists(tunnel: usize, id: SessionId, state: &mut State) -> bool {
     let place = state.made.get(&name).cloned().unwrap_or_default();
     state.exists(&format!("session_id {id}, as {name},"), &place);
     true
-}
-
-/// The lowest `l2tpethN` that is free, as the kernel chooses it.
-fn free_name(state: &State) -> String {
-    let names = (0_u32..).map(|number| format!("l2tpeth{number}"));
-    let mut free = names.filter(|name| !state.is_made(name) && !state.underlay.contains(name));
-    free.next().unwrap_or_default()
 }
 
 fn cookie(arguments: &Arguments, key: &str, state: &mut State) -> Option<Cookie> {

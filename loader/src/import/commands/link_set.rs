@@ -151,7 +151,7 @@ fn rename(device: &mut String, new: &str, state: &mut State) {
     if !state.is_free(new) {
         return;
     }
-    if state.memberships.iter().any(|member| member.link == new || member.bridge == new) {
+    if state.is_named(new) {
         return state.untranslated(format!("{new} is the name of another link, which a command before uses"));
     }
     if !state.is_made(device) {

@@ -1,0 +1,176 @@
+//! The engine against packets of the kernel's own `l2tp_eth`, byte for byte, in the place of either gateway.
+//!
+//! `golden/README.md` says what was recorded, with which kernel and by which commands.
+
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(unreachable_pub, reason = "shared between the files of one test program")]
+
+#[path = "golden/captures.rs"]
+mod captures;
+#[path = "golden/cases.rs"]
+mod cases;
+mod rig;
+
+use std::{collections::BTreeSet, fs};
+
+use captures::{SIDES, Sent, Side, sent};
+use cases::{CHECKSUM, Case, PLAIN, SEQUENCE};
+use dataplane::verdict::DropReason;
+use etherparse::{Ipv4HeaderSlice, SlicedPacket, TransportSlice};
+use rig::{LAN_0, WAN};
+use wire::l2tpv3::Sublayer;
+
+/// What the engine makes of the frames that `side` was given, in that side's place.
+fn encapsulated(case: &Case, side: Side, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut engine = case.engine(side);
+    frames.iter().for_each(|frame| engine.deliver(LAN_0, frame));
+    let packets = engine.sent(WAN);
+    engine.assert_conserved();
+    packets
+}
+
+/// What the engine makes of the packets that `side` sent, in the other side's place.
+fn decapsulated(case: &Case, side: Side, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let receiver = if side == Side::A { Side::B } else { Side::A };
+    let mut engine = case.engine(receiver);
+    packets.iter().for_each(|packet| engine.deliver(WAN, packet));
+    let frames = engine.sent(LAN_0);
+    engine.assert_conserved();
+    frames
+}
+
+/// A packet without what belongs to its sender alone: identification, and the checksum over it. Both header checksums must be right.
+fn comparable(packet: &[u8]) -> Vec<u8> {
+    let header = Ipv4HeaderSlice::from_slice(&packet[14..]).unwrap();
+    assert_eq!(header.header_checksum(), header.to_header().calc_header_checksum());
+    let mut packet = packet.to_vec();
+    packet[18..20].fill(0);
+    packet[24..26].fill(0);
+    packet
+}
+
+/// Asserts that the engine's packets are the kernel's, but for bytes that `mask` overwrites in both.
+fn assert_same_packets(case: &Case, side: Side, mask: impl Fn(&mut [u8])) {
+    let Sent { inner, outer } = sent(case.name, side);
+    let ours = encapsulated(case, side, &inner);
+    assert_eq!(ours.len(), 4, "{} {side:?}", case.name);
+    for (index, (ours, kernels)) in ours.iter().zip(&outer).enumerate() {
+        let [mut ours, mut kernels] = [comparable(ours), comparable(kernels)];
+        mask(&mut ours);
+        mask(&mut kernels);
+        assert_eq!(ours, kernels, "{} {side:?}, packet {index}", case.name);
+    }
+}
+
+#[test]
+fn each_case_has_its_captures_and_each_capture_its_case() {
+    let files: BTreeSet<String> = fs::read_dir(captures::folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let expected: BTreeSet<String> = cases::all()
+        .flat_map(|case| ["lan", "underlay"].map(|kind| format!("{}.{kind}.pcap", case.name)))
+        .collect();
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn each_capture_has_arp_a_small_a_large_and_a_tagged_frame_each_way() {
+    for (case, side) in cases::all().flat_map(|case| SIDES.map(|side| (case, side))) {
+        let Sent { inner, outer } = sent(case.name, side);
+        let shapes: Vec<_> =
+            inner.iter().map(|frame| (frame.len(), u16::from_be_bytes([frame[12], frame[13]]))).collect();
+        let expected = [(42, 0x0806), (60, 0x0800), (1400, 0x0800), (64, 0x8100)];
+        assert_eq!(shapes, expected, "{} {side:?}", case.name);
+        let lens: Vec<_> = outer.iter().map(Vec::len).collect();
+        let encap = case.encap_bytes(side);
+        assert_eq!(lens, expected.map(|(len, _)| len + encap), "{} {side:?}", case.name);
+    }
+}
+
+#[test]
+fn what_the_kernel_sent_leaves_on_the_lan_as_the_kernel_was_given_it() {
+    for (case, side) in cases::all().flat_map(|case| SIDES.map(|side| (case, side))) {
+        let Sent { inner, outer } = sent(case.name, side);
+        assert_eq!(decapsulated(&case, side, &outer), inner, "{} {side:?}", case.name);
+    }
+}
+
+#[test]
+fn what_the_engine_sends_is_what_the_kernel_sent_but_for_the_identification() {
+    for (case, side) in PLAIN.iter().flat_map(|case| SIDES.map(|side| (case, side))) {
+        assert_same_packets(case, side, |_| ());
+    }
+}
+
+#[test]
+fn the_kernel_sets_neither_dont_fragment_nor_a_type_of_service_and_sends_with_ttl_64() {
+    for (case, side) in cases::all().flat_map(|case| SIDES.map(|side| (case, side))) {
+        for packet in sent(case.name, side).outer {
+            // Version and header length, TOS; flags and fragment offset; TTL.
+            assert_eq!((packet[14], packet[15]), (0x45, 0), "{}", case.name);
+            assert_eq!(packet[20..22], [0, 0], "{}", case.name);
+            assert_eq!(packet[22], 64, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_udp_checksum_of_the_kernel_is_right_and_is_all_that_differs() {
+    for side in SIDES {
+        assert_same_packets(&CHECKSUM, side, |packet| packet[40..42].fill(0));
+        for packet in sent(CHECKSUM.name, side).outer {
+            let parsed = SlicedPacket::from_ethernet(&packet).unwrap();
+            let ip = parsed.net.as_ref().unwrap().ipv4_ref().unwrap().header().to_header();
+            let Some(TransportSlice::Udp(udp)) = &parsed.transport else { panic!("UDP") };
+            let computed = udp.to_header().calc_checksum_ipv4(&ip, udp.payload()).unwrap();
+            assert_eq!(udp.checksum(), computed);
+            assert_ne!(udp.checksum(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_packet_of_the_kernel_that_was_damaged_on_its_way_is_dropped_by_its_udp_checksum() {
+    for packet in sent(CHECKSUM.name, Side::A).outer {
+        for index in [50, packet.len() - 1] {
+            let mut damaged = packet.clone();
+            damaged[index] ^= 0x01;
+            let mut engine = CHECKSUM.engine(Side::B);
+            engine.deliver(WAN, &damaged);
+            assert_eq!((engine.sent(LAN_0).len(), engine.drops(DropReason::UdpChecksum)), (0, 1));
+        }
+    }
+}
+
+#[test]
+fn sequence_numbers_of_the_kernel_count_from_zero_and_are_all_that_differs() {
+    for (case, side) in SEQUENCE.iter().flat_map(|case| SIDES.map(|side| (case, side))) {
+        let sublayer = case.encap_bytes(side) - 4..case.encap_bytes(side);
+        assert_same_packets(case, side, |packet| packet[sublayer.clone()].fill(0));
+        let words: Vec<_> =
+            sent(case.name, side).outer.iter().map(|packet| packet[sublayer.clone()].to_vec()).collect();
+        // S bit, 24-bit number.
+        assert_eq!(words, [[0x40, 0, 0, 0], [0x40, 0, 0, 1], [0x40, 0, 0, 2], [0x40, 0, 0, 3]]);
+    }
+}
+
+#[test]
+fn a_session_that_leaves_the_sublayer_out_does_not_agree_with_a_kernel_that_has_one() {
+    let case = PLAIN[4];
+    let wrong = Case { sublayer: Sublayer::None, ..case };
+    let Sent { inner, outer } = sent(case.name, Side::A);
+    let ours = encapsulated(&wrong, Side::A, &inner);
+    assert!(ours.iter().zip(&outer).all(|(ours, kernels)| ours.len() + 4 == kernels.len()));
+    assert!(decapsulated(&wrong, Side::A, &outer).iter().zip(&inner).all(|(ours, inner)| ours != inner));
+}
+
+#[test]
+fn a_packet_for_the_other_direction_is_refused() {
+    for case in PLAIN {
+        let mut engine = case.engine(Side::A);
+        sent(case.name, Side::A).outer.iter().for_each(|packet| engine.deliver(WAN, packet));
+        assert_eq!(engine.drops(DropReason::UnknownSession), 4, "{}", case.name);
+        assert_eq!(engine.sent(LAN_0).len(), 0, "{}", case.name);
+    }
+}
