@@ -59,11 +59,14 @@ begin() {
     underlay b 10.200.100.6 10.200.100.2 0b 0a
 }
 
-# Listens on an interface of a until eight frames are written. $1: interface; $2: file; $3: filter.
+# Listens on an interface of a until eight frames are written, in process $listener. $1: interface; $2: file; $3: filter.
 listen() {
+    # The case before has left its words here.
+    rm -f "/tmp/$1.log"
     $ip netns exec a timeout 60 /tools/tcpdump -i "$1" -c 8 -w "$2" --immediate-mode -Z root "$3" 2>"/tmp/$1.log" &
+    listener=$!
     tries=0
-    until grep -q 'listening on' "/tmp/$1.log"; do
+    until grep -qs 'listening on' "/tmp/$1.log"; do
         tries=$((tries + 1))
         if [ $tries -gt 500 ]; then
             cat "/tmp/$1.log"
@@ -84,11 +87,15 @@ record() {
     # b shall not ask back for a's address.
     $ip -n b neighbour add 192.168.100.1 lladdr 02:00:00:00:01:0a dev lan0 nud permanent
     listen wan "/out/$1.underlay.pcap" 'udp or ip proto 115'
+    on_underlay=$listener
     listen lan0 "/out/$1.lan.pcap" ''
+    on_lan=$listener
     ping_b 18 192.168.100.2
     ping_b 1358 192.168.100.2
     ping_b 18 192.168.101.2
-    wait
+    # A capture without its eight frames is a failure, and ends the script.
+    wait $on_underlay
+    wait $on_lan
     $ip netns delete a
     $ip netns delete b
 }

@@ -26,7 +26,7 @@ const MAX_CAPTURE_BYTES: u64 = 4096;
 /// Try the engine against packets of the kernel's own `l2tp_eth`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct GoldenArgs {
-    /// Record the captures anew first (Debian's apt-get, about 90 MB of packages, 300 MB in the target folder).
+    /// Record the captures anew first (Debian's apt-get, about 90 MB of packages, 400 MB in the target folder).
     #[arg(long)]
     record: bool,
 }
