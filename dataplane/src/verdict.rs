@@ -101,7 +101,7 @@ drop_reasons! {
     TooBig => "too_big", "larger than the path MTU of the tunnel, or the port's MTU";
     /// Not enough headroom in front of, or room behind, the frame.
     NoHeadroom => "no_headroom", "no room in the chunk for the outer headers";
-    /// No free chunk for the only copy a flood needed.
+    /// No free chunk for a flood's copy. The last member of a flood gets the frame itself, so copies alone end like this.
     NoChunk => "no_chunk", "no free chunk for a copy";
     /// The transmit ring of the egress port is full.
     TxRingFull => "tx_ring_full", "transmit ring of the egress port is full";
