@@ -198,7 +198,7 @@ fn namespace_tests() -> Result<()> {
 
 fn code_documentation() -> Result<()> {
     let mut command = workspace::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-    succeed(command.env("RUSTDOCFLAGS", "--deny warnings"))
+    succeed(command.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private-intra-doc-links"))
 }
 
 /// Builds the book.

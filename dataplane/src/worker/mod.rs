@@ -1,6 +1,6 @@
 //! Workers: one pinned thread each, which owns its queues of every port, its free chunks and its counters.
 //!
-//! Place on the path: around all of it. [`run`] holds the one endless loop; [`mailbox`] is how the main thread hands
+//! Place on the path: around all of it. [`run`] holds the one endless loop; [`mod@mailbox`] is how the main thread hands
 //! queues over without stopping frames; [`pin`] ties the thread to its CPU.
 
 pub mod mailbox;
