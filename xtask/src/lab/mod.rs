@@ -140,10 +140,11 @@ fn exercise(
         })?;
     let pings = progress.step("pinging every pair of PCs", || trial::ping_pairs(network))?;
     let idle = progress.step("measuring the idle machine", cpu::idle_share)?;
-    let flows = progress.step("sending a 1500-byte and a 64-byte flow between every pair", || {
-        trial::send_flows(network, idle)
-    })?;
-    Ok((Report::new(sessions, pings, &flows, idle), processes))
+    let (flows, idle_after) = progress
+        .step("sending a 1500-byte and a 64-byte flow between every pair", || {
+            Ok((trial::send_flows(network, idle)?, cpu::idle_share()?))
+        })?;
+    Ok((Report::new(sessions, pings, &flows, [idle, idle_after]), processes))
 }
 
 /// Leaves the lab up and says how to enter it.

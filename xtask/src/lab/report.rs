@@ -36,8 +36,8 @@ pub(super) struct Report {
     sessions: Vec<Session>,
     /// Every directed pair of PCs.
     pairs: Vec<Pair>,
-    /// CPUs that the machine kept busy while the gateways ran and no flow did.
-    idle_cpus: f64,
+    /// CPUs that the machine kept busy while the gateways ran and no flow did: before the flows, and after them.
+    idle_cpus: [f64; 2],
     /// CPU time per packet over all flows of the large, then of the small frames. Units: ns.
     cpu_ns_per_packet: [Option<f64>; 2],
 }
@@ -63,7 +63,12 @@ struct FlowRow {
 
 impl Report {
     /// Puts together what was found; `pings` and `flows` in the order of [`PAIRS`].
-    pub(super) fn new(sessions: Vec<Session>, pings: Vec<Ping>, flows: &[[Flow; 2]], idle_cpus: f64) -> Self {
+    pub(super) fn new(
+        sessions: Vec<Session>,
+        pings: Vec<Ping>,
+        flows: &[[Flow; 2]],
+        idle_cpus: [f64; 2],
+    ) -> Self {
         let parts = PAIRS.iter().zip(pings).zip(flows);
         let pairs: Vec<Pair> = parts.map(|((&pair, ping), flows)| Pair::new(pair, ping, flows)).collect();
         let over_all = |size: usize| {
@@ -111,9 +116,11 @@ impl Report {
 
     /// What the CPU times are measured against, and whether they mean anything.
     fn idle_line(&self) -> String {
-        let line = format!("With no flow, the machine kept {:.2} CPUs busy.", self.idle_cpus);
+        let [before, after] = self.idle_cpus;
+        let line =
+            format!("With no flow, the machine kept {before:.2} CPUs busy before and {after:.2} after.");
         let warning = " It does other things meanwhile, so the CPU times above mean little.";
-        if self.idle_cpus > QUIET_CPUS { line + warning } else { line }
+        if before.max(after) > QUIET_CPUS { line + warning } else { line }
     }
 
     fn session_lines(&self) -> String {
@@ -230,7 +237,7 @@ mod tests {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
         let mut flows = vec![[flow(10), flow(10)]; 6];
         flows[5][1] = flow(last_received);
-        Report::new(Vec::new(), vec![ping; 6], &flows, 0.1)
+        Report::new(Vec::new(), vec![ping; 6], &flows, [0.1, 0.1])
     }
 
     #[test]
@@ -242,7 +249,7 @@ mod tests {
     #[test]
     fn a_pair_that_was_not_tried_fails_the_report() {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
-        assert!(!Report::new(Vec::new(), vec![ping; 5], &vec![[flow(10), flow(10)]; 5], 0.1).is_ok());
+        assert!(!Report::new(Vec::new(), vec![ping; 5], &vec![[flow(10), flow(10)]; 5], [0.1, 0.1]).is_ok());
     }
 
     #[test]
@@ -254,6 +261,14 @@ mod tests {
         report.add_faults(vec!["gw-b did not end well".to_owned()]);
         assert!(!report.is_ok());
         assert_eq!(report.verdict().unwrap_err().to_string(), "gw-b did not end well");
+    }
+
+    #[test]
+    fn work_of_others_before_or_after_the_flows_is_warned_of() {
+        let line = |idle_cpus| Report { idle_cpus, ..report(10) }.idle_line();
+        assert!(!line([0.02, 0.03]).contains("mean little"));
+        assert!(line([0.02, 1.5]).contains("mean little"));
+        assert!(line([1.5, 0.02]).contains("mean little"));
     }
 
     #[test]
