@@ -1,8 +1,7 @@
 //! `null-forward`: every frame from one interface to the other over AF_XDP, unread.
 //!
 //! The least a gateway on the same rings can do; what the engine adds is its rate against this one's. It
-//! uses the gateway's own sockets and shared frame memory, and like the gateway's workers its own poll
-//! without sleeping.
+//! uses the gateway's own sockets and shared frame memory, and polls without sleeping.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;

@@ -176,7 +176,7 @@ pub struct CheckArgs {
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Shell scripts, read one after the other as one list of commands.
+    /// Shell scripts, read one after the other as one list of commands; `-` is standard input.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// An interface that faces the routed network; may be given again.

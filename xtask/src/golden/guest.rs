@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{empty_folder, packages::Unpacked, succeed};
+use super::{empty_folder, packages::Unpacked};
+use crate::workspace::succeed;
 
 /// The guest's first process.
 const SCRIPT: &str = include_str!("guest.sh");

@@ -10,12 +10,11 @@ mod readme;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::progress::Progress;
-use crate::workspace;
+use crate::workspace::{self, succeed};
 
 /// Where the captures are committed, from the workspace's folder.
 const FOLDER: &str = "dataplane/tests/golden";
@@ -82,12 +81,4 @@ fn empty_folder(folder: &Path) -> Result<()> {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))
-}
-
-/// Runs a command that has to succeed; its output goes where this program's goes.
-fn succeed(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("starting {name}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{empty_folder, succeed};
+use super::empty_folder;
+use crate::workspace::succeed;
 
 /// The emulator, and what the guest is made of; kernel and emulator are those that Debian 12 offers as an upgrade, for a
 /// guest of its own emulator (7.2) sometimes dies while it boots.

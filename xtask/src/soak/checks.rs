@@ -1,5 +1,7 @@
 //! What has to hold besides the books: chunks, workers, processes, pseudowires, stations.
 
+use std::slice;
+
 use anyhow::Result;
 use netlab::Process;
 use netlab::article::SITES;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::Asker;
 use super::counters::{Chunks, Counters, Worker};
 use super::flood::{DIRECTIONS, FLOWS, Sunk};
+use crate::lab::gateways;
 use crate::lab::ping::Ping;
 use crate::lab::trial::PAIRS;
 
@@ -142,22 +145,20 @@ pub(super) fn pings(pings: &[Ping]) -> Check {
 }
 
 /// Every gateway: still the process that was started, ends when told to, and finds all chunks back in its pool.
-pub(super) fn ends(gateways: &[Process]) -> Result<Vec<Check>> {
+pub(super) fn ends(processes: &[Process]) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    for gateway in gateways {
+    for gateway in processes {
         let alive = gateway.is_running();
         checks.push(Check::new(
             format!("{} still runs", gateway.name()),
             alive,
             format!("process {}", gateway.pid()),
         ));
-        let status = gateway.terminate()?;
-        let log = gateway.log();
         // At its end a gateway counts the chunks of its pool, and writes an error when one is missing.
-        let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
-        let ok = status.success() && errors.is_empty();
-        let found = if errors.is_empty() { status.to_string() } else { errors.join("; ") };
-        checks.push(Check::new(format!("{} ends well, all chunks in its pool", gateway.name()), ok, found));
+        let faults = gateways::end(slice::from_ref(gateway))?;
+        let found = if faults.is_empty() { "no error in its log".to_owned() } else { faults.join("; ") };
+        let what = format!("{} ends well, all chunks in its pool", gateway.name());
+        checks.push(Check::new(what, faults.is_empty(), found));
     }
     Ok(checks)
 }
