@@ -65,6 +65,8 @@ drop_reasons! {
     UdpMalformed => "udp_malformed", "outer UDP header is truncated or inconsistent";
     /// UDP checksum present and wrong.
     UdpChecksum => "udp_checksum", "outer UDP checksum is wrong";
+    /// UDP over IPv6 without a checksum, for a tunnel that wants one (`udp6_csum_rx`; RFC 6935 §5).
+    UdpChecksumMissing => "udp_checksum_missing", "outer UDP over IPv6 has no checksum, and the tunnel wants one";
     /// Shorter than the L2TPv3 data header.
     L2tpTruncated => "l2tp_truncated", "shorter than its L2TPv3 header";
     /// Version field over UDP is not 3.

@@ -54,6 +54,12 @@ fn wrong_udp_checksum() -> Rig {
     on_wan(&packet)
 }
 
+fn without_udp_checksum() -> Rig {
+    let mut rig = Rig::with(Plan { udp_checksum: true, ..Plan::default() });
+    rig.deliver(WAN, &packet_a(&inner()));
+    rig
+}
+
 fn wrong_ip_checksum() -> Rig {
     let mut packet = packet_a(&inner());
     packet[25] ^= 1;
@@ -122,13 +128,14 @@ fn meet(reason: DropReason) -> Rig {
     match reason {
         DropReason::EthernetMalformed => on_lan(&[2; 13], |_| ()),
         DropReason::VlanNotMember => on_lan(&inner(), |plan| plan.attachments = Default::default()),
-        DropReason::NotIp => changed_a(|packet| packet[12..14].copy_from_slice(&[0x86, 0xDD])),
+        DropReason::NotIp => changed_a(|packet| packet[12..14].copy_from_slice(&[0x08, 0x06])),
         DropReason::IpMalformed => changed_a(|packet| packet[14] = 0x44),
         DropReason::IpChecksum => wrong_ip_checksum(),
         DropReason::OuterFragment => changed_a(|packet| packet[20] = 0x20),
         DropReason::NotTunnelProtocol => changed_a(|packet| packet[23] = 47),
         DropReason::UdpMalformed => changed_a(|packet| packet[38..40].copy_from_slice(&[0, 7])),
         DropReason::UdpChecksum => wrong_udp_checksum(),
+        DropReason::UdpChecksumMissing => without_udp_checksum(),
         DropReason::L2tpTruncated => on_wan(&raw_packet(&from_peer(PEER_B, Transport::L2TP_IP), &[0, 0, 7])),
         DropReason::L2tpVersion => changed_a(|packet| packet[43] = 2),
         DropReason::L2tpControl => changed_b(|packet| packet[34..38].fill(0)),
@@ -170,6 +177,7 @@ fn every_reason_has_a_frame_that_is_dropped_for_it_alone() {
 #[test]
 fn drops_of_a_known_session_are_counted_there_too() {
     for reason in [
+        DropReason::UdpChecksumMissing,
         DropReason::CookieMismatch,
         DropReason::Vccv,
         DropReason::Pwe3Fragment,

@@ -116,9 +116,9 @@ fn the_kernel_sets_neither_dont_fragment_nor_a_type_of_service_and_sends_with_tt
 }
 
 #[test]
-fn a_udp_checksum_of_the_kernel_is_right_and_is_all_that_differs() {
+fn a_udp_checksum_of_the_kernel_is_right_and_is_ours_too() {
     for side in SIDES {
-        assert_same_packets(&CHECKSUM, side, |packet| packet[40..42].fill(0));
+        assert_same_packets(&CHECKSUM, side, |_| ());
         for packet in sent(CHECKSUM.name, side).outer {
             let parsed = SlicedPacket::from_ethernet(&packet).unwrap();
             let ip = parsed.net.as_ref().unwrap().ipv4_ref().unwrap().header().to_header();

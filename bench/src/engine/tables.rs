@@ -9,7 +9,7 @@ use dataplane::tables::PortId;
 use dataplane::tables::attachment::Attachment;
 use dataplane::tables::bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId};
 use dataplane::tables::fdb::{Fdb, MacKey};
-use dataplane::tables::next_hops::{Encap, NextHop, TxParameters, TxSession};
+use dataplane::tables::next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession};
 use dataplane::tables::sessions::{Endpoint, RxSession, SessionIndex, SessionTable};
 use dataplane::tables::snapshot::{PortTable, Tables};
 use wire::build::{self, FrameSpec, Transport};
@@ -65,26 +65,18 @@ pub(super) fn tables(way: Way, plan: &FlowPlan) -> anyhow::Result<Tables> {
     let [Some(id_a), Some(id_b)] = ids else { anyhow::bail!("{SESSION_IDS:?} are session ids") };
     let session_counters = [PerWorker::new(1), PerWorker::new(1)];
     let tx = |position: usize, encap, tx_session_id| {
-        let parameters = TxParameters {
-            local: LOCAL,
-            remote: PEERS[position],
-            encap,
-            tx_session_id,
-            tx_cookie: Cookie::eight(COOKIE),
-            sublayer: Sublayer::Default,
-        };
+        let addresses = OuterAddresses::V4 { local: LOCAL, remote: PEERS[position] };
+        let plain = TxParameters::plain(addresses, encap, tx_session_id);
+        let parameters =
+            TxParameters { tx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..plain };
         Some(TxSession::new(&next_hop(), &parameters, session_counters[position].clone()))
     };
-    let rx = |position: usize, endpoint, rx_session_id, index, member| RxSession {
-        endpoint,
-        rx_session_id,
-        rx_cookie: Cookie::eight(COOKIE),
-        sublayer: Sublayer::Default,
-        index: SessionIndex(index),
-        attachment: whole(member),
-        counters: session_counters[position].clone(),
+    let rx = |position: usize, endpoint, rx_session_id, index, member| {
+        let counters = session_counters[position].clone();
+        let plain = RxSession::plain(endpoint, rx_session_id, SessionIndex(index), whole(member), counters);
+        RxSession { rx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..plain }
     };
-    let over_udp = Encap::Udp { local_port: 6001, remote_port: 5001 };
+    let over_udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: false };
     let members = [Circuit::Port(LAN), Circuit::Session(SessionIndex(0)), Circuit::Session(SessionIndex(1))]
         .map(|circuit| Member { circuit, vlan: None, group: 0 });
     Ok(Tables {

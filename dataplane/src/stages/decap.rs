@@ -1,28 +1,26 @@
 //! decap: an underlay packet becomes the inner frame of a pseudowire.
 //!
 //! ```text
-//! | Ethernet | IPv4 | UDP | flags | session id | cookie | sublayer | inner frame | padding |
-//!  \______________________ pulled off ______________________________/            \_ cut __/
+//! | outer headers | flags | session id | cookie | sublayer | inner frame | padding |
+//!  \___________________ pulled off _______________________/            \_ cut __/
 //! ```
 //! Place on the path: first stage for underlay ports. Checks go from the outside in; the cookie is looked at after the
 //! session is found (RFC 3931 §5.1.1). The payload is not moved.
 
 use wire::{
-    ethernet::{self, EtherType, EthernetError},
-    ipv4::{self, Ipv4Error},
+    ethernet, ipv4,
     l2tpv3::{self, L2tpError},
     overhead::VLAN_TAG_BYTES,
-    udp::{self, UdpError},
 };
 use xsk::Frame;
 
-use super::Context;
+use super::{Context, outer};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
         attachment::Ingress,
         fdb::MacKey,
-        sessions::{Endpoint, NoSession, RxSession},
+        sessions::{NoSession, RxSession},
     },
     verdict::DropReason,
 };
@@ -50,35 +48,16 @@ fn open<'t>(
     bytes: &[u8],
     slot: &mut Slot,
 ) -> Result<(&'t RxSession, Inner), DropReason> {
-    let link = ethernet::read(bytes)?;
-    if link.ethertype != EtherType::IPV4 {
-        return Err(DropReason::NotIp);
-    }
-    let (header, options, payload) = ipv4::split(link.payload)?;
-    ipv4::verify_checksum(header, options)?;
-    if header.is_fragment() {
-        return Err(DropReason::OuterFragment);
-    }
-    let mut endpoint = Endpoint {
-        local: Endpoint::map_v4(header.destination),
-        remote: Endpoint::map_v4(header.source),
-        local_port: 0,
-        remote_port: 0,
-        protocol: header.protocol,
+    let outer = outer::read(bytes)?;
+    let (session_id, rest) = match outer.endpoint.protocol {
+        ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
+        _ => l2tpv3::split_ip(outer.payload)?,
     };
-    let (session_id, rest) = match header.protocol {
-        ipv4::PROTOCOL_L2TP => l2tpv3::split_ip(payload)?,
-        ipv4::PROTOCOL_UDP => {
-            let (udp, payload) = udp::split(payload)?;
-            endpoint.local_port = udp.destination_port.get();
-            endpoint.remote_port = udp.source_port.get();
-            udp::verify_checksum(udp, payload, header.pseudo_header(udp.length.get()))?;
-            l2tpv3::split_udp(payload)?
-        }
-        _ => return Err(DropReason::NotTunnelProtocol),
-    };
-    let (position, session) = context.tables.sessions.find(session_id, &endpoint)?;
+    let (position, session) = context.tables.sessions.find(session_id, &outer.endpoint)?;
     slot.session = Some(position);
+    if outer.lacks_checksum && session.needs_checksum {
+        return Err(DropReason::UdpChecksumMissing);
+    }
     let frame = session.rx_cookie.strip(rest).map_err(after_session)?;
     let (sublayer, frame) = session.sublayer.strip(frame).map_err(after_session)?;
     if sublayer.is_vccv() {
@@ -143,30 +122,6 @@ fn after_session(error: L2tpError) -> DropReason {
     match error {
         L2tpError::CookieMismatch => DropReason::CookieMismatch,
         _ => DropReason::PayloadTruncated,
-    }
-}
-
-impl From<EthernetError> for DropReason {
-    fn from(_: EthernetError) -> Self {
-        Self::EthernetMalformed
-    }
-}
-
-impl From<Ipv4Error> for DropReason {
-    fn from(error: Ipv4Error) -> Self {
-        match error {
-            Ipv4Error::Checksum => Self::IpChecksum,
-            _ => Self::IpMalformed,
-        }
-    }
-}
-
-impl From<UdpError> for DropReason {
-    fn from(error: UdpError) -> Self {
-        match error {
-            UdpError::Checksum => Self::UdpChecksum,
-            _ => Self::UdpMalformed,
-        }
     }
 }
 

@@ -4,17 +4,20 @@
 //! session's template into the headroom; then length, identification and checksums are patched.
 
 use wire::{
+    checksum,
     ethernet::{self, VlanId, VlanTag},
+    ipv4::Ipv4Header,
+    ipv6::Ipv6Header,
     overhead::{ETHERNET_BYTES, MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
+    udp::UdpHeader,
 };
 use xsk::Frame;
 use zerocopy::FromBytes;
 
-use crate::{tables::next_hops::TxSession, verdict::DropReason};
-
-/// An IPv4 header without options, as a value of the length fields. Units: bytes.
-const IPV4_LENGTH: u16 = 20;
-const _: () = assert!(IPV4_LENGTH as usize == wire::overhead::IPV4_BYTES);
+use crate::{
+    tables::next_hops::{IpPatch, TxSession, UdpPatch},
+    verdict::DropReason,
+};
 
 /// Encapsulates `frame` for a session; `identification` is the worker's next IPv4 identification.
 ///
@@ -40,13 +43,30 @@ pub(super) fn run(
 #[inline]
 fn patch(bytes: &mut [u8], session: &TxSession, identification: u16) -> Option<()> {
     let packet = bytes.get_mut(session.link_bytes..)?;
-    let total_length = u16::try_from(packet.len()).ok()?;
-    let udp_length = total_length.checked_sub(IPV4_LENGTH)?;
-    let (ip, rest) = wire::ipv4::Ipv4Header::mut_from_prefix(packet).ok()?;
-    ip.patch(total_length, identification, session.header_sum);
-    if session.is_udp {
-        let (udp, _) = wire::udp::UdpHeader::mut_from_prefix(rest).ok()?;
-        udp.length.set(udp_length);
+    let packet_bytes = u16::try_from(packet.len()).ok()?;
+    let segment = match session.ip {
+        IpPatch::V4(sum) => {
+            let (ip, segment) = Ipv4Header::mut_from_prefix(packet).ok()?;
+            ip.patch(packet_bytes, identification, sum);
+            segment
+        }
+        IpPatch::V6 => {
+            let (ip, segment) = Ipv6Header::mut_from_prefix(packet).ok()?;
+            ip.payload_length.set(u16::try_from(segment.len()).ok()?);
+            segment
+        }
+    };
+    let segment_bytes = u16::try_from(segment.len()).ok()?;
+    match session.udp {
+        UdpPatch::Absent => {}
+        UdpPatch::Length => UdpHeader::mut_from_prefix(segment).ok()?.0.length.set(segment_bytes),
+        UdpPatch::Checksum(sum) => {
+            let (udp, payload) = UdpHeader::mut_from_prefix(segment).ok()?;
+            udp.length.set(segment_bytes);
+            // The length stands in the pseudo-header and in the header.
+            let whole = sum.add_u16(segment_bytes).add_u16(segment_bytes) + checksum::sum(payload);
+            udp.checksum.set(whole.finish_udp());
+        }
     }
     Some(())
 }

@@ -15,6 +15,7 @@ mod encap;
 mod flood;
 mod forward;
 mod learn;
+mod outer;
 mod send;
 
 use wire::offload_hint;

@@ -3,22 +3,24 @@
 //! ```text
 //!  template, 96 bytes, right-aligned: one copy of fixed size ends where the frame starts
 //! +---------+----------+------+------+-----+------------+--------+----------+
-//! | unused  | Ethernet | VLAN | IPv4 | UDP | session id | cookie | sublayer | frame ...
+//! | unused  | Ethernet | VLAN |  IP  | UDP | session id | cookie | sublayer | frame ...
 //! +---------+----------+------+------+-----+------------+--------+----------+
 //!           |<------------------ encap_bytes ------------------------------>|
 //! ```
 //! Place on the path: built by the main thread whenever route, neighbour, link or configuration change; copied by `encap`.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wire::{
-    checksum::Sum,
+    checksum::{self, Sum},
     ethernet::{EtherType, EthernetHeader, MacAddr, VlanTag},
-    ipv4::{Ipv4Header, PROTOCOL_L2TP, PROTOCOL_UDP},
+    ipv4::{FLAG_DONT_FRAGMENT, Ipv4Header, PROTOCOL_L2TP, PROTOCOL_UDP},
+    ipv6::Ipv6Header,
     l2tpv3::{self, Cookie, DataHeader, SessionId, Sublayer},
-    overhead::MAX_ENCAP_BYTES,
+    overhead::{IpFamily, MAX_ENCAP_BYTES},
     udp::UdpHeader,
 };
+use zerocopy::{IntoBytes, network_endian::U16};
 
 use super::PortId;
 use crate::counters::{PerWorker, SessionCounters};
@@ -38,35 +40,104 @@ pub struct NextHop {
     pub path_mtu_bytes: usize,
 }
 
+/// Addresses of the outer IP header, both of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OuterAddresses {
+    /// IPv4.
+    V4 {
+        /// Source: ours.
+        local: Ipv4Addr,
+        /// Destination: the peer's.
+        remote: Ipv4Addr,
+    },
+    /// IPv6.
+    V6 {
+        /// Source: ours.
+        local: Ipv6Addr,
+        /// Destination: the peer's.
+        remote: Ipv6Addr,
+    },
+}
+
 /// L2TPv3 encapsulation. Byte order: host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encap {
     /// Directly over IP, protocol 115.
     Ip,
-    /// Over UDP; checksum 0, as the kernel's default `udp_csum off` (RFC 3931 §4.1.2.2 leaves it to us for data).
+    /// Over UDP.
     Udp {
         /// Source port, ours.
         local_port: u16,
         /// Destination port, the peer's.
         remote_port: u16,
+        /// Whether packets get a UDP checksum, which is a pass over every byte. Off it is 0 on the wire: allowed for data
+        /// over IPv4 (RFC 3931 §4.1.2.2; `ip l2tp`: `udp_csum`), over IPv6 where the peer agrees (RFC 6935; `udp6_csum_tx`).
+        checksum: bool,
     },
 }
 
-/// What the peer expects of a session's packets.
+/// Outer IP header fields that the user chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterFields {
+    /// IPv4 time to live or IPv6 hop limit. Range: 1..=255.
+    pub hop_limit: u8,
+    /// DSCP and ECN: IPv4 type of service or IPv6 traffic class.
+    pub traffic_class: u8,
+    /// IPv4 "don't fragment"; IPv6 has no such bit, its routers never fragment.
+    pub dont_fragment: bool,
+}
+
+impl Default for OuterFields {
+    /// What the kernel's `l2tp_eth` sends: 64 hops, class 0, DF clear (`ip_queue_xmit` with `ignore_df`).
+    fn default() -> Self {
+        Self { hop_limit: 64, traffic_class: 0, dont_fragment: false }
+    }
+}
+
+/// What the peer expects of a session's packets, and what the user chose for them.
 #[derive(Clone, Copy, Debug)]
 pub struct TxParameters {
-    /// Outer source address.
-    pub local: Ipv4Addr,
-    /// Outer destination address.
-    pub remote: Ipv4Addr,
+    /// Outer addresses.
+    pub addresses: OuterAddresses,
     /// Encapsulation.
     pub encap: Encap,
+    /// Outer header fields.
+    pub fields: OuterFields,
     /// The id the peer chose (`ip l2tp`: `peer_session_id`).
     pub tx_session_id: SessionId,
     /// The cookie the peer chose (`ip l2tp`: `cookie`).
     pub tx_cookie: Cookie,
     /// The sublayer the peer expects.
     pub sublayer: Sublayer,
+}
+
+impl TxParameters {
+    /// A session without cookie and sublayer, in headers as the kernel sends them.
+    #[must_use]
+    pub fn plain(addresses: OuterAddresses, encap: Encap, tx_session_id: SessionId) -> Self {
+        let (tx_cookie, sublayer) = (Cookie::NONE, Sublayer::None);
+        Self { addresses, encap, fields: OuterFields::default(), tx_session_id, tx_cookie, sublayer }
+    }
+}
+
+/// What `encap` fills in of the outer IP header, frame by frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum IpPatch {
+    /// Total length, identification and checksum, from the sum of the header with these three zero.
+    V4(Sum),
+    /// Payload length.
+    V6,
+}
+
+/// What `encap` fills in of the UDP header, frame by frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UdpPatch {
+    /// There is no UDP header.
+    Absent,
+    /// Length; the checksum stays 0.
+    Length,
+    /// Length and checksum, from the sum of pseudo-header and header with both lengths and the checksum zero.
+    Checksum(Sum),
 }
 
 /// The transmitting half of a session that is up.
@@ -78,13 +149,38 @@ pub struct TxSession {
     pub(crate) encap_bytes: usize,
     /// Of those, the ones in front of the IP header. Units: bytes.
     pub(crate) link_bytes: usize,
-    pub(crate) is_udp: bool,
-    /// Sum of the IPv4 header with length, identification and checksum zero.
-    pub(crate) header_sum: Sum,
+    pub(crate) ip: IpPatch,
+    pub(crate) udp: UdpPatch,
     pub(crate) port: PortId,
     /// Largest frame that fits the path. Units: bytes.
     pub(crate) max_frame_bytes: usize,
     pub(crate) counters: PerWorker<SessionCounters>,
+}
+
+impl OuterAddresses {
+    /// Two addresses; `None` when one is IPv4 and the other IPv6.
+    #[must_use]
+    pub const fn new(local: IpAddr, remote: IpAddr) -> Option<Self> {
+        match (local, remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => Some(Self::V4 { local, remote }),
+            (IpAddr::V6(local), IpAddr::V6(remote)) => Some(Self::V6 { local, remote }),
+            _ => None,
+        }
+    }
+
+    const fn ethertype(&self) -> EtherType {
+        match self {
+            Self::V4 { .. } => EtherType::IPV4,
+            Self::V6 { .. } => EtherType::IPV6,
+        }
+    }
+
+    const fn header_bytes(&self) -> usize {
+        match self {
+            Self::V4 { .. } => IpFamily::V4.header_bytes(),
+            Self::V6 { .. } => IpFamily::V6.header_bytes(),
+        }
+    }
 }
 
 impl Encap {
@@ -92,6 +188,26 @@ impl Encap {
         match self {
             Self::Ip => l2tpv3::Encap::Ip,
             Self::Udp { .. } => l2tpv3::Encap::Udp,
+        }
+    }
+
+    const fn protocol(self) -> u8 {
+        match self {
+            Self::Ip => PROTOCOL_L2TP,
+            Self::Udp { .. } => PROTOCOL_UDP,
+        }
+    }
+
+    /// The UDP header with length and checksum zero.
+    fn udp(self) -> Option<UdpHeader> {
+        match self {
+            Self::Ip => None,
+            Self::Udp { local_port, remote_port, .. } => Some(UdpHeader {
+                source_port: U16::new(local_port),
+                destination_port: U16::new(remote_port),
+                length: U16::ZERO,
+                checksum: U16::ZERO,
+            }),
         }
     }
 }
@@ -115,28 +231,36 @@ impl TxSession {
     /// Never: every combination fits the template, which `wire::overhead` checks when it is compiled.
     #[must_use]
     pub fn new(hop: &NextHop, parameters: &TxParameters, counters: PerWorker<SessionCounters>) -> Self {
-        let encap = parameters.encap.wire();
-        let data = DataHeader::new(parameters.tx_session_id, parameters.tx_cookie, parameters.sublayer);
-        let protocol = match parameters.encap {
-            Encap::Ip => PROTOCOL_L2TP,
-            Encap::Udp { .. } => PROTOCOL_UDP,
-        };
-        let ip = Ipv4Header::new(parameters.local.octets(), parameters.remote.octets(), protocol, 0)
-            .expect("an empty payload fits");
+        let TxParameters { addresses, encap, fields, tx_session_id, tx_cookie, sublayer } = *parameters;
+        let data = DataHeader::new(tx_session_id, tx_cookie, sublayer);
         let link_bytes = hop.link_bytes();
-        let network_bytes = size_of::<Ipv4Header>()
-            + data.len_bytes(encap)
-            + if encap == l2tpv3::Encap::Udp { size_of::<UdpHeader>() } else { 0 };
+        let udp = encap.udp();
+        let udp_bytes = if udp.is_some() { size_of::<UdpHeader>() } else { 0 };
+        let network_bytes = addresses.header_bytes() + udp_bytes + data.len_bytes(encap.wire());
         let encap_bytes = link_bytes + network_bytes;
         let mut template = [0; MAX_ENCAP_BYTES];
-        write_headers(&mut template[MAX_ENCAP_BYTES - encap_bytes..], hop, parameters, &ip, &data)
-            .expect("the template has room for every header");
+        let (_, headers) = template.split_at_mut(MAX_ENCAP_BYTES - encap_bytes);
+        let link = EthernetHeader::new(hop.dst_mac, hop.src_mac, addresses.ethertype());
+        let rest = link.write_tagged(hop.tags(), headers).expect("room for the Ethernet header");
+        let (ip, pseudo, mut rest) =
+            write_ip(&addresses, fields, encap.protocol(), rest).expect("room for the IP header");
+        if let Some(udp) = &udp {
+            rest = udp.write(rest).expect("room for the UDP header");
+        }
+        data.write(encap.wire(), rest).expect("room for the L2TPv3 header");
+        let udp = match (udp, encap) {
+            (Some(udp), Encap::Udp { checksum: true, .. }) => {
+                UdpPatch::Checksum(pseudo + checksum::sum(udp.as_bytes()))
+            }
+            (Some(_), _) => UdpPatch::Length,
+            (None, _) => UdpPatch::Absent,
+        };
         Self {
             template,
             encap_bytes,
             link_bytes,
-            is_udp: encap == l2tpv3::Encap::Udp,
-            header_sum: ip.template_sum(),
+            ip,
+            udp,
             port: hop.port,
             max_frame_bytes: hop.path_mtu_bytes.saturating_sub(network_bytes),
             counters,
@@ -168,21 +292,31 @@ impl TxSession {
     }
 }
 
-/// Writes all headers one behind the other; `None` when `out` is too short.
-fn write_headers(
-    out: &mut [u8],
-    hop: &NextHop,
-    parameters: &TxParameters,
-    ip: &Ipv4Header,
-    data: &DataHeader,
-) -> Option<()> {
-    let link = EthernetHeader::new(hop.dst_mac, hop.src_mac, EtherType::IPV4);
-    let rest = link.write_tagged(hop.tags(), out).ok()?;
-    let mut rest = ip.write(&[], rest).ok()?;
-    if let Encap::Udp { local_port, remote_port } = parameters.encap {
-        rest = UdpHeader::new(local_port, remote_port, 0).ok()?.write(rest).ok()?;
+/// Writes the IP header of an empty packet. Gives what is to be patched in it, the sum of the pseudo-header without the
+/// length, and the bytes behind it; `None` when `out` is too short.
+fn write_ip<'b>(
+    addresses: &OuterAddresses,
+    fields: OuterFields,
+    protocol: u8,
+    out: &'b mut [u8],
+) -> Option<(IpPatch, Sum, &'b mut [u8])> {
+    match addresses {
+        OuterAddresses::V4 { local, remote } => {
+            let mut header = Ipv4Header::new(local.octets(), remote.octets(), protocol, 0).ok()?;
+            header.ttl = fields.hop_limit;
+            header.tos = fields.traffic_class;
+            header.flags_fragment = U16::new(if fields.dont_fragment { FLAG_DONT_FRAGMENT } else { 0 });
+            let rest = header.write(&[], out).ok()?;
+            Some((IpPatch::V4(header.template_sum()), header.pseudo_header(0), rest))
+        }
+        OuterAddresses::V6 { local, remote } => {
+            let mut header = Ipv6Header::new(local.octets(), remote.octets(), protocol, 0).ok()?;
+            header.hop_limit = fields.hop_limit;
+            header.set_traffic_class(fields.traffic_class);
+            let rest = header.write(out).ok()?;
+            Some((IpPatch::V6, header.pseudo_header(protocol, 0), rest))
+        }
     }
-    data.write(parameters.encap.wire(), rest).ok().map(|_| ())
 }
 
 #[cfg(test)]

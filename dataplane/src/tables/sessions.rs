@@ -37,6 +37,15 @@ impl Endpoint {
     pub const fn map_v4(octets: [u8; 4]) -> u128 {
         V4_MAPPED | u32::from_be_bytes(octets) as u128
     }
+
+    /// An IPv6 address in wire order; `None` for an IPv4-mapped one, which no packet carries (RFC 4291 §2.5.5.2): it
+    /// must not pass for the IPv4 address.
+    #[must_use]
+    #[inline]
+    pub const fn v6(octets: [u8; 16]) -> Option<u128> {
+        let address = u128::from_be_bytes(octets);
+        if address >> 32 == V4_MAPPED >> 32 { None } else { Some(address) }
+    }
 }
 
 /// What `decap` needs of one session.
@@ -51,12 +60,37 @@ pub struct RxSession {
     pub rx_cookie: Cookie,
     /// The sublayer in its packets.
     pub sublayer: Sublayer,
+    /// Whether UDP packets without a checksum are refused; over IPv4 they never are (RFC 768; `ip l2tp`: `udp6_csum_rx`).
+    pub needs_checksum: bool,
     /// Position of this session.
     pub index: SessionIndex,
     /// Bridge domain its frames enter.
     pub attachment: Attachment,
     /// Its counters.
     pub counters: PerWorker<SessionCounters>,
+}
+
+impl RxSession {
+    /// A session without cookie and sublayer, of packets with or without UDP checksum.
+    #[must_use]
+    pub const fn plain(
+        endpoint: Endpoint,
+        rx_session_id: SessionId,
+        index: SessionIndex,
+        attachment: Attachment,
+        counters: PerWorker<SessionCounters>,
+    ) -> Self {
+        Self {
+            endpoint,
+            rx_session_id,
+            rx_cookie: Cookie::NONE,
+            sublayer: Sublayer::None,
+            needs_checksum: false,
+            index,
+            attachment,
+            counters,
+        }
+    }
 }
 
 /// Why no session was found.
@@ -195,15 +229,9 @@ mod tests {
     }
 
     fn session(id: u32, remote: u8, index: u32) -> RxSession {
-        RxSession {
-            endpoint: endpoint(remote),
-            rx_session_id: SessionId::new(id).unwrap(),
-            rx_cookie: Cookie::NONE,
-            sublayer: Sublayer::None,
-            index: SessionIndex(index),
-            attachment: Attachment::default(),
-            counters: PerWorker::new(1),
-        }
+        let id = SessionId::new(id).unwrap();
+        let counters = PerWorker::new(1);
+        RxSession::plain(endpoint(remote), id, SessionIndex(index), Attachment::default(), counters)
     }
 
     fn find(table: &SessionTable, id: u32, remote: u8) -> Result<u32, NoSession> {
@@ -223,6 +251,13 @@ mod tests {
     fn both_ends_of_the_id_range_are_found() {
         let table = SessionTable::new(vec![session(1, 2, 0), session(u32::MAX, 2, 1)]);
         assert_eq!((find(&table, 1, 2), find(&table, u32::MAX, 2)), (Ok(0), Ok(1)));
+    }
+
+    #[test]
+    fn a_mapped_address_in_an_ipv6_packet_is_no_address() {
+        let mapped = Endpoint::map_v4([10, 0, 0, 1]);
+        assert_eq!(Endpoint::v6(mapped.to_be_bytes()), None);
+        assert_eq!(Endpoint::v6((mapped + (1 << 48)).to_be_bytes()), Some(mapped + (1 << 48)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 use dataplane::tables::{
     attachment::Attachment,
     bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
-    next_hops::{Encap, NextHop, TxParameters, TxSession},
+    next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession},
     sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
     snapshot::{PortTable, Tables},
 };
@@ -27,6 +27,8 @@ pub struct Case {
     /// The cookie that a sends, and the one that b sends.
     pub cookies: [&'static [u8]; 2],
     pub sublayer: Sublayer,
+    /// `udp_csum on`.
+    pub checksum: bool,
 }
 
 const NO_COOKIE: [&[u8]; 2] = [&[], &[]];
@@ -35,11 +37,11 @@ const COOKIE_8: [&[u8]; 2] =
     [&[0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6, 0x07, 0x18], &[0x0F, 0x1E, 0x2D, 0x3C, 0x4B, 0x5A, 0x69, 0x78]];
 
 const fn udp(name: &'static str, cookies: [&'static [u8]; 2], sublayer: Sublayer) -> Case {
-    Case { name, is_udp: true, cookies, sublayer }
+    Case { name, is_udp: true, cookies, sublayer, checksum: false }
 }
 
 const fn ip(name: &'static str, cookies: [&'static [u8]; 2], sublayer: Sublayer) -> Case {
-    Case { name, is_udp: false, cookies, sublayer }
+    Case { name, is_udp: false, cookies, sublayer, checksum: false }
 }
 
 /// Cases in which the kernel writes nothing that the engine does not.
@@ -60,7 +62,8 @@ pub const PLAIN: [Case; 13] = [
 ];
 
 /// `udp_csum on`.
-pub const CHECKSUM: Case = udp("udp-cookie4-default-checksum", COOKIE_4, Sublayer::Default);
+pub const CHECKSUM: Case =
+    Case { checksum: true, ..udp("udp-cookie4-default-checksum", COOKIE_4, Sublayer::Default) };
 
 /// `seq send`.
 pub const SEQUENCE: [Case; 2] = [
@@ -139,34 +142,25 @@ impl Case {
     fn tx_session(&self, rig: &Rig, own: &Gateway, peer: &Gateway) -> TxSession {
         let hop =
             NextHop { port: WAN, src_mac: own.mac, dst_mac: peer.mac, vlan: None, path_mtu_bytes: 1500 };
-        let udp = Encap::Udp { local_port: own.port, remote_port: peer.port };
-        let parameters = TxParameters {
-            local: own.address,
-            remote: peer.address,
-            encap: if self.is_udp { udp } else { Encap::Ip },
-            tx_session_id: peer.session_id,
-            tx_cookie: own.cookie,
-            sublayer: self.sublayer,
-        };
+        let udp = Encap::Udp { local_port: own.port, remote_port: peer.port, checksum: self.checksum };
+        let encap = if self.is_udp { udp } else { Encap::Ip };
+        let addresses = OuterAddresses::V4 { local: own.address, remote: peer.address };
+        let plain = TxParameters::plain(addresses, encap, peer.session_id);
+        let parameters = TxParameters { tx_cookie: own.cookie, sublayer: self.sublayer, ..plain };
         TxSession::new(&hop, &parameters, rig.sessions[0].clone())
     }
 
     fn rx_session(&self, rig: &Rig, own: &Gateway, peer: &Gateway, attachment: Attachment) -> RxSession {
         let port = |gateway: &Gateway| if self.is_udp { gateway.port } else { 0 };
-        RxSession {
-            endpoint: Endpoint {
-                local: Endpoint::map_v4(own.address.octets()),
-                remote: Endpoint::map_v4(peer.address.octets()),
-                local_port: port(own),
-                remote_port: port(peer),
-                protocol: if self.is_udp { 17 } else { 115 },
-            },
-            rx_session_id: own.session_id,
-            rx_cookie: peer.cookie,
-            sublayer: self.sublayer,
-            index: SessionIndex(0),
-            attachment,
-            counters: rig.sessions[0].clone(),
-        }
+        let endpoint = Endpoint {
+            local: Endpoint::map_v4(own.address.octets()),
+            remote: Endpoint::map_v4(peer.address.octets()),
+            local_port: port(own),
+            remote_port: port(peer),
+            protocol: if self.is_udp { 17 } else { 115 },
+        };
+        let counters = rig.sessions[0].clone();
+        let plain = RxSession::plain(endpoint, own.session_id, SessionIndex(0), attachment, counters);
+        RxSession { rx_cookie: peer.cookie, sublayer: self.sublayer, ..plain }
     }
 }

@@ -14,7 +14,7 @@ pub mod any_bytes;
 pub mod crew;
 pub mod frames;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataplane::{
@@ -25,7 +25,7 @@ use dataplane::{
         attachment::Attachment,
         bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
         fdb::Fdb,
-        next_hops::{Encap, NextHop, TxParameters, TxSession},
+        next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession},
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
     },
@@ -78,6 +78,12 @@ pub struct Plan {
     pub path_mtu_bytes: usize,
     pub sublayers: [Sublayer; 2],
     pub fdb_entries: usize,
+    /// The gateway's underlay address.
+    pub local: IpAddr,
+    /// The addresses of both peers.
+    pub peers: [IpAddr; 2],
+    /// Whether session A sends UDP checksums, and wants them.
+    pub udp_checksum: bool,
 }
 
 impl Default for Plan {
@@ -101,6 +107,9 @@ impl Default for Plan {
             path_mtu_bytes: 1600,
             sublayers: [Sublayer::Default, Sublayer::Default],
             fdb_entries: 1024,
+            local: LOCAL.into(),
+            peers: [PEER_A.into(), PEER_B.into()],
+            udp_checksum: false,
         }
     }
 }
@@ -125,6 +134,13 @@ pub fn endpoint_b() -> Endpoint {
     }
 }
 
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => Endpoint::map_v4(address.octets()),
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
 /// Tables as the control plane would build them.
 pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
     let hop = NextHop {
@@ -134,37 +150,29 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         vlan: None,
         path_mtu_bytes: plan.path_mtu_bytes,
     };
-    let parameters = [
-        (PEER_A, Encap::Udp { local_port: 6001, remote_port: 5001 }, 1000, Cookie::eight(COOKIE_A)),
-        (PEER_B, Encap::Ip, 2000, Cookie::NONE),
-    ];
+    let udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: plan.udp_checksum };
+    let [peer_a, peer_b] = plan.peers;
+    let parameters = [(peer_a, udp, 1000, Cookie::eight(COOKIE_A)), (peer_b, Encap::Ip, 2000, Cookie::NONE)];
     let tx_sessions = parameters.iter().zip(counters).zip(plan.up).zip(plan.sublayers).map(
         |((((remote, encap, id, cookie), counters), up), sublayer)| {
-            let parameters = TxParameters {
-                local: LOCAL,
-                remote: *remote,
-                encap: *encap,
-                tx_session_id: SessionId::new(*id).unwrap(),
-                tx_cookie: *cookie,
-                sublayer,
-            };
+            let addresses = OuterAddresses::new(plan.local, *remote).unwrap();
+            let plain = TxParameters::plain(addresses, *encap, SessionId::new(*id).unwrap());
+            let parameters = TxParameters { tx_cookie: *cookie, sublayer, ..plain };
             up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
         },
     );
     let [attach_a, attach_b] = plan.session_attachments;
+    let endpoint =
+        |like: Endpoint, remote| Endpoint { local: mapped(plan.local), remote: mapped(remote), ..like };
     let rx = [
-        (endpoint_a(), 1000, Cookie::eight(COOKIE_A), attach_a),
-        (endpoint_b(), 2000, Cookie::NONE, attach_b),
+        (endpoint(endpoint_a(), peer_a), 1000, Cookie::eight(COOKIE_A), attach_a),
+        (endpoint(endpoint_b(), peer_b), 2000, Cookie::NONE, attach_b),
     ];
     let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).map(
-        |((((endpoint, id, rx_cookie, attachment), counters), index), sublayer)| RxSession {
-            endpoint,
-            rx_session_id: SessionId::new(id).unwrap(),
-            rx_cookie,
-            sublayer,
-            index: SessionIndex(index),
-            attachment,
-            counters: counters.clone(),
+        |((((endpoint, id, rx_cookie, attachment), counters), index), sublayer)| {
+            let (id, index) = (SessionId::new(id).unwrap(), SessionIndex(index));
+            let plain = RxSession::plain(endpoint, id, index, attachment, counters.clone());
+            RxSession { rx_cookie, sublayer, needs_checksum: plan.udp_checksum, ..plain }
         },
     );
     let [lan_0, lan_1, wan] = plan.attachments;

@@ -210,6 +210,20 @@ impl Ipv6Header {
         })
     }
 
+    /// DSCP and ECN.
+    #[must_use]
+    #[inline]
+    pub const fn traffic_class(&self) -> u8 {
+        (self.version_class_flow.get() >> 20 & 0xFF) as u8
+    }
+
+    /// Sets DSCP and ECN.
+    #[inline]
+    pub const fn set_traffic_class(&mut self, traffic_class: u8) {
+        let others = self.version_class_flow.get() & !(0xFF << 20);
+        self.version_class_flow = U32::new(others | (traffic_class as u32) << 20);
+    }
+
     /// Sum of the pseudo-header in front of a transport header of `protocol`; `length` in bytes.
     #[must_use]
     #[inline]

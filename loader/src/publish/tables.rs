@@ -6,7 +6,7 @@ use dataplane::tables::{
     PortId,
     attachment::Attachment,
     bridge_domains::{BridgeDomain, Circuit, Member as TableMember},
-    next_hops::{self, NextHop, TxParameters, TxSession},
+    next_hops::{self, NextHop, OuterAddresses, TxParameters, TxSession},
     sessions::{Endpoint, RxSession, SessionTable},
     snapshot::{PortTable, Tables},
 };
@@ -146,15 +146,11 @@ fn mapped(address: IpAddr) -> u128 {
 
 fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
     let session = planned.session;
-    RxSession {
-        endpoint: rx_endpoint(planned.tunnel),
-        rx_session_id: session.rx_session_id,
-        rx_cookie: session.rx_cookie,
-        sublayer: session.sublayer,
-        index: planned.index,
-        attachment: attachment(plan, &Link::Session(session.name.clone())),
-        counters: plan.session_counters[planned.index.index()].clone(),
-    }
+    let attachment = attachment(plan, &Link::Session(session.name.clone()));
+    let counters = plan.session_counters[planned.index.index()].clone();
+    let endpoint = rx_endpoint(planned.tunnel);
+    let plain = RxSession::plain(endpoint, session.rx_session_id, planned.index, attachment, counters);
+    RxSession { rx_cookie: session.rx_cookie, sublayer: session.sublayer, ..plain }
 }
 
 fn tx_session(
@@ -167,22 +163,18 @@ fn tx_session(
     else {
         return None;
     };
-    let (IpAddr::V4(local), IpAddr::V4(remote)) = (planned.tunnel.local, planned.tunnel.remote) else {
-        // The configuration check admits IPv4 tunnels only.
-        return None;
-    };
+    // The configuration check admits no tunnel between addresses of two versions.
+    let addresses = OuterAddresses::new(planned.tunnel.local, planned.tunnel.remote)?;
     let hop = NextHop { port: *ports.get(&oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
-    let parameters = TxParameters {
-        local,
-        remote,
-        encap: match planned.tunnel.encap {
-            Encap::Ip => next_hops::Encap::Ip,
-            Encap::Udp { sport, dport } => next_hops::Encap::Udp { local_port: sport, remote_port: dport },
-        },
-        tx_session_id: planned.session.tx_session_id,
-        tx_cookie: planned.session.tx_cookie,
-        sublayer: planned.session.sublayer,
+    let encap = match planned.tunnel.encap {
+        Encap::Ip => next_hops::Encap::Ip,
+        Encap::Udp { sport, dport } => {
+            next_hops::Encap::Udp { local_port: sport, remote_port: dport, checksum: false }
+        }
     };
+    let session = planned.session;
+    let plain = TxParameters::plain(addresses, encap, session.tx_session_id);
+    let parameters = TxParameters { tx_cookie: session.tx_cookie, sublayer: session.sublayer, ..plain };
     Some(TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone()))
 }
 
