@@ -85,6 +85,8 @@ drop_reasons! {
     Pwe3Fragment => "pwe3_fragment", "part of a frame that the peer cut up, which no static session does";
     /// Ends inside the cookie, sublayer or inner Ethernet header.
     PayloadTruncated => "payload_truncated", "ends before the inner Ethernet frame is whole";
+    /// Congestion was noted on the way, and the inner packet is not ECN-capable (RFC 6040 §4.2).
+    CeOverNotEct => "ce_over_not_ect", "congestion noted on the way to a packet that is not ECN-capable";
     /// The session is in no bridge domain.
     SessionUnbridged => "session_unbridged", "the session is a member of no bridge domain";
     /// Multicast or all-zero source address.

@@ -66,6 +66,15 @@ fn wrong_ip_checksum() -> Rig {
     on_wan(&packet)
 }
 
+/// Congestion noted on an inner packet that is not ECN-capable.
+fn congested() -> Rig {
+    let mut rig = Rig::with(Plan { combines_ecn: true, ..Plan::default() });
+    let mut frame = lan_frame(EVERYBODY, PC_1);
+    frame[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0]);
+    rig.deliver(WAN, &changed(packet_a(&frame), |packet| packet[15] = 3));
+    rig
+}
+
 fn unbridged_session() -> Rig {
     let nowhere = [Attachment::default(), Attachment::default()];
     let mut rig = Rig::with(Plan { session_attachments: nowhere, ..Plan::default() });
@@ -145,6 +154,7 @@ fn meet(reason: DropReason) -> Rig {
         DropReason::Vccv => changed_b(|packet| packet[38] = 0x80),
         DropReason::Pwe3Fragment => changed_b(|packet| packet[38] = 0x10),
         DropReason::PayloadTruncated => on_wan(&packet_b(&inner()[..13])),
+        DropReason::CeOverNotEct => congested(),
         DropReason::SessionUnbridged => unbridged_session(),
         DropReason::InvalidSource => on_lan(&lan_frame(EVERYBODY, EVERYBODY), |_| ()),
         DropReason::ReservedMulticast => on_lan(&lan_frame([1, 0x80, 0xC2, 0, 0, 1], PC_1), |_| ()),
@@ -182,6 +192,7 @@ fn drops_of_a_known_session_are_counted_there_too() {
         DropReason::Vccv,
         DropReason::Pwe3Fragment,
         DropReason::PayloadTruncated,
+        DropReason::CeOverNotEct,
         DropReason::SessionUnbridged,
         DropReason::SplitHorizon,
         DropReason::TooBig,

@@ -14,7 +14,7 @@ use wire::{
 };
 use xsk::Frame;
 
-use super::{Context, outer};
+use super::{Context, outer, traffic_class};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
@@ -74,12 +74,18 @@ fn open<'t>(
 /// Takes the outer headers off and lets the inner frame enter its bridge domain.
 #[inline]
 fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &RxSession, inner: &Inner) {
+    let outer_ecn = if session.combines_ecn { traffic_class::outer_ecn(frame.bytes_mut()) } else { 0 };
     if frame.pull_front(inner.offset).is_none() {
         return slot.discard(DropReason::PayloadTruncated);
     }
     frame.truncate(inner.len);
     if ethernet::split(frame.bytes()).is_err() {
         return slot.discard(DropReason::PayloadTruncated);
+    }
+    if outer_ecn != 0
+        && let Err(reason) = traffic_class::combine(frame.bytes_mut(), outer_ecn)
+    {
+        return slot.discard(reason);
     }
     if let Some(counters) = session.counters.of(context.worker) {
         counters.rx_frames.add(1);

@@ -14,6 +14,7 @@ use wire::{
 use xsk::Frame;
 use zerocopy::FromBytes;
 
+use super::traffic_class;
 use crate::{
     tables::next_hops::{IpPatch, TxSession, UdpPatch},
     verdict::DropReason,
@@ -32,9 +33,18 @@ pub(super) fn run(
     if frame.len() > session.max_frame_bytes {
         return Err(DropReason::TooBig);
     }
+    let class = match session.copied_class {
+        0 => 0,
+        bits => traffic_class::of_frame(frame.bytes_mut(), bits),
+    };
     *frame.before_mut::<MAX_ENCAP_BYTES>().ok_or(DropReason::NoHeadroom)? = session.template;
     let bytes = frame.push_front(session.encap_bytes).ok_or(DropReason::NoHeadroom)?;
     patch(bytes, session, *identification).ok_or(DropReason::NoHeadroom)?;
+    if class != 0
+        && let Some(packet) = bytes.get_mut(session.link_bytes..)
+    {
+        traffic_class::stamp(packet, session, class);
+    }
     *identification = identification.wrapping_add(1);
     Ok(())
 }

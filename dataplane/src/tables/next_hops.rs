@@ -83,6 +83,8 @@ pub struct OuterFields {
     pub hop_limit: u8,
     /// DSCP and ECN: IPv4 type of service or IPv6 traffic class.
     pub traffic_class: u8,
+    /// Bits of the class that are taken from the IP packet in the frame instead; 0 for frames without one.
+    pub copied_class: u8,
     /// IPv4 "don't fragment"; IPv6 has no such bit, its routers never fragment.
     pub dont_fragment: bool,
 }
@@ -90,7 +92,7 @@ pub struct OuterFields {
 impl Default for OuterFields {
     /// What the kernel's `l2tp_eth` sends: 64 hops, class 0, DF clear (`ip_queue_xmit` with `ignore_df`).
     fn default() -> Self {
-        Self { hop_limit: 64, traffic_class: 0, dont_fragment: false }
+        Self { hop_limit: 64, traffic_class: 0, copied_class: 0, dont_fragment: false }
     }
 }
 
@@ -151,6 +153,8 @@ pub struct TxSession {
     pub(crate) link_bytes: usize,
     pub(crate) ip: IpPatch,
     pub(crate) udp: UdpPatch,
+    /// Bits of the outer class that come from the frame, zero in the template.
+    pub(crate) copied_class: u8,
     pub(crate) port: PortId,
     /// Largest frame that fits the path. Units: bytes.
     pub(crate) max_frame_bytes: usize,
@@ -261,6 +265,7 @@ impl TxSession {
             link_bytes,
             ip,
             udp,
+            copied_class: fields.copied_class,
             port: hop.port,
             max_frame_bytes: hop.path_mtu_bytes.saturating_sub(network_bytes),
             counters,
@@ -304,7 +309,7 @@ fn write_ip<'b>(
         OuterAddresses::V4 { local, remote } => {
             let mut header = Ipv4Header::new(local.octets(), remote.octets(), protocol, 0).ok()?;
             header.ttl = fields.hop_limit;
-            header.tos = fields.traffic_class;
+            header.tos = fields.traffic_class & !fields.copied_class;
             header.flags_fragment = U16::new(if fields.dont_fragment { FLAG_DONT_FRAGMENT } else { 0 });
             let rest = header.write(&[], out).ok()?;
             Some((IpPatch::V4(header.template_sum()), header.pseudo_header(0), rest))
@@ -312,7 +317,7 @@ fn write_ip<'b>(
         OuterAddresses::V6 { local, remote } => {
             let mut header = Ipv6Header::new(local.octets(), remote.octets(), protocol, 0).ok()?;
             header.hop_limit = fields.hop_limit;
-            header.set_traffic_class(fields.traffic_class);
+            header.set_traffic_class(fields.traffic_class & !fields.copied_class);
             let rest = header.write(out).ok()?;
             Some((IpPatch::V6, header.pseudo_header(protocol, 0), rest))
         }

@@ -62,6 +62,8 @@ pub struct RxSession {
     pub sublayer: Sublayer,
     /// Whether UDP packets without a checksum are refused; over IPv4 they never are (RFC 768; `ip l2tp`: `udp6_csum_rx`).
     pub needs_checksum: bool,
+    /// Whether congestion noted on the way is noted in the frame (RFC 6040 §4.2).
+    pub combines_ecn: bool,
     /// Position of this session.
     pub index: SessionIndex,
     /// Bridge domain its frames enter.
@@ -86,6 +88,7 @@ impl RxSession {
             rx_cookie: Cookie::NONE,
             sublayer: Sublayer::None,
             needs_checksum: false,
+            combines_ecn: false,
             index,
             attachment,
             counters,

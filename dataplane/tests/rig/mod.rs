@@ -25,7 +25,7 @@ use dataplane::{
         attachment::Attachment,
         bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
         fdb::Fdb,
-        next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession},
+        next_hops::{Encap, NextHop, OuterAddresses, OuterFields, TxParameters, TxSession},
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
     },
@@ -84,6 +84,10 @@ pub struct Plan {
     pub peers: [IpAddr; 2],
     /// Whether session A sends UDP checksums, and wants them.
     pub udp_checksum: bool,
+    /// What both sessions write into the outer header.
+    pub fields: OuterFields,
+    /// Whether both sessions note in the frame what the outer header says of congestion.
+    pub combines_ecn: bool,
 }
 
 impl Default for Plan {
@@ -110,6 +114,8 @@ impl Default for Plan {
             local: LOCAL.into(),
             peers: [PEER_A.into(), PEER_B.into()],
             udp_checksum: false,
+            fields: OuterFields::default(),
+            combines_ecn: false,
         }
     }
 }
@@ -157,7 +163,7 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         |((((remote, encap, id, cookie), counters), up), sublayer)| {
             let addresses = OuterAddresses::new(plan.local, *remote).unwrap();
             let plain = TxParameters::plain(addresses, *encap, SessionId::new(*id).unwrap());
-            let parameters = TxParameters { tx_cookie: *cookie, sublayer, ..plain };
+            let parameters = TxParameters { tx_cookie: *cookie, sublayer, fields: plan.fields, ..plain };
             up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
         },
     );
@@ -172,7 +178,8 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         |((((endpoint, id, rx_cookie, attachment), counters), index), sublayer)| {
             let (id, index) = (SessionId::new(id).unwrap(), SessionIndex(index));
             let plain = RxSession::plain(endpoint, id, index, attachment, counters.clone());
-            RxSession { rx_cookie, sublayer, needs_checksum: plan.udp_checksum, ..plain }
+            let combines_ecn = plan.combines_ecn;
+            RxSession { rx_cookie, sublayer, needs_checksum: plan.udp_checksum, combines_ecn, ..plain }
         },
     );
     let [lan_0, lan_1, wan] = plan.attachments;

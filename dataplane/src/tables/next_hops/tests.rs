@@ -79,7 +79,7 @@ fn a_tag_on_the_underlay_moves_the_headers_forward() {
 
 #[test]
 fn the_template_over_ipv6_has_these_bytes_at_its_end() {
-    let fields = OuterFields { hop_limit: 9, traffic_class: 0xB8, dont_fragment: true };
+    let fields = OuterFields { hop_limit: 9, traffic_class: 0xB8, copied_class: 0, dont_fragment: true };
     let plain = parameters(UDP, Cookie::NONE, Sublayer::None);
     let session = session(&hop(None), &TxParameters { addresses: V6, fields, ..plain });
     let expected: Vec<u8> = [
@@ -97,7 +97,7 @@ fn the_template_over_ipv6_has_these_bytes_at_its_end() {
 
 #[test]
 fn class_hops_and_dont_fragment_stand_in_the_ipv4_header() {
-    let fields = OuterFields { hop_limit: 9, traffic_class: 0xB8, dont_fragment: true };
+    let fields = OuterFields { hop_limit: 9, traffic_class: 0xB8, copied_class: 0, dont_fragment: true };
     let plain = parameters(Encap::Ip, Cookie::NONE, Sublayer::None);
     let session = session(&hop(None), &TxParameters { fields, ..plain });
     let header = &session.template[MAX_ENCAP_BYTES - 24..];
