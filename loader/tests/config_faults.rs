@@ -122,7 +122,7 @@ fn a_value_of_the_wrong_type_is_refused() {
         &[("name = \"gw-b\"", "name = 7"), ("\"10.200.100.2\"", "2"), ("\"deadbeef\"", "0xdeadbeef")],
         &[
             "2 gateway.name: is an integer; give a string: 1 to 64 letters, digits, \"_\", \"-\" and \".\"",
-            "20 tunnel.t1000.remote: is an integer; give an IPv4 address as a string, such as \"192.0.2.1\"",
+            "20 tunnel.t1000.remote: is an integer; give an IP address as a string, such as \"192.0.2.1\" or \"2001:db8::1\"",
             "30 tunnel.t1000.session.l2tpeth0.peer_cookie: is an integer; give 8 or 16 hexadecimal digits as a string",
         ],
     );
@@ -425,23 +425,45 @@ fn a_text_that_is_no_address_is_refused() {
     expect(
         &[("\"10.200.100.2\"", "\"gw-a.example\"")],
         &["20 tunnel.t1000.remote: \"gw-a.example\" is no IP address; \
-           give an IPv4 address as a string, such as \"192.0.2.1\""],
+           give an IP address as a string, such as \"192.0.2.1\" or \"2001:db8::1\""],
     );
 }
 
+/// The first tunnel over IPv6.
+const OVER_IPV6: (&str, &str) = (
+    "local = \"10.200.100.6\"\nremote = \"10.200.100.2\"",
+    "local = \"2001:db8::6\"\nremote = \"2001:db8::2\"",
+);
+
 #[test]
-fn ipv6_addresses_are_refused_as_not_carried_by_this_version() {
+fn ipv6_addresses_are_taken_over_udp_and_over_ip() {
+    expect(&[OVER_IPV6], &[]);
+    expect(&[OVER_IPV6, ("encap = \"udp\"\nudp_sport = 6001\nudp_dport = 5001", "encap = \"ip\"")], &[]);
+}
+
+#[test]
+fn ipv6_addresses_that_no_peer_can_have_are_refused() {
+    let unicast = "give the unicast address of one gateway";
+    let valid = "give an address that is valid beyond one link: global, or unique local";
+    for (address, kind, remedy) in [
+        ("::", "the unspecified", unicast),
+        ("::1", "a loopback", unicast),
+        ("ff0e::5", "a multicast", unicast),
+        ("::ffff:10.200.100.2", "an IPv4-mapped", "give the IPv4 address itself"),
+        ("fe80::2", "a link-local", valid),
+    ] {
+        let text = edited(&[OVER_IPV6]).replace("2001:db8::2", address);
+        let expected = format!("20 tunnel.t1000.remote: {address} is {kind} address; {remedy}");
+        assert_eq!(lines(&check("x", &text, None).findings), [expected]);
+    }
+}
+
+#[test]
+fn an_address_with_a_zone_is_refused_as_such() {
     expect(
-        &[(
-            "local = \"10.200.100.6\"\nremote = \"10.200.100.2\"",
-            "local = \"2001:db8::1\"\nremote = \"2001:db8::2\"",
-        )],
-        &[
-            "19 tunnel.t1000.local: 2001:db8::1 is an IPv6 address, and this version carries tunnels over IPv4 only; \
-             give an IPv4 address",
-            "20 tunnel.t1000.remote: 2001:db8::2 is an IPv6 address, and this version carries tunnels over IPv4 only; \
-             give an IPv4 address",
-        ],
+        &[("\"10.200.100.2\"", "\"fe80::2%eth0\"")],
+        &["20 tunnel.t1000.remote: \"fe80::2%eth0\" has a zone: it is valid on one link only; \
+           give an IP address as a string, such as \"192.0.2.1\" or \"2001:db8::1\""],
     );
 }
 
@@ -449,12 +471,60 @@ fn ipv6_addresses_are_refused_as_not_carried_by_this_version() {
 fn addresses_of_two_families_are_refused() {
     expect(
         &[("\"10.200.100.2\"", "\"2001:db8::2\"")],
+        &["20 tunnel.t1000.remote: 2001:db8::2 and local 10.200.100.6 are of different address families; \
+             give two addresses of one family"],
+    );
+}
+
+#[test]
+fn settings_of_the_outer_headers_are_checked_in_type_and_range() {
+    let dport = "udp_dport = 5001\n";
+    let with = |settings: &str| format!("{dport}{settings}\n");
+    expect(&[(dport, &with("udp_csum = true\nttl = 255\ndscp = \"copy\"\necn = \"copy\""))], &[]);
+    expect(&[(dport, &with("ttl = 1\ndscp = 63\necn = \"zero\""))], &[]);
+    expect(
+        &[(dport, &with("udp_csum = \"on\"\nttl = 256\ndscp = 64\necn = \"normal\""))],
         &[
-            "20 tunnel.t1000.remote: 2001:db8::2 is an IPv6 address, and this version carries tunnels over IPv4 only; \
-             give an IPv4 address",
-            "20 tunnel.t1000.remote: 2001:db8::2 and local 10.200.100.6 are of different address families; \
-             give two addresses of one family",
+            "26 tunnel.t1000.udp_csum: is a string; give true or false",
+            "27 tunnel.t1000.ttl: 256 is out of range; give an integer from 1 to 255",
+            "28 tunnel.t1000.dscp: 64 is out of range; give \"copy\" or an integer from 0 to 63",
+            "29 tunnel.t1000.ecn: \"normal\" is not known; the words here are zero, copy",
         ],
+    );
+    expect(
+        &[(dport, &with("ttl = 0\ndscp = \"EF\""))],
+        &[
+            "26 tunnel.t1000.ttl: 0 is out of range; give an integer from 1 to 255",
+            "27 tunnel.t1000.dscp: \"EF\" is not known; give \"copy\" or an integer from 0 to 63",
+        ],
+    );
+    expect(
+        &[(dport, &with("dscp = true"))],
+        &["26 tunnel.t1000.dscp: is a boolean; give \"copy\" or an integer from 0 to 63"],
+    );
+}
+
+#[test]
+fn checksum_settings_of_another_kind_of_tunnel_are_refused() {
+    let dport = "udp_dport = 5001\n";
+    let all = "udp_dport = 5001\nudp_csum = true\nudp6_csum_tx = true\nudp6_csum_rx = false\n";
+    let no_ipv6 = "is for tunnels over IPv6, and this one has other addresses; remove it, or give udp_csum";
+    expect(
+        &[(dport, all)],
+        &[
+            &format!("27 tunnel.t1000.udp6_csum_tx: {no_ipv6}"),
+            &format!("28 tunnel.t1000.udp6_csum_rx: {no_ipv6}"),
+        ],
+    );
+    expect(
+        &[(dport, all), OVER_IPV6],
+        &["26 tunnel.t1000.udp_csum: is for tunnels over IPv4, and this one has other addresses; \
+           remove it, or give udp6_csum_tx and udp6_csum_rx"],
+    );
+    expect(
+        &[("encap = \"ip\"", "encap = \"ip\"\nudp_csum = false")],
+        &["38 tunnel.t2000.udp_csum: has no meaning with encap = \"ip\"; \
+           remove it, or give encap = \"udp\""],
     );
 }
 

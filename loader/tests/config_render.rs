@@ -1,11 +1,12 @@
 //! Writing a configuration and reading it again; any text at all.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Port, Role, Session, SessionId, Sublayer,
-    Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Outer, Port, Role, Session, SessionId,
+    Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
+use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
 use loader::import::{ImportOptions, Script, import};
 use proptest::prelude::*;
@@ -57,9 +58,21 @@ fn ports() -> impl Strategy<Value = Vec<Port>> {
     })
 }
 
+/// Settings that fit a tunnel of this kind.
+fn outers(is_ipv6: bool, is_udp: bool) -> impl Strategy<Value = Outer> {
+    let dscp = prop_oneof![Just(Dscp::Copy), (0_u8..64).prop_map(Dscp::Fixed)];
+    let ecn = prop_oneof![Just(Ecn::Zero), Just(Ecn::Copy)];
+    (any::<[bool; 3]>(), 1_u8.., dscp, ecn).prop_map(move |([v4, tx, rx], ttl, dscp, ecn)| {
+        let udp_csum = is_udp && !is_ipv6 && v4;
+        let [udp6_csum_tx, udp6_csum_rx] = [tx, rx].map(|flag| !(is_udp && is_ipv6) || flag);
+        Outer { udp_csum, udp6_csum_tx, udp6_csum_rx, ttl, dscp, ecn }
+    })
+}
+
 fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
     let session = (cookies(), cookies(), any::<bool>());
-    let tunnel = (any::<bool>(), 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
+    let kind = any::<[bool; 2]>().prop_flat_map(|[ipv6, udp]| (Just(ipv6), Just(udp), outers(ipv6, udp)));
+    let tunnel = (kind, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
     proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
         let mut id = u32::MAX;
         let mut next = move || {
@@ -67,7 +80,7 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             id
         };
         let mut built = Vec::new();
-        for (index, (udp, sport, dport, sessions)) in tunnels.into_iter().enumerate() {
+        for (index, ((ipv6, udp, outer), sport, dport, sessions)) in tunnels.into_iter().enumerate() {
             let host = u8::try_from(index).expect("few tunnels");
             let sessions =
                 sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none))| Session {
@@ -81,16 +94,24 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             let sessions = sessions.collect();
             built.push(Tunnel {
                 name: format!("t{index}"),
-                local: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-                remote: IpAddr::V4(Ipv4Addr::new(198, 51, 100, host)),
+                local: address(ipv6, 255),
+                remote: address(ipv6, host),
                 tunnel_id: TunnelId::new(next()).expect("not 0"),
                 peer_tunnel_id: TunnelId::new(next()).expect("not 0"),
                 encap: if udp { Encap::Udp { sport, dport } } else { Encap::Ip },
+                outer,
                 sessions,
             });
         }
         built
     })
+}
+
+fn address(is_ipv6: bool, host: u8) -> IpAddr {
+    match is_ipv6 {
+        true => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host) + 1)),
+        false => IpAddr::V4(Ipv4Addr::new(198, 51, 100, host)),
+    }
 }
 
 /// Puts every session and every port that may be bridged into one of two bridges, some by a VLAN.

@@ -1,6 +1,7 @@
 //! What each command becomes: its effect in the configuration, or the note that says why it has none.
 
-use loader::config::model::{Encap, Sublayer};
+use loader::config::check;
+use loader::config::model::{Encap, Outer, Sublayer};
 use loader::import::{ImportOptions, Imported, NoteKind, Script, import};
 
 fn imported(text: &str) -> Imported {
@@ -61,6 +62,68 @@ fn every_key_of_a_session_is_taken_over() {
 fn encapsulation_is_udp_unless_told_otherwise() {
     let text = "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 local 192.0.2.1 remote 192.0.2.2 udp_sport 1 udp_dport 2";
     assert_eq!(imported(text).config.tunnels[0].encap, Encap::Udp { sport: 1, dport: 2 });
+}
+
+/// A tunnel over UDP between these addresses, with more words.
+fn udp_tunnel(local: &str, remote: &str, more: &str) -> String {
+    format!(
+        "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 local {local} remote {remote} udp_sport 1 udp_dport 2 {more}\n"
+    )
+}
+
+#[test]
+fn a_tunnel_over_ipv6_is_taken_over_with_its_checksum_settings() {
+    for (words, expected) in [
+        ("", Outer::default()),
+        ("udp6_csum_tx on udp6_csum_rx on", Outer::default()),
+        ("udp6_csum_tx off", Outer { udp6_csum_tx: false, ..Outer::default() }),
+        ("udp6_csum_rx off", Outer { udp6_csum_rx: false, ..Outer::default() }),
+    ] {
+        let imported = imported(&udp_tunnel("2001:db8::1", "2001:db8::2", words));
+        assert_eq!(notes(&imported), [""; 0], "{words}");
+        let tunnel = &imported.config.tunnels[0];
+        assert_eq!((tunnel.local.to_string(), tunnel.outer), ("2001:db8::1".to_owned(), expected), "{words}");
+        let again = check("again", &imported.toml, None).findings;
+        assert_eq!(again.fault_count(), imported.findings.fault_count(), "{again}");
+        assert!(!again.faults.iter().any(|fault| fault.key.contains("udp6")), "{again}");
+    }
+}
+
+#[test]
+fn udp_checksums_over_ipv4_are_taken_over() {
+    for (word, udp_csum) in [("on", true), ("off", false)] {
+        let imported = imported(&udp_tunnel("192.0.2.1", "192.0.2.2", &format!("udp_csum {word}")));
+        assert_eq!(notes(&imported), [""; 0]);
+        assert_eq!(imported.config.tunnels[0].outer, Outer { udp_csum, ..Outer::default() });
+        assert_eq!(imported.toml.contains("udp_csum = true"), udp_csum, "{}", imported.toml);
+    }
+}
+
+#[test]
+fn checksum_settings_of_another_kind_of_tunnel_are_told() {
+    let all = "udp_csum on udp6_csum_tx off udp6_csum_rx off";
+    expect_notes(
+        &udp_tunnel("192.0.2.1", "192.0.2.2", all),
+        &[
+            "1 not needed: udp6_csum_rx has no meaning over IPv4",
+            "1 not needed: udp6_csum_tx has no meaning over IPv4",
+        ],
+    );
+    expect_notes(
+        &udp_tunnel("2001:db8::1", "2001:db8::2", all),
+        &["1 not needed: udp_csum has no meaning over IPv6"],
+    );
+    let over_ip = TUNNEL.replace("encap ip", "encap ip udp_csum on");
+    let imported = imported(&over_ip);
+    assert_eq!(
+        notes(&imported),
+        ["1 not needed: udp_csum says nothing of the tunnel: it is ignored by ip, too"]
+    );
+    assert_eq!(imported.config.tunnels[0].outer, Outer::default());
+    expect_notes(
+        &udp_tunnel("192.0.2.1", "192.0.2.2", "udp_csum yes"),
+        &["1 not translated: udp_csum \"yes\" cannot be used"],
+    );
 }
 
 #[test]
@@ -258,10 +321,9 @@ fn what_a_kernel_bridge_does_beyond_its_members_is_listed() {
 #[test]
 fn settings_of_tunnels_without_a_counterpart_are_listed() {
     expect_notes(
-        "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 local 192.0.2.1 remote 192.0.2.2 udp_sport 1 udp_dport 2 udp_csum on\n\
+        "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 local 192.0.2.1 remote 192.0.2.2 udp_sport 1 udp_dport 2\n\
          ip l2tp add session tunnel_id 1 session_id 1 peer_session_id 1 seq both offset 4\nip link set l2tpeth0 up\n",
         &[
-            "1 not translated: outer UDP checksums are not sent: udp_csum on has no counterpart",
             "2 not translated: frames are not numbered: seq both has no counterpart",
             "2 not needed: offset is ignored by the kernel, too",
         ],

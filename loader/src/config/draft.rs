@@ -12,6 +12,7 @@ use super::model::{
     Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Port, Role, SUBLAYER_WORDS, Session,
     SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
+use super::outer::{self, Outer};
 use super::report::Report;
 use super::section::Section;
 
@@ -47,6 +48,7 @@ pub(crate) struct DraftTunnel {
     pub(crate) is_udp: Option<bool>,
     pub(crate) udp_sport: Option<u16>,
     pub(crate) udp_dport: Option<u16>,
+    outer: Option<Outer>,
     pub(crate) sessions: Vec<DraftSession>,
 }
 
@@ -142,6 +144,7 @@ fn tunnel(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> D
         is_udp: section.choice(&keys::TUNNEL_ENCAP, Encap::WORDS, report),
         udp_sport,
         udp_dport,
+        outer: outer::read(section, report),
         sessions: section
             .named("session")
             .into_iter()
@@ -242,6 +245,7 @@ impl DraftTunnel {
             tunnel_id: self.tunnel_id?,
             peer_tunnel_id: self.peer_tunnel_id?,
             encap,
+            outer: self.outer?,
             sessions: self.sessions.into_iter().map(DraftSession::finish).collect::<Option<_>>()?,
         })
     }

@@ -5,6 +5,7 @@
 
 use super::model::{self, Encap, Mode, Role, SUBLAYER_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
+use super::outer::{DEFAULT_TTL, Dscp, Ecn};
 
 /// One key.
 #[derive(Debug)]
@@ -50,6 +51,15 @@ pub enum Kind {
     },
     /// One of these integers.
     OneOf(&'static [u32]),
+    /// One of these words, as text, or an integer from `min` to `max`.
+    WordOrInteger {
+        /// The words.
+        words: &'static [&'static str],
+        /// Least value.
+        min: u32,
+        /// Greatest value.
+        max: u32,
+    },
     /// A list of integers from `min` to `max`.
     IntegerList {
         /// Least value of an item.
@@ -115,6 +125,10 @@ pub const ROLES: &[&str] = &words::<_, { Role::WORDS.len() }>(Role::WORDS);
 pub const MODES: &[&str] = &words::<_, { Mode::WORDS.len() }>(Mode::WORDS);
 /// Words of `encap`.
 pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
+/// Words of `dscp`.
+pub const DSCPS: &[&str] = &words::<_, { Dscp::WORDS.len() }>(Dscp::WORDS);
+/// Words of `ecn`.
+pub const ECNS: &[&str] = &words::<_, { Ecn::WORDS.len() }>(Ecn::WORDS);
 /// Words of `l2spec_type`.
 pub const L2SPEC_TYPES: &[&str] = &words::<_, { SUBLAYER_WORDS.len() }>(SUBLAYER_WORDS);
 
@@ -180,6 +194,20 @@ keys! {
         "This gateway's UDP port. Only with `encap = \"udp\"`.";
     TUNNEL_UDP_DPORT = "tunnel.NAME.udp_dport", UDP_PORT, "", Absent::Text("required with `encap = \"udp\"`"),
         "The peer's UDP port. Only with `encap = \"udp\"`.";
+    TUNNEL_UDP_CSUM = "tunnel.NAME.udp_csum", Kind::Boolean, "", Absent::Boolean(false),
+        "UDP checksum in sent packets, which costs a pass over every byte. Received ones are checked wherever they are there. \
+         Only over UDP and IPv4.";
+    TUNNEL_UDP6_CSUM_TX = "tunnel.NAME.udp6_csum_tx", Kind::Boolean, "", Absent::Boolean(true),
+        "The same over IPv6. Without it the peer must be one that takes packets without checksum. Only over UDP and IPv6.";
+    TUNNEL_UDP6_CSUM_RX = "tunnel.NAME.udp6_csum_rx", Kind::Boolean, "", Absent::Boolean(true),
+        "Whether received packets must have a checksum; `false` takes those without one too (RFC 6935). Only over UDP and IPv6.";
+    TUNNEL_TTL = "tunnel.NAME.ttl", Kind::Integer { min: 1, max: 255 }, "hops", Absent::Integer(DEFAULT_TTL as u32),
+        "IPv4 time to live, or IPv6 hop limit, of sent packets.";
+    TUNNEL_DSCP = "tunnel.NAME.dscp", Kind::WordOrInteger { words: DSCPS, min: 0, max: 63 }, "", Absent::Integer(0),
+        "Differentiated services field of sent packets. `copy`: that of the IP packet in the frame, tagged or not; 0 for other frames.";
+    TUNNEL_ECN = "tunnel.NAME.ecn", Kind::Choice(ECNS), "", Absent::Word("zero"),
+        "Congestion notification (RFC 6040). `zero`, as a Linux peer does: none is sent, what comes in is ignored. `copy`: copied \
+         from the IP packet in the frame, and what the way here noted is noted in the frame; for a peer that does the same.";
 
     SESSION_ID = "tunnel.NAME.session.NAME.session_id", ID, "", Absent::Required,
         "Id in the packets that this gateway receives. Unique in its tunnel, and among all tunnels with `encap = \"ip\"`.";
@@ -251,6 +279,9 @@ mod tests {
                 }
                 (Kind::PowerOfTwo { min, max }, Absent::Integer(value)) => {
                     assert!((*min..=*max).contains(&value) && value.is_power_of_two());
+                }
+                (Kind::WordOrInteger { min, max, .. }, Absent::Integer(value)) => {
+                    assert!((*min..=*max).contains(&value));
                 }
                 (Kind::Choice(words), Absent::Word(word)) => assert!(words.contains(&word)),
                 (_, Absent::Integer(_) | Absent::Word(_)) => panic!("{}: default of another type", key.path),

@@ -15,6 +15,7 @@ pub mod interfaces;
 pub mod keys;
 pub mod model;
 pub(crate) mod names;
+pub mod outer;
 pub mod reference;
 mod render;
 mod report;

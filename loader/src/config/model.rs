@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+pub use super::outer::Outer;
 pub use wire::ethernet::VlanId;
 pub use wire::l2tpv3::{Cookie, SessionId, Sublayer, TunnelId};
 
@@ -115,7 +116,7 @@ pub enum Mode {
 pub struct Tunnel {
     /// Name in the configuration and in every `show`.
     pub name: String,
-    /// This gateway's address. This version carries IPv4 underlays only.
+    /// This gateway's address, IPv4 or IPv6.
     pub local: IpAddr,
     /// The peer's address, of the same family.
     pub remote: IpAddr,
@@ -125,6 +126,8 @@ pub struct Tunnel {
     pub peer_tunnel_id: TunnelId,
     /// What carries the L2TPv3 header.
     pub encap: Encap,
+    /// What the outer headers hold besides.
+    pub outer: Outer,
     /// The tunnel's pseudowires.
     pub sessions: Vec<Session>,
 }

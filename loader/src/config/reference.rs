@@ -119,12 +119,16 @@ fn value(kind: &Kind) -> String {
         Kind::Choice(words) => {
             words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")
         }
-        Kind::Address => String::from("string: IPv4 address"),
+        Kind::Address => String::from("string: IPv4 or IPv6 address"),
         Kind::Cookie => String::from("string: 8 or 16 hexadecimal digits"),
         Kind::Boolean => String::from("`true`, `false`"),
         Kind::Integer { min, max } => format!("integer, {min} to {max}"),
         Kind::PowerOfTwo { min, max } => format!("power of two, {min} to {max}"),
         Kind::OneOf(values) => values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
+        Kind::WordOrInteger { words, min, max } => {
+            let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            format!("{}, or integer, {min} to {max}", words.join(", "))
+        }
         Kind::IntegerList { min, max } => format!("list of integers, {min} to {max}"),
         Kind::TextList(rule) => format!("list of strings: {rule}"),
     }

@@ -6,6 +6,7 @@ use super::keys::{self, Absent, Key};
 use super::model::{
     Bridge, Config, Cookie, Encap, Gateway, Mode, Port, SUBLAYER_WORDS, Session, Tunnel, Umem,
 };
+use super::outer;
 
 /// Text under construction.
 #[derive(Default)]
@@ -134,6 +135,9 @@ fn tunnel(tunnel: &Tunnel, text: &mut Text) {
     if let Encap::Udp { sport, dport } = tunnel.encap {
         text.value(&keys::TUNNEL_UDP_SPORT, sport);
         text.value(&keys::TUNNEL_UDP_DPORT, dport);
+    }
+    for (key, value) in outer::settings(&tunnel.outer) {
+        text.value(key, value);
     }
     for one in &tunnel.sessions {
         session(one, &path, text);

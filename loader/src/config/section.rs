@@ -76,6 +76,24 @@ impl<'a, 't> Section<'a, 't> {
         found
     }
 
+    /// The value that `words` gives the word at `key`, or that `number` makes of the integer there, or of its default.
+    pub(crate) fn word_or_integer<T: Copy>(
+        &self,
+        key: &Key,
+        words: &[(&str, T)],
+        number: impl Fn(u32) -> Option<T>,
+        report: &mut Report<'_>,
+    ) -> Option<T> {
+        let Some(DeValue::String(word)) = self.table.get(key.name()).map(|value| value.get_ref()) else {
+            return self.integer(key, report).and_then(number);
+        };
+        let found = words.iter().find(|(known, _)| *known == word.as_ref()).map(|(_, value)| *value);
+        if found.is_none() {
+            report.fault(&self.path_of(key), format!("{word:?} is not known"), give(key));
+        }
+        found
+    }
+
     /// The flag at `key`, or its default.
     pub(crate) fn boolean(&self, key: &Key, report: &mut Report<'_>) -> Option<bool> {
         if let (None, Absent::Boolean(default)) = (self.table.get(key.name()), key.default) {
@@ -103,7 +121,11 @@ impl<'a, 't> Section<'a, 't> {
         let text = self.text(key, report)?;
         let address = text.parse().ok();
         if address.is_none() {
-            report.fault(&self.path_of(key), format!("{text:?} is no IP address"), give(key));
+            let with_zone =
+                text.split_once('%').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok());
+            let problem =
+                if with_zone { "has a zone: it is valid on one link only" } else { "is no IP address" };
+            report.fault(&self.path_of(key), format!("{text:?} {problem}"), give(key));
         }
         address
     }
@@ -210,7 +232,9 @@ fn integer_text(integer: &DeInteger<'_>) -> String {
 
 fn allows(kind: &Kind, value: u32) -> bool {
     match kind {
-        Kind::Integer { min, max } | Kind::IntegerList { min, max } => (*min..=*max).contains(&value),
+        Kind::Integer { min, max }
+        | Kind::IntegerList { min, max }
+        | Kind::WordOrInteger { min, max, .. } => (*min..=*max).contains(&value),
         Kind::PowerOfTwo { min, max } => (*min..=*max).contains(&value) && value.is_power_of_two(),
         Kind::OneOf(values) => values.contains(&value),
         _ => false,
@@ -222,13 +246,16 @@ fn give(key: &Key) -> String {
     let what = match &key.kind {
         Kind::Text(rule) => format!("a string: {rule}"),
         Kind::Choice(words) => format!("one of {}", quoted(words)),
-        Kind::Address => String::from("an IPv4 address as a string, such as \"192.0.2.1\""),
+        Kind::Address => String::from("an IP address as a string, such as \"192.0.2.1\" or \"2001:db8::1\""),
         Kind::Cookie => String::from("8 or 16 hexadecimal digits as a string"),
         Kind::Boolean => String::from("true or false"),
         Kind::Integer { min, max } => format!("an integer from {min} to {max}"),
         Kind::PowerOfTwo { min, max } => format!("a power of two from {min} to {max}"),
         Kind::OneOf(values) => {
             format!("one of {}", values.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))
+        }
+        Kind::WordOrInteger { words, min, max } => {
+            format!("{} or an integer from {min} to {max}", quoted(words))
         }
         Kind::IntegerList { min, max } => format!("a list of integers from {min} to {max}"),
         Kind::TextList(rule) => format!("a list of strings: {rule}"),

@@ -6,6 +6,7 @@
 //! Not in it: when to publish (the supervisor) and the XDP program's maps ([`endpoints`] only says what belongs there).
 
 pub mod endpoints;
+mod outer;
 pub mod plan;
 pub mod tables;
 

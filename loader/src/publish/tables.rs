@@ -12,9 +12,15 @@ use dataplane::tables::{
 };
 use wire::{ipv4, overhead};
 
-use super::plan::{Plan, PlannedSession};
+use super::{
+    outer,
+    plan::{Plan, PlannedSession},
+};
 use crate::{
-    config::model::{Bridge, Encap, Link, Port, Tunnel},
+    config::{
+        model::{Bridge, Encap, Link, Port, Tunnel},
+        outer::Ecn,
+    },
     netlink::next_hop::TunnelReadiness,
 };
 
@@ -150,7 +156,13 @@ fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
     let counters = plan.session_counters[planned.index.index()].clone();
     let endpoint = rx_endpoint(planned.tunnel);
     let plain = RxSession::plain(endpoint, session.rx_session_id, planned.index, attachment, counters);
-    RxSession { rx_cookie: session.rx_cookie, sublayer: session.sublayer, ..plain }
+    RxSession {
+        rx_cookie: session.rx_cookie,
+        sublayer: session.sublayer,
+        needs_checksum: outer::needs_checksum(planned.tunnel),
+        combines_ecn: planned.tunnel.outer.ecn == Ecn::Copy,
+        ..plain
+    }
 }
 
 fn tx_session(
@@ -169,12 +181,18 @@ fn tx_session(
     let encap = match planned.tunnel.encap {
         Encap::Ip => next_hops::Encap::Ip,
         Encap::Udp { sport, dport } => {
-            next_hops::Encap::Udp { local_port: sport, remote_port: dport, checksum: false }
+            let checksum = outer::sends_checksum(planned.tunnel);
+            next_hops::Encap::Udp { local_port: sport, remote_port: dport, checksum }
         }
     };
     let session = planned.session;
     let plain = TxParameters::plain(addresses, encap, session.tx_session_id);
-    let parameters = TxParameters { tx_cookie: session.tx_cookie, sublayer: session.sublayer, ..plain };
+    let parameters = TxParameters {
+        tx_cookie: session.tx_cookie,
+        sublayer: session.sublayer,
+        fields: outer::fields(planned.tunnel),
+        ..plain
+    };
     Some(TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone()))
 }
 

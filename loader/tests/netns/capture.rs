@@ -2,41 +2,41 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
-use netlab::{Node, Process};
+use netlab::{Lab, Node, Process};
 
 use super::sites::{SOON, Sites};
 
 /// tcpdump on one interface, writing a file.
-struct Capture {
+pub(crate) struct Capture {
     process: Process,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Capture {
-    fn start(sites: &Sites, node: &Node, interface: &str, filter: &str) -> Self {
-        let path = sites.lab.dir().join(format!("{}-{interface}.pcap", node.name()));
+    pub(crate) fn start(lab: &Lab, node: &Node, interface: &str, filter: &str) -> Self {
+        let path = lab.dir().join(format!("{}-{interface}.pcap", node.name()));
         let words =
             ["tcpdump", "-i", interface, "-U", "-w", path.to_str().unwrap(), "-s", "0", "-Z", "root", filter];
         let process = node.spawn(&format!("tcpdump-{}-{interface}", node.name()), &words).unwrap();
         let is_listening =
             || if process.log().contains("listening on") { Ok(()) } else { Err(process.log()) };
-        sites.lab.wait_until("tcpdump to listen", SOON, is_listening).unwrap();
+        lab.wait_until("tcpdump to listen", SOON, is_listening).unwrap();
         Self { process, path }
     }
 
     /// Waits until the file holds `packets`, then ends the capture.
-    fn finish(&self, sites: &Sites, packets: usize) {
+    pub(crate) fn finish(&self, lab: &Lab, packets: usize) {
         let count = || {
             let seen = tshark(&self.path, &[]).lines().count();
             if seen >= packets { Ok(()) } else { Err(format!("{seen} packets")) }
         };
-        sites.lab.wait_until("the capture to hold all packets", SOON, count).unwrap();
+        lab.wait_until("the capture to hold all packets", SOON, count).unwrap();
         self.process.terminate().unwrap();
     }
 }
 
 /// tshark's text for a capture, one line per packet.
-fn tshark(path: &PathBuf, options: &[&str]) -> String {
+pub(crate) fn tshark(path: &PathBuf, options: &[&str]) -> String {
     let output = Command::new("tshark")
         .arg("-r")
         .arg(path)
@@ -67,13 +67,13 @@ fn packets(path: &PathBuf) -> Vec<Vec<u8>> {
 fn tshark_reads_both_encapsulations_and_finds_the_frames_that_were_sent() {
     let sites = Sites::running("nscapture");
     sites.expect_ping(0, 2);
-    let on_lan = Capture::start(&sites, &sites.net.pcs[0], "eth0", "icmp");
-    let on_udp = Capture::start(&sites, &sites.net.router, "eth0", "udp");
-    let on_ip = Capture::start(&sites, &sites.net.router, "eth2", "ip proto 115");
+    let on_lan = Capture::start(&sites.lab, &sites.net.pcs[0], "eth0", "icmp");
+    let on_udp = Capture::start(&sites.lab, &sites.net.router, "eth0", "udp");
+    let on_ip = Capture::start(&sites.lab, &sites.net.router, "eth2", "ip proto 115");
     sites.net.pcs[0]
         .run(&["ping", "-c", "5", "-i", "0.05", "-s", "200", "-w", "10", "10.200.101.3"])
         .unwrap();
-    [&on_lan, &on_udp, &on_ip].iter().for_each(|capture| capture.finish(&sites, 10));
+    [&on_lan, &on_udp, &on_ip].iter().for_each(|capture| capture.finish(&sites.lab, 10));
 
     // Outer IP protocol, the UDP port of the peer, session id, both ways.
     assert_eq!(

@@ -9,4 +9,7 @@ mod capture;
 mod faults;
 mod follow;
 mod forward;
+mod outer_headers;
+mod pair;
 mod sites;
+mod underlay_ipv6;

@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    path::PathBuf,
-    process::{Command, Output},
+    path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -18,6 +18,17 @@ pub(crate) const SPANWIRE: &str = env!("CARGO_BIN_EXE_spanwire");
 
 /// Time for anything that has to happen by itself.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The rows of `spanwire OBJECT show --json` at a control socket.
+pub(crate) fn rows_of(socket: &Path, object: &str) -> Result<Vec<Value>, String> {
+    let mut show = Command::new(SPANWIRE);
+    show.args([object, "show", "--json", "--control-socket"]).arg(socket);
+    let output = show.output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+}
 
 /// The three sites; dropping them removes everything.
 pub(crate) struct Sites {
@@ -112,19 +123,7 @@ impl Sites {
 
     /// The rows of `spanwire OBJECT show --json`.
     pub(crate) fn rows(&self, position: usize, object: &str) -> Result<Vec<Value>, String> {
-        let output = self.show(position, object);
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
-    }
-
-    fn show(&self, position: usize, object: &str) -> Output {
-        Command::new(SPANWIRE)
-            .args([object, "show", "--json", "--control-socket"])
-            .arg(self.file(position, "sock"))
-            .output()
-            .unwrap()
+        rows_of(&self.file(position, "sock"), object)
     }
 
     /// The only row with this name.

@@ -1,9 +1,10 @@
 //! Checks of `[tunnel.NAME]`: addresses, encapsulation, endpoints that no two tunnels share.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::repeats;
 use crate::config::draft::{Draft, DraftTunnel};
+use crate::config::outer;
 use crate::config::report::Report;
 
 pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
@@ -12,6 +13,8 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
         check_address(&tunnel.path, "remote", tunnel.remote, report);
         check_address_pair(tunnel, report);
         check_encap(tunnel, report);
+        let is_ipv6 = tunnel.local.or(tunnel.remote).map(|address| address.is_ipv6());
+        outer::check(&tunnel.path, tunnel.is_udp, is_ipv6, report);
         if tunnel.sessions.is_empty() {
             let remedy = format!("add [{}.session.NAME]", tunnel.path);
             report.note(&tunnel.path, "has no session and carries nothing", remedy);
@@ -24,26 +27,40 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
 fn check_address(tunnel: &str, key: &str, address: Option<IpAddr>, report: &mut Report<'_>) {
     let Some(address) = address else { return };
     let path = format!("{tunnel}.{key}");
-    if address.is_ipv6() {
-        let problem =
-            format!("{address} is an IPv6 address, and this version carries tunnels over IPv4 only");
-        report.fault(&path, problem, "give an IPv4 address");
-    }
-    if let Some(kind) = not_unicast(address) {
-        let problem = format!("{address} is {kind} address");
-        report.fault(&path, problem, "give the unicast address of one gateway");
+    let fault = match address {
+        IpAddr::V4(address) => unusable_v4(address),
+        IpAddr::V6(address) => unusable_v6(address),
+    };
+    if let Some((kind, remedy)) = fault {
+        report.fault(&path, format!("{address} is {kind} address"), remedy);
     }
 }
 
-fn not_unicast(address: IpAddr) -> Option<&'static str> {
-    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    match address {
-        _ if address.is_unspecified() => Some("the unspecified"),
-        _ if address.is_multicast() => Some("a multicast"),
-        _ if address.is_loopback() => Some("a loopback"),
-        _ if is_broadcast => Some("the broadcast"),
-        _ => None,
-    }
+const UNICAST: &str = "give the unicast address of one gateway";
+
+fn unusable_v4(address: Ipv4Addr) -> Option<(&'static str, &'static str)> {
+    let kind = match address {
+        _ if address.is_unspecified() => "the unspecified",
+        _ if address.is_multicast() => "a multicast",
+        _ if address.is_loopback() => "a loopback",
+        _ if address.is_broadcast() => "the broadcast",
+        _ => return None,
+    };
+    Some((kind, UNICAST))
+}
+
+fn unusable_v6(address: Ipv6Addr) -> Option<(&'static str, &'static str)> {
+    Some(match address {
+        _ if address.is_unspecified() => ("the unspecified", UNICAST),
+        _ if address.is_multicast() => ("a multicast", UNICAST),
+        _ if address.is_loopback() => ("a loopback", UNICAST),
+        // Such packets exist on no wire (RFC 4291 §2.5.5.2).
+        _ if address.to_ipv4_mapped().is_some() => ("an IPv4-mapped", "give the IPv4 address itself"),
+        _ if address.is_unicast_link_local() => {
+            ("a link-local", "give an address that is valid beyond one link: global, or unique local")
+        }
+        _ => return None,
+    })
 }
 
 fn check_address_pair(tunnel: &DraftTunnel, report: &mut Report<'_>) {

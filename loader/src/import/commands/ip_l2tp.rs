@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::l2tp_arguments::{Arguments, SESSION_KEYS, TUNNEL_KEYS, UDP_KEYS, note_others, note_settings};
+use super::l2tp_arguments::{
+    Arguments, SESSION_KEYS, TUNNEL_KEYS, UDP_KEYS, note_checksums, note_others, note_settings,
+};
 use crate::config::keys::{ENCAPS, L2SPEC_TYPES};
-use crate::config::model::{Cookie, Encap, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId};
+use crate::config::model::{
+    Cookie, Encap, Outer, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId,
+};
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
 use crate::import::words::number;
@@ -55,8 +59,9 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
     let id = arguments.needed("tunnel_id", state, tunnel_id);
     let peer_id = arguments.needed("peer_tunnel_id", state, tunnel_id);
     let encap = encap(arguments, state);
-    let (Some(local), Some(remote), Some(tunnel_id), Some(peer_tunnel_id), Some(encap)) =
-        (local, remote, id, peer_id, encap)
+    let outer = outer(arguments, state);
+    let (Some(local), Some(remote), Some(tunnel_id), Some(peer_tunnel_id), Some(encap), Some(outer)) =
+        (local, remote, id, peer_id, encap, outer)
     else {
         return;
     };
@@ -67,14 +72,20 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
         tunnel_id,
         peer_tunnel_id,
         encap,
+        outer: outer.of(local, encap),
         sessions: Vec::new(),
     };
     if exists(&tunnel, state) {
         return;
     }
-    let is_udp = encap != Encap::Ip;
     note_settings(arguments, state);
-    note_others(arguments, "the tunnel", &[TUNNEL_KEYS, if is_udp { UDP_KEYS } else { &[] }], state);
+    note_checksums(arguments, local, encap, state);
+    note_others(
+        arguments,
+        "the tunnel",
+        &[TUNNEL_KEYS, if encap == Encap::Ip { &[] } else { UDP_KEYS }],
+        state,
+    );
     state.tunnel_places.insert(tunnel_id, state.current.clone());
     state.tunnels.push(tunnel);
 }
@@ -104,6 +115,45 @@ fn encap(arguments: &Arguments, state: &mut State) -> Option<Encap> {
     let sport = arguments.needed("udp_sport", state, udp_port);
     let dport = arguments.needed("udp_dport", state, udp_port);
     Some(Encap::Udp { sport: sport?, dport: dport? })
+}
+
+/// The words about UDP checksums; `None` when one cannot be read, which is noted.
+fn outer(arguments: &Arguments, state: &mut State) -> Option<Checksums> {
+    let default = Outer::default();
+    let mut flag = |key, default| match arguments.get(key) {
+        None => Some(default),
+        Some(_) => arguments.needed(key, state, on_off),
+    };
+    let udp_csum = flag("udp_csum", default.udp_csum);
+    let udp6_csum_tx = flag("udp6_csum_tx", default.udp6_csum_tx);
+    let udp6_csum_rx = flag("udp6_csum_rx", default.udp6_csum_rx);
+    Some(Checksums { udp_csum: udp_csum?, udp6_csum_tx: udp6_csum_tx?, udp6_csum_rx: udp6_csum_rx? })
+}
+
+/// The two words that iproute2 takes for a flag.
+fn on_off(word: &str) -> Option<bool> {
+    meaning(&[("on", true), ("off", false)], word)
+}
+
+/// What the commands say of UDP checksums.
+struct Checksums {
+    udp_csum: bool,
+    udp6_csum_tx: bool,
+    udp6_csum_rx: bool,
+}
+
+impl Checksums {
+    /// What of it has an effect on a tunnel; the rest has none in the kernel either.
+    fn of(&self, local: IpAddr, encap: Encap) -> Outer {
+        let default = Outer::default();
+        match local {
+            _ if encap == Encap::Ip => default,
+            IpAddr::V4(_) => Outer { udp_csum: self.udp_csum, ..default },
+            IpAddr::V6(_) => {
+                Outer { udp6_csum_tx: self.udp6_csum_tx, udp6_csum_rx: self.udp6_csum_rx, ..default }
+            }
+        }
+    }
 }
 
 /// What `word` means.

@@ -1,5 +1,8 @@
 //! Keys and values of `ip l2tp`, and what is to be said of those that have no counterpart.
 
+use std::net::IpAddr;
+
+use crate::config::model::Encap;
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
 
@@ -100,18 +103,26 @@ pub(super) fn note_others(arguments: &Arguments, what: &str, known: &[&[&str]], 
     }
 }
 
+/// Checksum settings of the other address family than the tunnel's. Those of a tunnel without UDP say nothing of it at all.
+pub(super) fn note_checksums(arguments: &Arguments, local: IpAddr, encap: Encap, state: &mut State) {
+    if encap == Encap::Ip {
+        return;
+    }
+    let (others, family): (&[&str], _) = match local {
+        IpAddr::V4(_) => (&["udp6_csum_rx", "udp6_csum_tx"], "IPv4"),
+        IpAddr::V6(_) => (&["udp_csum"], "IPv6"),
+    };
+    for key in others.iter().filter(|key| arguments.get(key).is_some()) {
+        state.note(NoteKind::NotNeeded, format!("{key} has no meaning over {family}"));
+    }
+}
+
 /// Settings without a key of their own.
 pub(super) fn note_settings(arguments: &Arguments, state: &mut State) {
     for (key, value) in &arguments.0 {
         match (*key, value.as_str()) {
             ("offset" | "peer_offset", _) => {
                 state.note(NoteKind::NotNeeded, format!("{key} is ignored by the kernel, too"));
-            }
-            ("udp6_csum_rx" | "udp6_csum_tx", _) => {
-                state.note(NoteKind::NotNeeded, format!("{key} has no meaning over IPv4"));
-            }
-            ("udp_csum", "on") => {
-                state.untranslated("outer UDP checksums are not sent: udp_csum on has no counterpart");
             }
             ("seq", value) if value != "none" => {
                 state.untranslated(format!("frames are not numbered: seq {value} has no counterpart"));
