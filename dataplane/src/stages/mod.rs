@@ -17,6 +17,7 @@ mod forward;
 mod learn;
 mod outer;
 mod send;
+mod sequence;
 
 use wire::offload_hint;
 use xsk::ChunkCache;
