@@ -174,6 +174,18 @@ pub struct SessionCounters {
     pub tx_frames: Counter,
     /// Their bytes, inner Ethernet frame without FCS.
     pub tx_bytes: Counter,
+    /// Of the frames received, those that came with the second cookie that the session accepts.
+    pub rx_cookie_also: Counter,
+    /// Of the frames received, those whose sequence number was looked at: in a session that observes.
+    pub rx_numbered: Counter,
+    /// Sequence numbers that did not come while the 64 behind them did. Units: packets.
+    pub rx_lost: Counter,
+    /// Frames with a lower sequence number than one before them.
+    pub rx_late: Counter,
+    /// Frames with a sequence number that came before.
+    pub rx_duplicates: Counter,
+    /// Times that a row of packets far from the expected sequence number became what is expected.
+    pub rx_resyncs: Counter,
     /// Second, on the engine's clock, of the last frame received; 0: never.
     pub last_heard_s: AtomicU32,
     /// Frames that were dropped on the way in (after the session was known) or on the way out.

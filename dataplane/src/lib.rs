@@ -13,6 +13,7 @@
 pub mod batch;
 pub mod counters;
 pub mod ports;
+pub mod sequence;
 pub mod stages;
 pub mod tables;
 pub mod verdict;

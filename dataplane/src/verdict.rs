@@ -83,6 +83,10 @@ drop_reasons! {
     Vccv => "vccv", "VCCV control message, which no static session uses";
     /// B or E bit of the sublayer: a part of a frame (RFC 4623 §5).
     Pwe3Fragment => "pwe3_fragment", "part of a frame that the peer cut up, which no static session does";
+    /// No S bit in a session that demands sequence numbers.
+    SequenceMissing => "sequence_missing", "has no sequence number, and the session's seq demands one";
+    /// Another sequence number than the expected one, in a session that demands them in order.
+    OutOfSequence => "out_of_sequence", "its sequence number is not the expected one, and the session's seq demands order";
     /// Ends inside the cookie, sublayer or inner Ethernet header.
     PayloadTruncated => "payload_truncated", "ends before the inner Ethernet frame is whole";
     /// Congestion was noted on the way, and the inner packet is not ECN-capable (RFC 6040 §4.2).

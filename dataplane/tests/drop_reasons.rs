@@ -4,11 +4,14 @@
 
 mod rig;
 
+use std::sync::Arc;
+
 use dataplane::{
     tables::{
         attachment::Attachment,
         bridge_domains::{Circuit, MemberId},
         fdb::MacKey,
+        session_state::RxSequencing,
     },
     verdict::DropReason,
 };
@@ -100,6 +103,16 @@ fn without_headroom() -> Rig {
     rig
 }
 
+/// A rig whose sessions demand numbers in order; it got packets of session B with these sublayers.
+fn in_order(sublayers: &[[u8; 4]]) -> Rig {
+    let rx_sequencing = std::array::from_fn(|_| RxSequencing::Strict(Arc::default()));
+    let mut rig = Rig::with(Plan { rx_sequencing, ..Plan::default() });
+    for word in sublayers {
+        rig.deliver(WAN, &changed(packet_b(&inner()), |packet| packet[38..42].copy_from_slice(word)));
+    }
+    rig
+}
+
 /// A flood that got no chunk for its only copy.
 fn without_chunks() -> Rig {
     let mut plan = Plan::default();
@@ -153,6 +166,8 @@ fn meet(reason: DropReason) -> Rig {
         DropReason::CookieMismatch => changed_a(|packet| packet[57] ^= 0x80),
         DropReason::Vccv => changed_b(|packet| packet[38] = 0x80),
         DropReason::Pwe3Fragment => changed_b(|packet| packet[38] = 0x10),
+        DropReason::SequenceMissing => in_order(&[[0; 4]]),
+        DropReason::OutOfSequence => in_order(&[[0x40, 0, 0, 7], [0x40, 0, 0, 7]]),
         DropReason::PayloadTruncated => on_wan(&packet_b(&inner()[..13])),
         DropReason::CeOverNotEct => congested(),
         DropReason::SessionUnbridged => unbridged_session(),
@@ -191,6 +206,8 @@ fn drops_of_a_known_session_are_counted_there_too() {
         DropReason::CookieMismatch,
         DropReason::Vccv,
         DropReason::Pwe3Fragment,
+        DropReason::SequenceMissing,
+        DropReason::OutOfSequence,
         DropReason::PayloadTruncated,
         DropReason::CeOverNotEct,
         DropReason::SessionUnbridged,

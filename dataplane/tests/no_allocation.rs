@@ -11,15 +11,16 @@ use std::{alloc::System, sync::Arc};
 
 use dataplane::{
     ports::mem_port::MemWire,
-    tables::{PortId, snapshot::Tables},
+    tables::{PortId, session_state::RxSequencing, snapshot::Tables},
 };
 use rig::{
     LAN_0, LAN_1, Plan, RING, Rig, WAN,
     crew::{Crew, wait_until},
-    frames::{EVERYBODY, PC_1, PC_2, changed, lan_frame, packet_a},
+    frames::{EVERYBODY, PC_1, PC_2, changed, lan_frame, packet_a, packet_b},
     tables,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use wire::l2tpv3::Cookie;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -39,9 +40,23 @@ fn traffic() -> Vec<(PortId, Vec<u8>)> {
         (LAN_0, lan_frame(unknown, PC_1)),
         (WAN, packet_a(&lan_frame(unknown, behind_a))),
         (WAN, changed(packet_a(&lan_frame(unknown, behind_a)), |packet| packet[50] ^= 1)),
+        (WAN, changed(packet_a(&lan_frame(PC_1, behind_a)), |packet| packet[50..58].fill(9))),
+        (WAN, changed(packet_a(&lan_frame(PC_1, behind_a)), |packet| packet[58] = 0x40)),
+        (WAN, changed(packet_b(&lan_frame(PC_1, behind_a)), |packet| packet[38] = 0x40)),
         (WAN, vec![0; 20]),
         (LAN_1, vec![1; 10]),
     ]
+}
+
+/// Tables in which session A numbers what it sends, accepts two cookies, and looks at received numbers: it observes, session B
+/// is strict.
+fn plan() -> Plan {
+    Plan {
+        tx_numbers: std::array::from_fn(|_| Some(Arc::default())),
+        rx_sequencing: [RxSequencing::Observed(Arc::default()), RxSequencing::Strict(Arc::default())],
+        rx_cookie_also: Some(Cookie::eight([9; 8])),
+        ..Plan::default()
+    }
 }
 
 /// Allocations, reallocations and deallocations of the whole process during `work`.
@@ -68,7 +83,7 @@ fn carry(crew: &Crew, wires: &[MemWire], traffic: &[(PortId, Vec<u8>)]) {
 
 /// One worker in this thread: every stage.
 fn assert_stages_do_not_allocate(traffic: &[(PortId, Vec<u8>)]) {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(plan());
     let pass = |rig: &mut Rig| {
         for (port, bytes) in traffic.iter().cycle().take(90) {
             assert!(rig.arrive(*port, bytes));
@@ -89,7 +104,7 @@ fn assert_publications_cost_the_worker_nothing(traffic: &[(PortId, Vec<u8>)]) {
     let mut crew = Crew::start(1, u32::MAX);
     let wires = [LAN_0, LAN_1, WAN].map(|id| crew.attach(0, id, RING));
     let prepare = |crew: &Crew| -> Vec<Arc<Tables>> {
-        (0..50).map(|_| Arc::new(tables(Plan::default(), &crew.fdb, &crew.sessions))).collect()
+        (0..50).map(|_| Arc::new(tables(plan(), &crew.fdb, &crew.sessions))).collect()
     };
     let pass = |crew: &mut Crew, prepared: &mut Vec<Arc<Tables>>| {
         while let Some(tables) = prepared.pop() {

@@ -14,7 +14,7 @@ use wire::{
 };
 use xsk::Frame;
 
-use super::{Context, outer, traffic_class};
+use super::{Context, outer, sequence, traffic_class};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
@@ -39,6 +39,8 @@ pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
 struct Inner {
     offset: usize,
     len: usize,
+    /// Whether the cookie was the second that the session accepts.
+    is_cookie_also: bool,
 }
 
 /// Checks a packet from the outside in.
@@ -58,7 +60,7 @@ fn open<'t>(
     if outer.lacks_checksum && session.needs_checksum {
         return Err(DropReason::UdpChecksumMissing);
     }
-    let frame = session.rx_cookie.strip(rest).map_err(after_session)?;
+    let (frame, is_cookie_also) = strip_cookie(session, rest)?;
     let (sublayer, frame) = session.sublayer.strip(frame).map_err(after_session)?;
     if sublayer.is_vccv() {
         return Err(DropReason::Vccv);
@@ -66,9 +68,23 @@ fn open<'t>(
     if !sublayer.is_whole_frame() {
         return Err(DropReason::Pwe3Fragment);
     }
+    sequence::check(context, session, sublayer)?;
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
     let offset = frame.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
-    Ok((session, Inner { offset, len: frame.len() }))
+    Ok((session, Inner { offset, len: frame.len(), is_cookie_also }))
+}
+
+/// Takes the cookie off: either of the two that the session may accept. Says whether it was the second.
+///
+/// Each is compared whole. The order of the two tells only which of them a packet had that has one of them.
+#[inline]
+fn strip_cookie<'b>(session: &RxSession, rest: &'b [u8]) -> Result<(&'b [u8], bool), DropReason> {
+    match (session.rx_cookie.strip(rest), &session.rx_cookie_also) {
+        (Err(L2tpError::CookieMismatch), Some(also)) => {
+            also.strip(rest).map(|frame| (frame, true)).map_err(after_session)
+        }
+        (stripped, _) => stripped.map(|frame| (frame, false)).map_err(after_session),
+    }
 }
 
 /// Takes the outer headers off and lets the inner frame enter its bridge domain.
@@ -90,6 +106,9 @@ fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &R
     if let Some(counters) = session.counters.of(context.worker) {
         counters.rx_frames.add(1);
         counters.rx_bytes.add(inner.len as u64);
+        if inner.is_cookie_also {
+            counters.rx_cookie_also.add(1);
+        }
         counters.heard(context.now_s);
     }
     match session.attachment.ingress(frame.bytes()) {

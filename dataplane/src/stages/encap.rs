@@ -8,6 +8,7 @@ use wire::{
     ethernet::{self, VlanId, VlanTag},
     ipv4::Ipv4Header,
     ipv6::Ipv6Header,
+    l2tpv3::DefaultSublayer,
     overhead::{ETHERNET_BYTES, MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
     udp::UdpHeader,
 };
@@ -39,6 +40,9 @@ pub(super) fn run(
     };
     *frame.before_mut::<MAX_ENCAP_BYTES>().ok_or(DropReason::NoHeadroom)? = session.template;
     let bytes = frame.push_front(session.encap_bytes).ok_or(DropReason::NoHeadroom)?;
+    if let Some(state) = &session.sequence {
+        write_number(bytes, session, state.next_tx()).ok_or(DropReason::NoHeadroom)?;
+    }
     patch(bytes, session, *identification).ok_or(DropReason::NoHeadroom)?;
     if class != 0
         && let Some(packet) = bytes.get_mut(session.link_bytes..)
@@ -47,6 +51,15 @@ pub(super) fn run(
     }
     *identification = identification.wrapping_add(1);
     Ok(())
+}
+
+/// Writes a sequence number into the sublayer, which is the last of the headers. Before any checksum over it.
+#[inline]
+fn write_number(bytes: &mut [u8], session: &TxSession, number: u32) -> Option<()> {
+    let headers = bytes.get_mut(..session.encap_bytes)?;
+    let (_, sublayer) = DefaultSublayer::mut_from_suffix(headers).ok()?;
+    *sublayer = DefaultSublayer::sequenced(number);
+    Some(())
 }
 
 /// Fills in what differs from frame to frame. `None` would mean a template shorter than its own headers.

@@ -18,6 +18,7 @@ mod learn;
 mod outer;
 mod send;
 mod traffic_class;
+mod sequence;
 
 use wire::offload_hint;
 use xsk::ChunkCache;

@@ -1,13 +1,14 @@
 //! What the stages look things up in: sessions, bridge domains, FDBs, next hops.
 //!
 //! Place on the path: built by the main thread, published whole ([`snapshot`]), read by the workers once per batch.
-//! Only the [`fdb`] is written by workers.
+//! Only the [`fdb`] and the [`session_state`] are written by workers.
 
 pub mod attachment;
 pub mod bridge_domains;
 pub mod fdb;
 mod ids;
 pub mod next_hops;
+pub mod session_state;
 pub mod sessions;
 pub mod snapshot;
 

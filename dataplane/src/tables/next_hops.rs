@@ -9,7 +9,10 @@
 //! ```
 //! Place on the path: built by the main thread whenever route, neighbour, link or configuration change; copied by `encap`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use wire::{
     checksum::{self, Sum},
@@ -22,7 +25,7 @@ use wire::{
 };
 use zerocopy::{IntoBytes, network_endian::U16};
 
-use super::PortId;
+use super::{PortId, session_state::SessionState};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// How to reach the next router, or the peer itself when it is on the link.
@@ -155,6 +158,9 @@ pub struct TxSession {
     pub(crate) udp: UdpPatch,
     /// Bits of the outer class that come from the frame, zero in the template.
     pub(crate) copied_class: u8,
+    /// Where the number of the next packet is; `None`: packets are not numbered.
+    pub(crate) sequence: Option<Arc<SessionState>>,
+    has_sublayer: bool,
     pub(crate) port: PortId,
     /// Largest frame that fits the path. Units: bytes.
     pub(crate) max_frame_bytes: usize,
@@ -266,10 +272,19 @@ impl TxSession {
             ip,
             udp,
             copied_class: fields.copied_class,
+            sequence: None,
+            has_sublayer: sublayer == Sublayer::Default,
             port: hop.port,
             max_frame_bytes: hop.path_mtu_bytes.saturating_sub(network_bytes),
             counters,
         }
+    }
+
+    /// The same with packets that are numbered (`ip l2tp`: `seq send`). As in the kernel, a session without sublayer has no
+    /// place for numbers and sends none.
+    #[must_use]
+    pub fn numbered(self, state: Arc<SessionState>) -> Self {
+        Self { sequence: self.has_sublayer.then_some(state), ..self }
     }
 
     /// The port its packets leave by.

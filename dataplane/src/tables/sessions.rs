@@ -5,8 +5,8 @@
 
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
-use super::attachment::Attachment;
 pub use super::ids::SessionIndex;
+use super::{attachment::Attachment, session_state::RxSequencing};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
@@ -58,8 +58,12 @@ pub struct RxSession {
     pub rx_session_id: SessionId,
     /// The cookie in its packets: the one we chose (`ip l2tp`: `peer_cookie`).
     pub rx_cookie: Cookie,
+    /// A second cookie that is as good, while the peer changes over; as long as `rx_cookie`.
+    pub rx_cookie_also: Option<Cookie>,
     /// The sublayer in its packets.
     pub sublayer: Sublayer,
+    /// What becomes of the sequence numbers in its packets; without a sublayer they have none.
+    pub sequencing: RxSequencing,
     /// Whether UDP packets without a checksum are refused; over IPv4 they never are (RFC 768; `ip l2tp`: `udp6_csum_rx`).
     pub needs_checksum: bool,
     /// Whether congestion noted on the way is noted in the frame (RFC 6040 §4.2).
@@ -86,7 +90,9 @@ impl RxSession {
             endpoint,
             rx_session_id,
             rx_cookie: Cookie::NONE,
+            rx_cookie_also: None,
             sublayer: Sublayer::None,
+            sequencing: RxSequencing::Ignored,
             needs_checksum: false,
             combines_ecn: false,
             index,

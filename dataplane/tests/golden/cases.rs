@@ -6,6 +6,7 @@ use dataplane::tables::{
     attachment::Attachment,
     bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
     next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession},
+    session_state::RxSequencing,
     sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
     snapshot::{PortTable, Tables},
 };
@@ -29,6 +30,8 @@ pub struct Case {
     pub sublayer: Sublayer,
     /// `udp_csum on`.
     pub checksum: bool,
+    /// `seq send`.
+    pub sends_numbers: bool,
 }
 
 const NO_COOKIE: [&[u8]; 2] = [&[], &[]];
@@ -37,11 +40,11 @@ const COOKIE_8: [&[u8]; 2] =
     [&[0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6, 0x07, 0x18], &[0x0F, 0x1E, 0x2D, 0x3C, 0x4B, 0x5A, 0x69, 0x78]];
 
 const fn udp(name: &'static str, cookies: [&'static [u8]; 2], sublayer: Sublayer) -> Case {
-    Case { name, is_udp: true, cookies, sublayer, checksum: false }
+    Case { name, is_udp: true, cookies, sublayer, checksum: false, sends_numbers: false }
 }
 
 const fn ip(name: &'static str, cookies: [&'static [u8]; 2], sublayer: Sublayer) -> Case {
-    Case { name, is_udp: false, cookies, sublayer, checksum: false }
+    Case { name, is_udp: false, cookies, sublayer, checksum: false, sends_numbers: false }
 }
 
 /// Cases in which the kernel writes nothing that the engine does not.
@@ -67,8 +70,8 @@ pub const CHECKSUM: Case =
 
 /// `seq send`.
 pub const SEQUENCE: [Case; 2] = [
-    udp("udp-nocookie-default-sequence", NO_COOKIE, Sublayer::Default),
-    ip("ip-cookie8-default-sequence", COOKIE_8, Sublayer::Default),
+    Case { sends_numbers: true, ..udp("udp-nocookie-default-sequence", NO_COOKIE, Sublayer::Default) },
+    Case { sends_numbers: true, ..ip("ip-cookie8-default-sequence", COOKIE_8, Sublayer::Default) },
 ];
 
 /// Every case.
@@ -147,7 +150,8 @@ impl Case {
         let addresses = OuterAddresses::V4 { local: own.address, remote: peer.address };
         let plain = TxParameters::plain(addresses, encap, peer.session_id);
         let parameters = TxParameters { tx_cookie: own.cookie, sublayer: self.sublayer, ..plain };
-        TxSession::new(&hop, &parameters, rig.sessions[0].clone())
+        let session = TxSession::new(&hop, &parameters, rig.sessions[0].clone());
+        if self.sends_numbers { session.numbered(Arc::default()) } else { session }
     }
 
     fn rx_session(&self, rig: &Rig, own: &Gateway, peer: &Gateway, attachment: Attachment) -> RxSession {
@@ -161,6 +165,10 @@ impl Case {
         };
         let counters = rig.sessions[0].clone();
         let plain = RxSession::plain(endpoint, own.session_id, SessionIndex(0), attachment, counters);
-        RxSession { rx_cookie: peer.cookie, sublayer: self.sublayer, ..plain }
+        let sequencing = match self.sends_numbers {
+            true => RxSequencing::Strict(Arc::default()),
+            false => RxSequencing::Ignored,
+        };
+        RxSession { rx_cookie: peer.cookie, sublayer: self.sublayer, sequencing, ..plain }
     }
 }

@@ -1,21 +1,25 @@
 //! What holds whatever arrives: checked by the fuzz targets and, for their seeds, by a test.
 
+use std::sync::Arc;
+
 use dataplane::{
     tables::{
         PortId,
         bridge_domains::{Circuit, DomainId, Member, MemberId},
         fdb::MacKey,
+        session_state::RxSequencing,
     },
     verdict::{DropReason, Verdict},
 };
-use wire::ethernet::VlanId;
+use wire::{ethernet::VlanId, l2tpv3::Cookie};
 
 use super::{LAN_0, LAN_1, Plan, Rig, WAN, frames::PC_2};
 
 /// The VLAN of LAN 0 that is a member of its own.
 const VLAN: u16 = 10;
 
-/// A rig that takes any bytes, one frame at a time: LAN 0 takes part whole and by VLAN 10, PC 2 lives behind session A.
+/// A rig that takes any bytes, one frame at a time: LAN 0 takes part whole and by VLAN 10, PC 2 lives behind session A,
+/// which numbers what it sends and accepts two cookies; received numbers are observed.
 pub struct AnyBytes {
     rig: Rig,
 }
@@ -23,7 +27,12 @@ pub struct AnyBytes {
 impl AnyBytes {
     pub fn new() -> Self {
         let vlan = VlanId::new(VLAN).unwrap();
-        let mut plan = Plan::default();
+        let mut plan = Plan {
+            tx_numbers: [Some(Arc::default()), None],
+            rx_sequencing: std::array::from_fn(|_| RxSequencing::Observed(Arc::default())),
+            rx_cookie_also: Some(Cookie::eight([8, 7, 6, 5, 4, 3, 2, 1])),
+            ..Plan::default()
+        };
         plan.members.push(Member { circuit: Circuit::Port(LAN_0), vlan: Some(vlan), group: 0 });
         plan.attachments[0].attach_vlan(vlan, DomainId(0), MemberId(4));
         Self { rig: Rig::with(plan) }

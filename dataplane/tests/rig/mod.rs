@@ -26,6 +26,7 @@ use dataplane::{
         bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
         fdb::Fdb,
         next_hops::{Encap, NextHop, OuterAddresses, OuterFields, TxParameters, TxSession},
+        session_state::{RxSequencing, SessionState},
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
     },
@@ -77,6 +78,13 @@ pub struct Plan {
     pub up: [bool; 2],
     pub path_mtu_bytes: usize,
     pub sublayers: [Sublayer; 2],
+    /// What numbers the packets of each session; `None`: they are not numbered.
+    pub tx_numbers: [Option<Arc<SessionState>>; 2],
+    pub rx_sequencing: [RxSequencing; 2],
+    /// The cookie that session A expects.
+    pub rx_cookie: Cookie,
+    /// The second cookie that session A accepts.
+    pub rx_cookie_also: Option<Cookie>,
     pub fdb_entries: usize,
     /// The gateway's underlay address.
     pub local: IpAddr,
@@ -110,6 +118,10 @@ impl Default for Plan {
             up: [true, true],
             path_mtu_bytes: 1600,
             sublayers: [Sublayer::Default, Sublayer::Default],
+            tx_numbers: [None, None],
+            rx_sequencing: [RxSequencing::Ignored, RxSequencing::Ignored],
+            rx_cookie: Cookie::eight(COOKIE_A),
+            rx_cookie_also: None,
             fdb_entries: 1024,
             local: LOCAL.into(),
             peers: [PEER_A.into(), PEER_B.into()],
@@ -147,15 +159,28 @@ fn mapped(address: IpAddr) -> u128 {
     }
 }
 
-/// Tables as the control plane would build them.
-pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
-    let hop = NextHop {
+/// Where both peers are reached.
+fn next_hop(path_mtu_bytes: usize) -> NextHop {
+    NextHop {
         port: WAN,
         src_mac: MacAddr([2, 0, 0, 0, 0, 0xB]),
         dst_mac: MacAddr([2, 0, 0, 0, 0, 0xFE]),
         vlan: None,
-        path_mtu_bytes: plan.path_mtu_bytes,
-    };
+        path_mtu_bytes,
+    }
+}
+
+/// The same session with numbered packets, if there is something to number them.
+fn numbered((session, numbers): (Option<TxSession>, Option<Arc<SessionState>>)) -> Option<TxSession> {
+    match numbers {
+        Some(state) => session.map(|session| session.numbered(state)),
+        None => session,
+    }
+}
+
+/// Tables as the control plane would build them.
+pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
+    let hop = next_hop(plan.path_mtu_bytes);
     let udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: plan.udp_checksum };
     let [peer_a, peer_b] = plan.peers;
     let parameters = [(peer_a, udp, 1000, Cookie::eight(COOKIE_A)), (peer_b, Encap::Ip, 2000, Cookie::NONE)];
@@ -167,11 +192,12 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
             up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
         },
     );
+    let tx_sessions = tx_sessions.zip(plan.tx_numbers).map(numbered);
     let [attach_a, attach_b] = plan.session_attachments;
     let endpoint =
         |like: Endpoint, remote| Endpoint { local: mapped(plan.local), remote: mapped(remote), ..like };
     let rx = [
-        (endpoint(endpoint_a(), peer_a), 1000, Cookie::eight(COOKIE_A), attach_a),
+        (endpoint(endpoint_a(), peer_a), 1000, plan.rx_cookie, attach_a),
         (endpoint(endpoint_b(), peer_b), 2000, Cookie::NONE, attach_b),
     ];
     let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).map(
@@ -182,6 +208,11 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
             RxSession { rx_cookie, sublayer, needs_checksum: plan.udp_checksum, combines_ecn, ..plain }
         },
     );
+    let rx_cookies_also = [plan.rx_cookie_also, None];
+    let rx_sessions = rx_sessions
+        .zip(plan.rx_sequencing)
+        .zip(rx_cookies_also)
+        .map(|((session, sequencing), rx_cookie_also)| RxSession { sequencing, rx_cookie_also, ..session });
     let [lan_0, lan_1, wan] = plan.attachments;
     let port =
         |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: LAN_FRAME_BYTES };
