@@ -5,8 +5,8 @@
 
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
-use super::attachment::Attachment;
 pub use super::ids::SessionIndex;
+use super::{attachment::Attachment, oversize::MssLimit};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
@@ -62,6 +62,8 @@ pub struct RxSession {
     pub sublayer: Sublayer,
     /// Whether UDP packets without a checksum are refused; over IPv4 they never are (RFC 768; `ip l2tp`: `udp6_csum_rx`).
     pub needs_checksum: bool,
+    /// Largest segments that TCP connections through it may announce.
+    pub mss_limit: MssLimit,
     /// Position of this session.
     pub index: SessionIndex,
     /// Bridge domain its frames enter.
@@ -86,6 +88,7 @@ impl RxSession {
             rx_cookie: Cookie::NONE,
             sublayer: Sublayer::None,
             needs_checksum: false,
+            mss_limit: MssLimit::Unlimited,
             index,
             attachment,
             counters,

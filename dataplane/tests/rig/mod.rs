@@ -26,6 +26,7 @@ use dataplane::{
         bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
         fdb::Fdb,
         next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession},
+        oversize::Oversize,
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
     },
@@ -78,6 +79,7 @@ pub struct Plan {
     pub path_mtu_bytes: usize,
     pub sublayers: [Sublayer; 2],
     pub fdb_entries: usize,
+    pub oversize: [Oversize; 2],
     /// The gateway's underlay address.
     pub local: IpAddr,
     /// The addresses of both peers.
@@ -107,6 +109,7 @@ impl Default for Plan {
             path_mtu_bytes: 1600,
             sublayers: [Sublayer::Default, Sublayer::Default],
             fdb_entries: 1024,
+            oversize: [Oversize::default(); 2],
             local: LOCAL.into(),
             peers: [PEER_A.into(), PEER_B.into()],
             udp_checksum: false,
@@ -153,14 +156,19 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
     let udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: plan.udp_checksum };
     let [peer_a, peer_b] = plan.peers;
     let parameters = [(peer_a, udp, 1000, Cookie::eight(COOKIE_A)), (peer_b, Encap::Ip, 2000, Cookie::NONE)];
-    let tx_sessions = parameters.iter().zip(counters).zip(plan.up).zip(plan.sublayers).map(
-        |((((remote, encap, id, cookie), counters), up), sublayer)| {
+    let tx_sessions: Vec<_> = parameters
+        .iter()
+        .zip(counters)
+        .zip(plan.up)
+        .zip(plan.sublayers)
+        .zip(plan.oversize)
+        .map(|(((((remote, encap, id, cookie), counters), up), sublayer), oversize)| {
             let addresses = OuterAddresses::new(plan.local, *remote).unwrap();
             let plain = TxParameters::plain(addresses, *encap, SessionId::new(*id).unwrap());
-            let parameters = TxParameters { tx_cookie: *cookie, sublayer, ..plain };
+            let parameters = TxParameters { tx_cookie: *cookie, sublayer, oversize, ..plain };
             up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
-        },
-    );
+        })
+        .collect();
     let [attach_a, attach_b] = plan.session_attachments;
     let endpoint =
         |like: Endpoint, remote| Endpoint { local: mapped(plan.local), remote: mapped(remote), ..like };
@@ -168,11 +176,12 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         (endpoint(endpoint_a(), peer_a), 1000, Cookie::eight(COOKIE_A), attach_a),
         (endpoint(endpoint_b(), peer_b), 2000, Cookie::NONE, attach_b),
     ];
-    let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).map(
-        |((((endpoint, id, rx_cookie, attachment), counters), index), sublayer)| {
+    let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).zip(&tx_sessions).map(
+        |(((((endpoint, id, rx_cookie, attachment), counters), index), sublayer), tx)| {
+            let mss_limit = tx.as_ref().map(TxSession::mss_limit).unwrap_or_default();
             let (id, index) = (SessionId::new(id).unwrap(), SessionIndex(index));
             let plain = RxSession::plain(endpoint, id, index, attachment, counters.clone());
-            RxSession { rx_cookie, sublayer, needs_checksum: plan.udp_checksum, ..plain }
+            RxSession { rx_cookie, sublayer, mss_limit, needs_checksum: plan.udp_checksum, ..plain }
         },
     );
     let [lan_0, lan_1, wan] = plan.attachments;
@@ -184,8 +193,8 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
             port(lan_1, false),
             PortTable { max_frame_bytes: 1618, ..port(wan, true) },
         ],
-        tx_sessions: tx_sessions.collect(),
         sessions: SessionTable::new(rx_sessions.collect()),
+        tx_sessions,
         domains: vec![BridgeDomain::new(plan.members, Arc::clone(fdb))],
     }
 }
