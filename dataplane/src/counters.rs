@@ -190,6 +190,14 @@ pub struct SessionCounters {
     pub last_heard_s: AtomicU32,
     /// Frames that were dropped on the way in (after the session was known) or on the way out.
     pub drops: DropCounters,
+    /// TCP SYN segments, of either direction, whose MSS was lowered.
+    pub mss_clamped: Counter,
+    /// Frames that left in several pieces because their IPv4 packet was too large.
+    pub inner_fragmented: Counter,
+    /// ICMP errors sent to the senders of frames that were too large.
+    pub icmp_sent: Counter,
+    /// ICMP errors that were due and not sent, because there had been enough in that second.
+    pub icmp_limited: Counter,
 }
 
 impl SessionCounters {

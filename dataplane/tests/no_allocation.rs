@@ -11,12 +11,17 @@ use std::{alloc::System, sync::Arc};
 
 use dataplane::{
     ports::mem_port::MemWire,
-    tables::{PortId, session_state::RxSequencing, snapshot::Tables},
+    tables::{
+        PortId,
+        oversize::{Fragmentation, MssClamp, Oversize},
+        session_state::RxSequencing,
+        snapshot::Tables,
+    },
 };
 use rig::{
     LAN_0, LAN_1, Plan, RING, Rig, WAN,
     crew::{Crew, wait_until},
-    frames::{EVERYBODY, PC_1, PC_2, changed, lan_frame, packet_a, packet_b},
+    frames::{EVERYBODY, PC_1, PC_2, changed, ipv4_frame, lan_frame, packet_a, packet_b},
     tables,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -82,8 +87,8 @@ fn carry(crew: &Crew, wires: &[MemWire], traffic: &[(PortId, Vec<u8>)]) {
 }
 
 /// One worker in this thread: every stage.
-fn assert_stages_do_not_allocate(traffic: &[(PortId, Vec<u8>)]) {
-    let mut rig = Rig::with(plan());
+fn assert_stages_do_not_allocate(plan: Plan, traffic: &[(PortId, Vec<u8>)]) {
+    let mut rig = Rig::with(plan);
     let pass = |rig: &mut Rig| {
         for (port, bytes) in traffic.iter().cycle().take(90) {
             assert!(rig.arrive(*port, bytes));
@@ -130,6 +135,11 @@ fn assert_publications_cost_the_worker_nothing(traffic: &[(PortId, Vec<u8>)]) {
 #[test]
 fn a_warm_path_does_not_touch_the_allocator() {
     let traffic = traffic();
-    assert_stages_do_not_allocate(&traffic);
+    assert_stages_do_not_allocate(plan(), &traffic);
+    // Packets that are cut up, packets that are answered with an error, and others.
+    let frames = [(1400, false), (1400, true), (400, true)].map(|(bytes, df)| (LAN_0, ipv4_frame(bytes, df)));
+    let oversize = Oversize { fragmentation: Fragmentation::Inner, mss_clamp: MssClamp::Path };
+    let narrow = Plan { path_mtu_bytes: 600, oversize: [oversize; 2], ..Plan::default() };
+    assert_stages_do_not_allocate(narrow, &[&frames, &traffic[..]].concat());
     assert_publications_cost_the_worker_nothing(&traffic);
 }

@@ -14,7 +14,7 @@ use wire::{
 };
 use xsk::Frame;
 
-use super::{Context, outer, sequence, traffic_class};
+use super::{Context, mss_clamp, outer, send::count_clamped, sequence, traffic_class};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
@@ -110,6 +110,9 @@ fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &R
             counters.rx_cookie_also.add(1);
         }
         counters.heard(context.now_s);
+    }
+    if mss_clamp::run(frame.bytes_mut(), session.mss_limit) {
+        count_clamped(context, &session.counters);
     }
     match session.attachment.ingress(frame.bytes()) {
         Ok(Some(ingress)) => enter(frame, slot, ingress),

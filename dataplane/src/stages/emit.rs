@@ -8,6 +8,7 @@ use xsk::Frame;
 use super::{
     Context, flood,
     send::{Exits, count_at_session, send},
+    too_big::Origin,
 };
 use crate::{
     batch::{Batch, Fate, Slot},
@@ -60,8 +61,9 @@ fn forward<P: Port>(
     egress: MemberId,
     exits: &mut Exits<'_, P>,
 ) -> Verdict {
+    let origin = Origin { domain: slot.domain, ingress: slot.ingress, may_answer: true };
     match context.tables.domain(slot.domain).and_then(|domain| domain.member(egress)) {
-        Some(member) => match send(context, frame, member, exits) {
+        Some(member) => match send(context, frame, origin, member, exits) {
             Ok(()) => Verdict::Forwarded,
             Err(reason) => Verdict::Dropped(reason),
         },

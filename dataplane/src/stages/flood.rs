@@ -6,8 +6,9 @@
 use xsk::Frame;
 
 use super::{
-    Context,
-    send::{Exits, check, count_at_member, send},
+    COPY_START_BYTES, Context,
+    send::{Exits, check, count_at_member, leave, send},
+    too_big::{self, Origin},
 };
 use crate::{
     batch::Slot,
@@ -15,11 +16,6 @@ use crate::{
     tables::bridge_domains::Member,
     verdict::{DropReason, Verdict},
 };
-
-/// Offset in its chunk at which a copy starts, so that it can be encapsulated in place. Units: bytes.
-const COPY_START_BYTES: usize = 256;
-
-const _: () = assert!(COPY_START_BYTES >= wire::overhead::MAX_ENCAP_BYTES + wire::overhead::VLAN_TAG_BYTES);
 
 pub(super) fn run<P: Port>(
     context: &Context<'_>,
@@ -39,7 +35,12 @@ pub(super) fn run<P: Port>(
         }
     }
     match waiting {
-        Some(member) => outcome.note(context, send(context, frame, member, exits)),
+        Some(member) => {
+            // The sender hears that its frame is too big only when nobody got it: it may live on another member.
+            let may_answer = outcome.left == 0 && !slot.destination.is_group();
+            let origin = Origin { domain: slot.domain, ingress: slot.ingress, may_answer };
+            outcome.note(context, send(context, frame, origin, member, exits));
+        }
         None => exits.cache.give(frame.into_chunk()),
     }
     outcome.verdict(context)
@@ -77,8 +78,13 @@ fn send_copy<P: Port>(
     member: &Member,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
-    match copy_for(context, frame, member, exits) {
-        Ok(copy) => send(context, copy, member, exits),
+    let copied = match check(context, frame.len(), member) {
+        Ok(()) => copy(frame, exits),
+        Err(DropReason::TooBig) => return too_big::run_copy(context, frame, member, exits),
+        Err(reason) => Err(reason),
+    };
+    match copied {
+        Ok(copy) => leave(context, copy, member, exits),
         Err(reason) => {
             count_at_member(context, member, reason);
             Err(reason)
@@ -86,14 +92,7 @@ fn send_copy<P: Port>(
     }
 }
 
-/// A copy of a frame, unless the member could not take it anyway.
-fn copy_for<P>(
-    context: &Context<'_>,
-    frame: &Frame,
-    member: &Member,
-    exits: &mut Exits<'_, P>,
-) -> Result<Frame, DropReason> {
-    check(context, frame.len(), member)?;
+fn copy<P>(frame: &Frame, exits: &mut Exits<'_, P>) -> Result<Frame, DropReason> {
     let chunk = exits.cache.take().ok_or(DropReason::NoChunk)?;
     frame.copy_into(chunk, COPY_START_BYTES).map_err(|chunk| {
         exits.cache.give(chunk);

@@ -9,18 +9,27 @@
 //! of the moment, and at the end a set of ports.
 
 mod admit;
+mod answer_budget;
 mod decap;
 mod emit;
 mod encap;
 mod flood;
 mod forward;
+mod inner_fragments;
 mod learn;
+mod mss_clamp;
 mod outer;
 mod send;
-mod traffic_class;
 mod sequence;
+mod too_big;
+mod traffic_class;
 
-use wire::offload_hint;
+pub use answer_budget::AnswerBudget;
+
+use wire::{
+    offload_hint,
+    overhead::{MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
+};
 use xsk::ChunkCache;
 
 use crate::{
@@ -29,6 +38,11 @@ use crate::{
     ports::{Port, PortSet},
     tables::{PortId, snapshot::Tables},
 };
+
+/// Offset in its chunk at which a frame made here starts, so that it can be encapsulated in place. Units: bytes.
+const COPY_START_BYTES: usize = 256;
+
+const _: () = assert!(COPY_START_BYTES >= MAX_ENCAP_BYTES + VLAN_TAG_BYTES);
 
 /// What every stage may look at.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +66,7 @@ pub fn run<P: Port>(
     ports: &mut PortSet<P>,
     cache: &mut ChunkCache,
     identification: &mut u16,
+    answers: &mut AnswerBudget,
 ) {
     batch.open();
     context.counters.batches.add(1);
@@ -67,7 +82,7 @@ pub fn run<P: Port>(
     }
     learn::run(context, batch);
     forward::run(context, batch);
-    emit::run(context, batch, &mut send::Exits { ports, cache, identification });
+    emit::run(context, batch, &mut send::Exits { ports, cache, identification, answers });
 }
 
 /// Looks at one frame of the batch for a checksum that its sender left to hardware: on a veth there is none, and the

@@ -5,8 +5,14 @@
 use wire::overhead::VLAN_TAG_BYTES;
 use xsk::{ChunkCache, Frame};
 
-use super::{Context, encap};
+use super::{
+    Context,
+    answer_budget::AnswerBudget,
+    encap, mss_clamp,
+    too_big::{self, Origin},
+};
 use crate::{
+    counters::{PerWorker, SessionCounters},
     ports::{Port, PortSet},
     tables::{
         PortId,
@@ -24,6 +30,8 @@ pub(super) struct Exits<'a, P> {
     pub(super) cache: &'a mut ChunkCache,
     /// Next IPv4 identification of the worker.
     pub(super) identification: &'a mut u16,
+    /// ICMP errors that the worker may still send.
+    pub(super) answers: &'a mut AnswerBudget,
 }
 
 /// Whether a frame of `frame_bytes` may leave by a member as far as sizes and states go.
@@ -45,12 +53,48 @@ pub(super) fn check(context: &Context<'_>, frame_bytes: usize, member: &Member) 
     }
 }
 
-/// Sends a frame out by a member; the frame is gone afterwards, sent or not, and a drop is counted at the pseudowire.
+/// Sends a frame out by a member, in pieces if that is how it fits; the frame is gone afterwards, sent or not, and a
+/// drop is counted at the pseudowire.
+///
+/// # Errors
+/// The reason why it was not sent; its chunk is back in the cache, unless it left again as an answer to its sender.
+#[inline]
+pub(super) fn send<P: Port>(
+    context: &Context<'_>,
+    frame: Frame,
+    origin: Origin,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    match check(context, frame.len(), member) {
+        Ok(()) => leave(context, frame, member, exits),
+        Err(DropReason::TooBig) => too_big::run(context, frame, origin, member, exits),
+        Err(reason) => refuse(context, frame, member, reason, exits),
+    }
+}
+
+/// [`send`] for frames that nothing is done for when they do not fit.
+///
+/// # Errors
+/// The reason why it was not sent; its chunk is back in the cache.
+pub(super) fn send_fitting<P: Port>(
+    context: &Context<'_>,
+    frame: Frame,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    match check(context, frame.len(), member) {
+        Ok(()) => leave(context, frame, member, exits),
+        Err(reason) => refuse(context, frame, member, reason, exits),
+    }
+}
+
+/// Sends a frame that [`check`] found to fit.
 ///
 /// # Errors
 /// The reason why it was not sent; its chunk is back in the cache.
 #[inline]
-pub(super) fn send<P: Port>(
+pub(super) fn leave<P: Port>(
     context: &Context<'_>,
     mut frame: Frame,
     member: &Member,
@@ -59,16 +103,27 @@ pub(super) fn send<P: Port>(
     let frame_bytes = frame.len();
     let sent = match prepare(context, &mut frame, member, exits.identification) {
         Ok(port) => transmit(frame, port, exits),
-        Err(reason) => {
-            exits.cache.give(frame.into_chunk());
-            Err(reason)
-        }
+        Err(reason) => return refuse(context, frame, member, reason, exits),
     };
     match sent {
         Ok(()) => count_sent(context, frame_bytes, member),
         Err(reason) => count_at_member(context, member, reason),
     }
     sent
+}
+
+/// Ends the way of a frame that does not leave by a member.
+#[cold]
+fn refuse<P>(
+    context: &Context<'_>,
+    frame: Frame,
+    member: &Member,
+    reason: DropReason,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    exits.cache.give(frame.into_chunk());
+    count_at_member(context, member, reason);
+    Err(reason)
 }
 
 /// Adds a frame that left to the pseudowire it left by. Units: bytes of the inner frame, tag of the member not counted.
@@ -83,6 +138,14 @@ fn count_sent(context: &Context<'_>, frame_bytes: usize, member: &Member) {
     }
 }
 
+/// Adds a SYN whose MSS was lowered to the pseudowire it left or arrived by.
+#[cold]
+pub(super) fn count_clamped(context: &Context<'_>, counters: &PerWorker<SessionCounters>) {
+    if let Some(counters) = counters.of(context.worker) {
+        counters.mss_clamped.add(1);
+    }
+}
+
 /// Makes a frame what it has to be on the wire, and says by which port it leaves.
 #[inline]
 fn prepare(
@@ -91,7 +154,6 @@ fn prepare(
     member: &Member,
     identification: &mut u16,
 ) -> Result<PortId, DropReason> {
-    check(context, frame.len(), member)?;
     if let Some(vlan) = member.vlan {
         encap::push_vlan(frame, vlan)?;
     }
@@ -99,6 +161,9 @@ fn prepare(
         Circuit::Port(port) => Ok(port),
         Circuit::Session(index) => {
             let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
+            if mss_clamp::run(frame.bytes_mut(), session.mss_limit()) {
+                count_clamped(context, session.counters());
+            }
             encap::run(frame, session, identification)?;
             Ok(session.port())
         }

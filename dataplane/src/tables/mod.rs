@@ -8,6 +8,7 @@ pub mod bridge_domains;
 pub mod fdb;
 mod ids;
 pub mod next_hops;
+pub mod oversize;
 pub mod session_state;
 pub mod sessions;
 pub mod snapshot;

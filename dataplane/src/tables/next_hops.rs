@@ -25,7 +25,11 @@ use wire::{
 };
 use zerocopy::{IntoBytes, network_endian::U16};
 
-use super::{PortId, session_state::SessionState};
+use super::{
+    PortId,
+    oversize::{MssLimit, Oversize},
+    session_state::SessionState,
+};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// How to reach the next router, or the peer itself when it is on the link.
@@ -114,6 +118,8 @@ pub struct TxParameters {
     pub tx_cookie: Cookie,
     /// The sublayer the peer expects.
     pub sublayer: Sublayer,
+    /// What is done about frames that do not fit.
+    pub oversize: Oversize,
 }
 
 impl TxParameters {
@@ -121,7 +127,8 @@ impl TxParameters {
     #[must_use]
     pub fn plain(addresses: OuterAddresses, encap: Encap, tx_session_id: SessionId) -> Self {
         let (tx_cookie, sublayer) = (Cookie::NONE, Sublayer::None);
-        Self { addresses, encap, fields: OuterFields::default(), tx_session_id, tx_cookie, sublayer }
+        let (fields, oversize) = (OuterFields::default(), Oversize::default());
+        Self { addresses, encap, fields, tx_session_id, tx_cookie, sublayer, oversize }
     }
 }
 
@@ -164,6 +171,8 @@ pub struct TxSession {
     pub(crate) port: PortId,
     /// Largest frame that fits the path. Units: bytes.
     pub(crate) max_frame_bytes: usize,
+    oversize: Oversize,
+    mss_limit: MssLimit,
     pub(crate) counters: PerWorker<SessionCounters>,
 }
 
@@ -241,7 +250,8 @@ impl TxSession {
     /// Never: every combination fits the template, which `wire::overhead` checks when it is compiled.
     #[must_use]
     pub fn new(hop: &NextHop, parameters: &TxParameters, counters: PerWorker<SessionCounters>) -> Self {
-        let TxParameters { addresses, encap, fields, tx_session_id, tx_cookie, sublayer } = *parameters;
+        let TxParameters { addresses, encap, fields, tx_session_id, tx_cookie, sublayer, oversize } =
+            *parameters;
         let data = DataHeader::new(tx_session_id, tx_cookie, sublayer);
         let link_bytes = hop.link_bytes();
         let udp = encap.udp();
@@ -265,6 +275,7 @@ impl TxSession {
             (Some(_), _) => UdpPatch::Length,
             (None, _) => UdpPatch::Absent,
         };
+        let max_frame_bytes = hop.path_mtu_bytes.saturating_sub(network_bytes);
         Self {
             template,
             encap_bytes,
@@ -275,7 +286,9 @@ impl TxSession {
             sequence: None,
             has_sublayer: sublayer == Sublayer::Default,
             port: hop.port,
-            max_frame_bytes: hop.path_mtu_bytes.saturating_sub(network_bytes),
+            max_frame_bytes,
+            oversize,
+            mss_limit: oversize.mss_clamp.limit(max_frame_bytes),
             counters,
         }
     }
@@ -303,6 +316,20 @@ impl TxSession {
     #[must_use]
     pub const fn max_frame_bytes(&self) -> usize {
         self.max_frame_bytes
+    }
+
+    /// What is done about frames that do not fit.
+    #[must_use]
+    pub const fn oversize(&self) -> Oversize {
+        self.oversize
+    }
+
+    /// Largest segments that TCP connections through it may announce, in either direction: what one host announces, the
+    /// other sends, and the path is taken to be the same both ways.
+    #[must_use]
+    #[inline]
+    pub const fn mss_limit(&self) -> MssLimit {
+        self.mss_limit
     }
 
     /// Its counters.

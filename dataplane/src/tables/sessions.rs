@@ -6,7 +6,7 @@
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
 pub use super::ids::SessionIndex;
-use super::{attachment::Attachment, session_state::RxSequencing};
+use super::{attachment::Attachment, oversize::MssLimit, session_state::RxSequencing};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
@@ -68,6 +68,8 @@ pub struct RxSession {
     pub needs_checksum: bool,
     /// Whether congestion noted on the way is noted in the frame (RFC 6040 §4.2).
     pub combines_ecn: bool,
+    /// Largest segments that TCP connections through it may announce.
+    pub mss_limit: MssLimit,
     /// Position of this session.
     pub index: SessionIndex,
     /// Bridge domain its frames enter.
@@ -95,6 +97,7 @@ impl RxSession {
             sequencing: RxSequencing::Ignored,
             needs_checksum: false,
             combines_ecn: false,
+            mss_limit: MssLimit::Unlimited,
             index,
             attachment,
             counters,

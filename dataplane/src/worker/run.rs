@@ -25,7 +25,7 @@ use crate::{
     batch::Batch,
     counters::{PerWorker, Whereabouts, WorkerCounters},
     ports::{Port, PortSet},
-    stages,
+    stages::{self, AnswerBudget},
     tables::{PortId, snapshot::SharedTables},
 };
 
@@ -89,6 +89,8 @@ pub struct Worker<P> {
     batch: Batch,
     /// IPv4 identification of its next outer packet.
     identification: u16,
+    /// ICMP errors that it may still send.
+    answers: AnswerBudget,
     /// Chunks that came with attached queues less those that left with detached ones.
     chunks_handed_in: i64,
     /// Frames handed to the kernel and not completed, at the last sleep.
@@ -109,6 +111,7 @@ impl<P: Port> Worker<P> {
             ports: PortSet::default(),
             batch: Batch::default(),
             identification,
+            answers: AnswerBudget::default(),
             chunks_handed_in: 0,
             under_way: 0,
             pause: TX_SLEEP,
@@ -169,7 +172,7 @@ impl<P: Port> Worker<P> {
 
     /// Serves each queue once. Returns the number of frames received.
     pub fn round(&mut self) -> usize {
-        let Self { setup, ports, batch, identification, .. } = self;
+        let Self { setup, ports, batch, identification, answers, .. } = self;
         let Some(counters) = setup.counters.of(setup.worker) else { return 0 };
         let tables = setup.tables.load();
         let context =
@@ -182,7 +185,7 @@ impl<P: Port> Worker<P> {
             if count > 0 {
                 received += count;
                 let id = port.id();
-                stages::run(&context, id, batch, ports, &mut setup.cache, identification);
+                stages::run(&context, id, batch, ports, &mut setup.cache, identification, answers);
             }
         }
         drop(tables);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use wire::{
     build::{self, FrameSpec, Transport},
     checksum,
+    ethernet::MacAddr,
     l2tpv3::{Cookie, DataHeader, SessionId, Sublayer},
 };
 
@@ -36,6 +37,20 @@ pub fn tagged(destination: [u8; 6], source: [u8; 6], vids: &[u16]) -> Vec<u8> {
     bytes.extend([0x88, 0xB5]);
     bytes.resize(60, 0xA5);
     bytes
+}
+
+/// An IPv4 packet of this whole length from [`PC_1`] to the station that the traffic of `no_allocation` has behind session
+/// A, with or without "don't fragment".
+pub fn ipv4_frame(packet_bytes: usize, dont_fragment: bool) -> Vec<u8> {
+    let spec = FrameSpec {
+        destination: MacAddr([2, 0, 0, 0, 0, 3]),
+        source: MacAddr(PC_1),
+        transport: Transport::udp(7, 9),
+        ..FrameSpec::default()
+    };
+    changed(raw_packet(&spec, &vec![0xA5; packet_bytes - 28]), |frame| {
+        frame[20] = if dont_fragment { 0x40 } else { 0 };
+    })
 }
 
 /// What goes through the tunnels when it does not matter what: a broadcast from [`PC_1`].

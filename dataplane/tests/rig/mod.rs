@@ -26,6 +26,7 @@ use dataplane::{
         bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
         fdb::Fdb,
         next_hops::{Encap, NextHop, OuterAddresses, OuterFields, TxParameters, TxSession},
+        oversize::Oversize,
         session_state::{RxSequencing, SessionState},
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
@@ -86,6 +87,7 @@ pub struct Plan {
     /// The second cookie that session A accepts.
     pub rx_cookie_also: Option<Cookie>,
     pub fdb_entries: usize,
+    pub oversize: [Oversize; 2],
     /// The gateway's underlay address.
     pub local: IpAddr,
     /// The addresses of both peers.
@@ -123,6 +125,7 @@ impl Default for Plan {
             rx_cookie: Cookie::eight(COOKIE_A),
             rx_cookie_also: None,
             fdb_entries: 1024,
+            oversize: [Oversize::default(); 2],
             local: LOCAL.into(),
             peers: [PEER_A.into(), PEER_B.into()],
             udp_checksum: false,
@@ -184,15 +187,22 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
     let udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: plan.udp_checksum };
     let [peer_a, peer_b] = plan.peers;
     let parameters = [(peer_a, udp, 1000, Cookie::eight(COOKIE_A)), (peer_b, Encap::Ip, 2000, Cookie::NONE)];
-    let tx_sessions = parameters.iter().zip(counters).zip(plan.up).zip(plan.sublayers).map(
-        |((((remote, encap, id, cookie), counters), up), sublayer)| {
+    let tx_sessions: Vec<_> = parameters
+        .iter()
+        .zip(counters)
+        .zip(plan.up)
+        .zip(plan.sublayers)
+        .zip(plan.oversize)
+        .map(|(((((remote, encap, id, cookie), counters), up), sublayer), oversize)| {
             let addresses = OuterAddresses::new(plan.local, *remote).unwrap();
             let plain = TxParameters::plain(addresses, *encap, SessionId::new(*id).unwrap());
-            let parameters = TxParameters { tx_cookie: *cookie, sublayer, fields: plan.fields, ..plain };
+            let fields = plan.fields;
+            let parameters = TxParameters { tx_cookie: *cookie, sublayer, fields, oversize, ..plain };
             up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
-        },
-    );
-    let tx_sessions = tx_sessions.zip(plan.tx_numbers).map(numbered);
+        })
+        .zip(plan.tx_numbers)
+        .map(numbered)
+        .collect();
     let [attach_a, attach_b] = plan.session_attachments;
     let endpoint =
         |like: Endpoint, remote| Endpoint { local: mapped(plan.local), remote: mapped(remote), ..like };
@@ -200,12 +210,13 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         (endpoint(endpoint_a(), peer_a), 1000, plan.rx_cookie, attach_a),
         (endpoint(endpoint_b(), peer_b), 2000, Cookie::NONE, attach_b),
     ];
-    let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).map(
-        |((((endpoint, id, rx_cookie, attachment), counters), index), sublayer)| {
+    let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).zip(&tx_sessions).map(
+        |(((((endpoint, id, rx_cookie, attachment), counters), index), sublayer), tx)| {
+            let mss_limit = tx.as_ref().map(TxSession::mss_limit).unwrap_or_default();
             let (id, index) = (SessionId::new(id).unwrap(), SessionIndex(index));
             let plain = RxSession::plain(endpoint, id, index, attachment, counters.clone());
-            let combines_ecn = plan.combines_ecn;
-            RxSession { rx_cookie, sublayer, needs_checksum: plan.udp_checksum, combines_ecn, ..plain }
+            let (needs_checksum, combines_ecn) = (plan.udp_checksum, plan.combines_ecn);
+            RxSession { rx_cookie, sublayer, mss_limit, needs_checksum, combines_ecn, ..plain }
         },
     );
     let rx_cookies_also = [plan.rx_cookie_also, None];
@@ -222,8 +233,8 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
             port(lan_1, false),
             PortTable { max_frame_bytes: 1618, ..port(wan, true) },
         ],
-        tx_sessions: tx_sessions.collect(),
         sessions: SessionTable::new(rx_sessions.collect()),
+        tx_sessions,
         domains: vec![BridgeDomain::new(plan.members, Arc::clone(fdb))],
     }
 }

@@ -3,6 +3,8 @@
 //! Place on the path: outer header of the underlay, read by decap and steering, written by encap.
 //! Not in it: reassembly, what options mean.
 
+pub mod fragments;
+
 use crate::checksum::{self, Sum};
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -73,7 +75,7 @@ pub struct Ipv4Header {
 ///
 /// # Errors
 ///
-/// All of [`Ipv4Error`] but `Checksum` and `TooLong`.
+/// [`Ipv4Error::Truncated`], [`Ipv4Error::Version`], [`Ipv4Error::HeaderLength`], [`Ipv4Error::TotalLength`].
 #[inline]
 pub fn split(packet: &[u8]) -> Result<(&Ipv4Header, &[u8], &[u8]), Ipv4Error> {
     let (header, _) = Ipv4Header::ref_from_prefix(packet).map_err(|_| Ipv4Error::Truncated)?;
@@ -238,6 +240,8 @@ wire_error! {
         HeaderLength => "ipv4 header length field is wrong",
         /// The total length is below the header length.
         TotalLength => "ipv4 total length is shorter than the header",
+        /// An option ends behind the header, or has no length.
+        Options => "ipv4 options are inconsistent",
         /// The header checksum is wrong.
         Checksum => "ipv4 header checksum is wrong",
         /// The packet would exceed 65 535 bytes.

@@ -13,8 +13,10 @@
 //! | module | what |
 //! |---|---|
 //! | [`ethernet`] | MAC addresses, EtherTypes, the Ethernet header, up to two 802.1Q / 802.1ad tags |
-//! | [`ipv4`], [`ipv6`] | headers, options, extension headers, fragment fields |
+//! | [`ipv4`], [`ipv6`] | headers, options, extension headers, fragment fields; cutting a packet up |
 //! | [`udp`] | header, checksum over the pseudo-header |
+//! | [`tcp`] | header, options, the maximum segment size |
+//! | [`icmp`] | the two errors that say "too big" |
 //! | [`l2tpv3`] | data packets over UDP and IP 115, session ids, cookies, sublayer, control detection |
 //! | [`checksum`] | Internet checksum: full, folded, incremental |
 //! | [`overhead`] | every length, headroom and MTU number |
@@ -67,9 +69,11 @@ pub mod build;
 pub mod checksum;
 pub mod ethernet;
 mod hex;
+pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod l2tpv3;
 pub mod offload_hint;
 pub mod overhead;
+pub mod tcp;
 pub mod udp;

@@ -3,7 +3,8 @@
 //! What it is: the memory that frames live in ([`Umem`], cut into [`Chunk`]s), a frame that can grow and shrink at
 //! both ends without its payload being moved ([`Frame`]), the store of empty chunks ([`ChunkPool`], [`ChunkCache`]),
 //! and one device queue with its socket and four rings ([`XskQueue`]). Beside them stands [`nic`]: what a port must
-//! ask of an interface (promiscuous mode, offloads, channels), because other crates have no `unsafe` of their own.
+//! ask of an interface (promiscuous mode, offloads, channels), and [`anchor`]: a tunnel's socket in the kernel. Both are here
+//! because other crates have no `unsafe` of their own.
 //!
 //! Place on the path: first and last. A frame comes out of [`XskQueue::receive`], is rewritten where it stands, and
 //! leaves through [`XskQueue::transmit`]; its chunk comes back through [`XskQueue::reap`] and goes out again empty
@@ -38,6 +39,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod anchor;
 #[allow(unsafe_code, reason = "addresses of chunks inside the mapping")]
 mod chunk;
 mod chunk_cache;

@@ -1,8 +1,9 @@
-//! The kernel's interface: mappings, AF_XDP socket calls, interface ioctls.
+//! The kernel's interface: mappings, AF_XDP socket calls, interface ioctls, error queues.
 //!
 //! Place on the path: at its very end and beginning. Every function here is safe to call and says what the kernel said; what
 //! that means is for the callers. What is not here: the rings' protocol (`ring`) and who owns a chunk (`lent`).
 
+mod error_queue;
 mod ethtool;
 mod frame_memory;
 mod packet_membership;
@@ -11,6 +12,7 @@ mod ring_map;
 mod tenure;
 mod xdp_socket;
 
+pub(crate) use error_queue::{next_error, refuse_data, report_errors};
 pub(crate) use ethtool::{FeatureBits, LinkControl};
 pub(crate) use frame_memory::{HUGE_PAGE_BYTES, map_frame_memory};
 pub(crate) use packet_membership::join_promiscuous;
