@@ -10,8 +10,10 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use loader::control::api::{
-    DropStatus, FdbEntryStatus, FdbKind, GatewayStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus,
+    DropStatus, FdbEntryStatus, FdbKind, GatewayStatus, PortStatus, SessionChanged, SessionStatus,
+    TunnelStatus, WorkerStatus,
 };
+use loader::control::change::CookieChange;
 use loader::control::server::ControlServer;
 use loader::control::source::StatusSource;
 
@@ -61,6 +63,9 @@ impl StatusSource for SmallGateway {
             copies: 0,
         };
         vec![row("truncated", 3), row("loop", 0)]
+    }
+    fn set_cookies(&self, session: &str, _: &CookieChange) -> Result<SessionChanged, String> {
+        Err(format!("there is no session {session}"))
     }
 }
 
@@ -208,6 +213,19 @@ fn what_the_gateway_refuses_is_a_failure_in_its_words() {
         refused,
         (Some(1), String::new(), "spanwire: gw-t has no bridge br7; it has: br0\n".to_owned())
     );
+}
+
+#[test]
+fn a_session_that_is_not_there_cannot_be_set() {
+    let served = Served::start();
+    let refused = parts(&served.ask("session set s7 --cookie 01234567 --json"));
+    assert_eq!(
+        refused,
+        (Some(1), String::new(), "spanwire: gw-t has no session s7; it has: none\n".to_owned())
+    );
+    let (code, out, err) = parts(&served.ask("session set s7"));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("--peer-cookie-also"), "{err}");
 }
 
 #[test]

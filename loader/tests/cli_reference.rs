@@ -15,10 +15,12 @@ use loader::cli::exit::Exit;
 const API: &str = include_str!("../src/control/api.rs");
 
 /// Which command shows which row.
-const ROWS: [(&str, &str); 9] = [
+const ROWS: [(&str, &str); 11] = [
     ("GatewayStatus", "`gateway show --json`: one object"),
     ("TunnelStatus", "`tunnel show --json`: an array of"),
     ("SessionStatus", "`session show --json`: an array of"),
+    ("SequenceCounts", "`observed` of a session"),
+    ("SessionChanged", "`session set --json`: one object"),
     ("PortStatus", "`port show --json`: an array of"),
     ("KernelRings", "`kernel_rings` of a port"),
     ("FdbEntryStatus", "`fdb show --json`: an array of"),
@@ -34,7 +36,8 @@ const CLI_HEAD: &str = "\
 <!-- Made from the program's definitions; `cargo test -p spanwire --test cli_reference` compares it. -->
 
 One binary, `spanwire <object> <verb>`. `run` is the gateway; `show` asks a running one over its control socket and
-changes nothing; the other commands work on files. Text goes to standard output in plain columns with a header, `-` for
+changes nothing; `session set` changes a running one, which takes root or the gateway's own user; the other commands work
+on files. Text goes to standard output in plain columns with a header, `-` for
 no value and free text last; faults go to standard error. The [exit codes](exit-codes.md) are the same everywhere.
 
 Without `--gateway` and `--control-socket`, a `show` command asks the only gateway that runs; when several run, it lists them.
@@ -52,7 +55,8 @@ renamed, removed or given another meaning within a major version. A value that d
 from the start of the gateway. The control socket speaks the same rows, one JSON line each way:
 `{\"show\":\"sessions\",\"name\":\"l2tpeth0\"}` is answered by `{\"sessions\":[...]}` or `{\"error\":\"...\"}`; `show` is one of
 `gateway`, `tunnels`, `sessions`, `ports`, `fdb`, `workers`, `drops`; `name` narrows tunnels, sessions and ports,
-`bridge` narrows `fdb`.
+`bridge` narrows `fdb`. `{\"set\":\"session\",\"name\":\"l2tpeth0\",\"peer_cookie_also\":\"none\"}` is answered by
+`{\"changed\":{...}}`; its keys are those of a session's cookies in the configuration file.
 ";
 
 #[test]
@@ -183,7 +187,7 @@ fn json_type(kind: &str) -> String {
         "u8" | "u16" | "u32" | "u64" => "number".to_owned(),
         "bool" => "boolean".to_owned(),
         "String" | "IpAddr" => "string".to_owned(),
-        "Counts" | "KernelRings" | "ChunkCounts" => "object".to_owned(),
+        "Counts" | "KernelRings" | "ChunkCounts" | "SequenceCounts" => "object".to_owned(),
         word => words_of(word),
     }
 }

@@ -294,6 +294,95 @@ fn cookies_of_odd_or_wrong_length_or_other_digits_are_refused() {
     }
 }
 
+/// The line in [`GOOD`] that lines of a session can be put behind, with the line in its place.
+const BEHIND_PEER_COOKIE: &str = "peer_cookie = \"deadbeef\"\n";
+
+#[test]
+fn a_second_cookie_is_as_long_as_the_first() {
+    let at = "tunnel.t1000.session.l2tpeth0.peer_cookie_also";
+    let remedy = "give one as long as peer_cookie, or leave the key out";
+    for (digits, expected) in [
+        ("cafebabe", vec![]),
+        ("0123456789abcdef", vec![format!("31 {at}: is 8 bytes long, and peer_cookie 4; {remedy}")]),
+        (
+            "deadbeef",
+            vec![format!(
+                "31 note {at}: is the same as peer_cookie; give the cookie that the peer changes over to"
+            )],
+        ),
+        (
+            "",
+            vec![format!(
+                "31 {at}: has 0 hexadecimal digits; give 8 or 16 hexadecimal digits, or leave the key out for no cookie"
+            )],
+        ),
+    ] {
+        let edit = format!("{BEHIND_PEER_COOKIE}peer_cookie_also = \"{digits}\"\n");
+        let text = edited(&[(BEHIND_PEER_COOKIE, edit.as_str())]);
+        assert_eq!(lines(&check("x", &text, None).findings), expected, "{digits:?}");
+    }
+    expect(
+        &[(BEHIND_PEER_COOKIE, "peer_cookie_also = \"cafebabe\"\n")],
+        &[&format!("30 {at}: is 4 bytes long, and there is no peer_cookie; {remedy}")],
+    );
+}
+
+#[test]
+fn numbers_need_the_sublayer_that_they_stand_in() {
+    let session = "tunnel.t1000.session.l2tpeth0";
+    let remedy = "remove it, or give l2spec_type = \"default\" at both ends";
+    let problem = "numbers stand in the sublayer, and l2spec_type is \"none\"";
+    for seq in ["send", "recv", "both"] {
+        expect(
+            &[("l2spec_type = \"default\"", &format!("l2spec_type = \"none\"\nseq = \"{seq}\""))],
+            &[&format!("32 {session}.seq: {problem}; {remedy}")],
+        );
+    }
+    expect(
+        &[("l2spec_type = \"default\"", "l2spec_type = \"none\"\nseq_observe = true\nseq = \"none\"")],
+        &[&format!("32 {session}.seq_observe: {problem}; {remedy}")],
+    );
+}
+
+#[test]
+fn what_drops_for_a_number_does_not_only_observe() {
+    let at = "tunnel.t1000.session.l2tpeth0.seq_observe";
+    for (seq, instead) in [("recv", "none"), ("both", "send")] {
+        expect(
+            &[(BEHIND_PEER_COOKIE, &format!("{BEHIND_PEER_COOKIE}seq = \"{seq}\"\nseq_observe = true\n"))],
+            &[&format!(
+                "32 {at}: drops nothing for its number, and seq = \"{seq}\" drops what is not in order; \
+                 remove it, or give seq = \"{instead}\""
+            )],
+        );
+    }
+}
+
+#[test]
+fn what_a_linux_peer_would_not_number_is_noted() {
+    let session = "tunnel.t1000.session.l2tpeth0";
+    let problem = "a Linux peer numbers only while it receives numbers, and none are sent";
+    for (lines, expected) in [
+        ("seq = \"send\"\nseq_observe = true\n", None),
+        ("seq = \"both\"\n", None),
+        ("seq = \"none\"\nseq_observe = false\n", None),
+        (
+            "seq = \"recv\"\n",
+            Some(format!("31 note {session}.seq: {problem}; give seq = \"both\" when the peer is Linux")),
+        ),
+        (
+            "seq_observe = true\n",
+            Some(format!(
+                "31 note {session}.seq_observe: {problem}; give seq = \"send\" when the peer is Linux"
+            )),
+        ),
+    ] {
+        let edit = format!("{BEHIND_PEER_COOKIE}{lines}");
+        let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+        expect(&[(BEHIND_PEER_COOKIE, &edit)], &expected);
+    }
+}
+
 #[test]
 fn a_session_id_used_twice_in_a_tunnel_is_refused() {
     let second = "[tunnel.t1000.session.s2]\nsession_id = 1000\npeer_session_id = 1001\n[tunnel.t2000]\n";

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Outer, Port, Role, Session, SessionId,
-    Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Outer, Port, Role, Seq, Sequencing, Session,
+    SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -69,8 +69,20 @@ fn outers(is_ipv6: bool, is_udp: bool) -> impl Strategy<Value = Outer> {
     })
 }
 
+fn numbers() -> impl Strategy<Value = Sequencing> {
+    let seq = prop_oneof![Just(Seq::None), Just(Seq::Send), Just(Seq::Recv), Just(Seq::Both)];
+    (seq, any::<bool>()).prop_map(|(seq, observe)| Sequencing { seq, observe: observe && !seq.receives() })
+}
+
+/// Another cookie of the same length, if there is one.
+fn second_cookie(first: Cookie) -> Option<Cookie> {
+    let mut bytes = first.padded();
+    bytes[0] ^= 1;
+    Cookie::from_bytes(&bytes[..first.len_bytes()]).ok().filter(|cookie| *cookie != Cookie::NONE)
+}
+
 fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
-    let session = (cookies(), cookies(), any::<bool>());
+    let session = (cookies(), cookies(), any::<bool>(), numbers());
     let kind = any::<[bool; 2]>().prop_flat_map(|[ipv6, udp]| (Just(ipv6), Just(udp), outers(ipv6, udp)));
     let tunnel = (kind, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
     proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
@@ -83,13 +95,17 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
         for (index, ((ipv6, udp, outer), sport, dport, sessions)) in tunnels.into_iter().enumerate() {
             let host = u8::try_from(index).expect("few tunnels");
             let sessions =
-                sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none))| Session {
-                    name: format!("pw{index}-{number}"),
-                    rx_session_id: SessionId::new(next()).expect("not 0"),
-                    tx_session_id: SessionId::new(next()).expect("not 0"),
-                    rx_cookie,
-                    tx_cookie,
-                    sublayer: if none { Sublayer::None } else { Sublayer::Default },
+                sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none, numbers))| {
+                    Session {
+                        name: format!("pw{index}-{number}"),
+                        rx_session_id: SessionId::new(next()).expect("not 0"),
+                        tx_session_id: SessionId::new(next()).expect("not 0"),
+                        rx_cookie,
+                        rx_cookie_also: second_cookie(rx_cookie).filter(|_| number % 2 == 0),
+                        tx_cookie,
+                        sublayer: if none { Sublayer::None } else { Sublayer::Default },
+                        sequencing: if none { Sequencing::default() } else { numbers },
+                    }
                 });
             let sessions = sessions.collect();
             built.push(Tunnel {

@@ -1,7 +1,7 @@
 //! What each command becomes: its effect in the configuration, or the note that says why it has none.
 
 use loader::config::check;
-use loader::config::model::{Encap, Outer, Sublayer};
+use loader::config::model::{Encap, Outer, Seq, Sublayer};
 use loader::import::{ImportOptions, Imported, NoteKind, Script, import};
 
 fn imported(text: &str) -> Imported {
@@ -319,14 +319,58 @@ fn what_a_kernel_bridge_does_beyond_its_members_is_listed() {
 }
 
 #[test]
+fn every_word_of_seq_is_taken_over_and_none_is_the_default() {
+    for (words, seq) in [
+        ("", Seq::None),
+        ("seq none", Seq::None),
+        ("seq send", Seq::Send),
+        ("seq recv", Seq::Recv),
+        ("seq both", Seq::Both),
+        ("seq BOTH", Seq::Both),
+        ("seq none seq send l2spec_type default", Seq::Send),
+    ] {
+        let line = format!("ip l2tp add session tunnel_id 1 session_id 3 peer_session_id 4 {words}\n");
+        let imported = imported(
+            &TUNNEL.replace("ip l2tp add session tunnel_id 1 session_id 3 peer_session_id 4\n", &line),
+        );
+        let sequencing = imported.config.tunnels[0].sessions[0].sequencing;
+        assert_eq!((sequencing.seq, sequencing.observe), (seq, false), "{words}");
+        let is_untranslated = imported.notes.iter().any(|note| note.kind == NoteKind::Untranslated);
+        assert!(!is_untranslated, "{:?}", notes(&imported));
+        assert_eq!(imported.toml.contains("\nseq = "), seq != Seq::None, "{}", imported.toml);
+    }
+}
+
+#[test]
+fn numbers_without_a_sublayer_are_listed_as_what_the_kernel_makes_of_them() {
+    let with = |words: &str| {
+        format!(
+            "ip l2tp add tunnel local 192.0.2.1 remote 192.0.2.2 tunnel_id 1 peer_tunnel_id 2 encap ip\n\
+             ip l2tp add session tunnel_id 1 session_id 3 peer_session_id 4 {words}\nip link set l2tpeth0 up\n"
+        )
+    };
+    expect_notes(&with("l2spec_type none seq none"), &[]);
+    expect_notes(
+        &with("l2spec_type none seq send"),
+        &["2 not needed: seq send has no effect with l2spec_type none: the kernel sends no numbers, too"],
+    );
+    expect_notes(
+        &with("l2spec_type none seq both"),
+        &["2 not translated: seq both with l2spec_type none makes the kernel drop every frame it receives"],
+    );
+    expect_notes(&with("seq sned"), &["2 typo: \"sned\" is no word of seq; taken as \"send\""]);
+    assert_eq!(
+        imported(&with("l2spec_type none seq both")).config.tunnels[0].sessions[0].sequencing.seq,
+        Seq::None
+    );
+}
+
+#[test]
 fn settings_of_tunnels_without_a_counterpart_are_listed() {
     expect_notes(
         "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 local 192.0.2.1 remote 192.0.2.2 udp_sport 1 udp_dport 2\n\
          ip l2tp add session tunnel_id 1 session_id 1 peer_session_id 1 seq both offset 4\nip link set l2tpeth0 up\n",
-        &[
-            "2 not translated: frames are not numbered: seq both has no counterpart",
-            "2 not needed: offset is ignored by the kernel, too",
-        ],
+        &["2 not needed: offset is ignored by the kernel, too"],
     );
 }
 

@@ -56,12 +56,12 @@ pub enum Command {
         #[command(subcommand)]
         verb: Show<NamedArgs>,
     },
-    /// Ask about L2TPv3 sessions, the pseudowires.
+    /// Ask about L2TPv3 sessions, the pseudowires; change their cookies.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Session {
-        /// What to ask.
+        /// What to ask or change.
         #[command(subcommand)]
-        verb: Show<NamedArgs>,
+        verb: SessionVerb,
     },
     /// Ask about ports, the network interfaces that the gateway holds.
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -216,6 +216,39 @@ impl<A: Args> Show<A> {
         let Self::Show(args) = self;
         args
     }
+}
+
+/// Verbs of `session`.
+#[derive(Debug, Subcommand)]
+pub enum SessionVerb {
+    /// Show it; nothing is changed.
+    Show(NamedArgs),
+    /// Change the cookies of a session of a running gateway, without losing a frame.
+    ///
+    /// What is not given stays. The length of a cookie cannot be changed like this. The configuration file is not touched: put
+    /// the new cookies there too, or the next start has those of before.
+    Set(SetArgs),
+}
+
+/// Options of `session set`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("cookies").required(true).multiple(true)))]
+pub struct SetArgs {
+    /// The session.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Cookie written into sent packets from now on: 8 or 16 hexadecimal digits.
+    #[arg(long, value_name = "HEX", group = "cookies")]
+    pub cookie: Option<String>,
+    /// Cookie that received packets must carry from now on: 8 or 16 hexadecimal digits.
+    #[arg(long, value_name = "HEX", group = "cookies")]
+    pub peer_cookie: Option<String>,
+    /// A second cookie that received packets may carry instead: 8 or 16 hexadecimal digits, or `none`.
+    #[arg(long, value_name = "HEX|none", group = "cookies")]
+    pub peer_cookie_also: Option<String>,
+    /// Whom to ask, how to print.
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 /// Options of a `show` that always shows everything.

@@ -1,6 +1,6 @@
 //! The command line: `spanwire <object> <verb>`.
 //!
-//! One module per concern: [`args`] says what can be typed, [`show`] asks a running gateway and prints, [`files`] works
+//! One module per concern: [`args`] says what can be typed, [`show`] asks a running gateway and prints, [`set`] changes one, [`files`] works
 //! on configuration files and scripts, [`output`] and [`table`] write, [`logging`] sets up the log of `run`.
 //! Text goes to standard output only when it is what was asked for; faults go to standard error.
 
@@ -11,6 +11,7 @@ mod import;
 mod logging;
 mod output;
 mod preflight;
+mod set;
 mod show;
 mod table;
 
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command, ConfigVerb, RunArgs};
+use self::args::{Cli, Command, ConfigVerb, RunArgs, SessionVerb};
 use self::exit::Exit;
 
 /// Runs the command that the process was started with.
@@ -55,7 +56,8 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Version(args) => show::version(args),
         Command::Gateway { verb } => show::gateway(verb),
         Command::Tunnel { verb } => show::tunnel(verb),
-        Command::Session { verb } => show::session(verb),
+        Command::Session { verb: SessionVerb::Show(args) } => show::session(args),
+        Command::Session { verb: SessionVerb::Set(args) } => set::session(args),
         Command::Port { verb } => show::port(verb),
         Command::Fdb { verb } => show::fdb(verb),
         Command::Worker { verb } => show::worker(verb),

@@ -24,8 +24,7 @@ pub(super) fn tunnel(verb: &Show<NamedArgs>) -> anyhow::Result<()> {
 }
 
 /// `session show`.
-pub(super) fn session(verb: &Show<NamedArgs>) -> anyhow::Result<()> {
-    let args = verb.args();
+pub(super) fn session(args: &NamedArgs) -> anyhow::Result<()> {
     let rows = connect(&args.ask)?.sessions(args.name.as_deref())?;
     named(args, &rows, columns::sessions)
 }
@@ -70,7 +69,8 @@ pub(super) fn version(args: &VersionArgs) -> anyhow::Result<()> {
     if args.json { output::json(&own) } else { output::text(&format!("{} {}\n", own.name, own.version)) }
 }
 
-fn connect(ask: &AskArgs) -> anyhow::Result<ControlClient> {
+/// A connection to the gateway that is meant.
+pub(super) fn connect(ask: &AskArgs) -> anyhow::Result<ControlClient> {
     Ok(ControlClient::connect(&ask.socket()?)?)
 }
 

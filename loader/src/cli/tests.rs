@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 
-use super::args::{LogLevel, Show};
+use super::args::{LogLevel, SessionVerb, Show};
 use super::exit::UsageError;
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ fn program_log_levels_are_numbered_as_the_run_options_say() {
 fn every_object_has_the_verb_show() {
     assert!(matches!(parse("spanwire gateway show"), Ok(Command::Gateway { .. })));
     assert!(matches!(parse("spanwire worker show --json"), Ok(Command::Worker { .. })));
-    let Ok(Command::Session { verb: Show::Show(args) }) =
+    let Ok(Command::Session { verb: SessionVerb::Show(args) }) =
         parse("spanwire session show s1 --gateway gw-a --json")
     else {
         panic!("not session show")
@@ -70,6 +70,20 @@ fn every_object_has_the_verb_show() {
         panic!("not drop show")
     };
     assert!(args.all);
+}
+
+#[test]
+fn session_set_takes_one_cookie_or_several() {
+    let set = |options: &str| {
+        let line = format!("spanwire session set s1 {options}");
+        let Ok(Command::Session { verb: SessionVerb::Set(args) }) = parse(&line) else { panic!("{line}") };
+        assert_eq!(args.name, "s1");
+        (args.cookie, args.peer_cookie, args.peer_cookie_also)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(set("--cookie 01234567"), (text("01234567"), None, None));
+    let both = set("--peer-cookie 01234567 --peer-cookie-also none --json --gateway gw-a");
+    assert_eq!(both, (None, text("01234567"), text("none")));
 }
 
 #[test]
@@ -94,6 +108,9 @@ fn what_cannot_be_meant_is_refused() {
         "spanwire run --config f -v --log-level info",
         "spanwire port show --gateway gw-a --control-socket /tmp/s",
         "spanwire session delete s1",
+        "spanwire session set s1",
+        "spanwire session set --cookie 01234567",
+        "spanwire session set s1 s2 --cookie 01234567",
     ] {
         assert!(parse(line).is_err(), "{line}");
     }

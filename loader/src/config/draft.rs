@@ -15,6 +15,7 @@ use super::model::{
 use super::outer::{self, Outer};
 use super::report::Report;
 use super::section::Section;
+use super::sequencing::{self, Sequencing};
 
 /// A whole file.
 pub(crate) struct Draft {
@@ -58,9 +59,12 @@ pub(crate) struct DraftSession {
     pub(crate) name: String,
     pub(crate) rx_session_id: Option<SessionId>,
     pub(crate) tx_session_id: Option<SessionId>,
-    rx_cookie: Option<Cookie>,
+    pub(crate) rx_cookie: Option<Cookie>,
+    /// Empty: there is none.
+    pub(crate) rx_cookie_also: Option<Cookie>,
     tx_cookie: Option<Cookie>,
-    sublayer: Option<Sublayer>,
+    pub(crate) sublayer: Option<Sublayer>,
+    pub(crate) sequencing: Option<Sequencing>,
 }
 
 /// `[bridge.NAME]`.
@@ -162,7 +166,9 @@ fn session(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> 
         tx_session_id: section.integer(&keys::SESSION_PEER_ID, report).and_then(SessionId::new),
         tx_cookie: section.cookie(&keys::SESSION_COOKIE, report),
         rx_cookie: section.cookie(&keys::SESSION_PEER_COOKIE, report),
+        rx_cookie_also: section.cookie(&keys::SESSION_PEER_COOKIE_ALSO, report),
         sublayer: section.choice(&keys::SESSION_L2SPEC_TYPE, SUBLAYER_WORDS, report),
+        sequencing: sequencing::read(section, report),
         path: section.path.clone(),
         name,
     }
@@ -258,8 +264,10 @@ impl DraftSession {
             rx_session_id: self.rx_session_id?,
             tx_session_id: self.tx_session_id?,
             rx_cookie: self.rx_cookie?,
+            rx_cookie_also: Some(self.rx_cookie_also?).filter(|cookie| *cookie != Cookie::NONE),
             tx_cookie: self.tx_cookie?,
             sublayer: self.sublayer?,
+            sequencing: self.sequencing?,
         })
     }
 }

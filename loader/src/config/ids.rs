@@ -21,6 +21,15 @@ pub(crate) fn cookie_from_hex(text: &str) -> Result<Cookie, String> {
     cookie.ok_or_else(|| format!("has {} hexadecimal digits{odd}", text.len()))
 }
 
+/// What is wrong with a second accepted cookie: the session's header has one length, which that of the cookie is part of.
+pub(crate) fn second_cookie_fault(first: Cookie, second: Cookie) -> Option<String> {
+    let (first, second) = (first.len_bytes(), second.len_bytes());
+    (first != second).then(|| match first {
+        0 => format!("is {second} bytes long, and there is no peer_cookie"),
+        _ => format!("is {second} bytes long, and peer_cookie {first}"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! Three users: the check for unknown keys (`tree`), the reader of values (`section`) and the reference page
 //! (`reference`). A key that is not here does not exist.
 
-use super::model::{self, Encap, Mode, Role, SUBLAYER_WORDS};
+use super::model::{self, Encap, Mode, Role, SUBLAYER_WORDS, Seq};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
 
@@ -132,6 +132,9 @@ pub const ECNS: &[&str] = &words::<_, { Ecn::WORDS.len() }>(Ecn::WORDS);
 /// Words of `l2spec_type`.
 pub const L2SPEC_TYPES: &[&str] = &words::<_, { SUBLAYER_WORDS.len() }>(SUBLAYER_WORDS);
 
+/// Words of `seq`.
+pub const SEQS: &[&str] = &words::<_, { Seq::WORDS.len() }>(Seq::WORDS);
+
 /// The words of a list of words and meanings.
 const fn words<T: Copy, const COUNT: usize>(meanings: &[(&'static str, T)]) -> [&'static str; COUNT] {
     let mut words = [""; COUNT];
@@ -217,9 +220,18 @@ keys! {
         "Cookie written into sent packets: the peer's `peer_cookie`.";
     SESSION_PEER_COOKIE = "tunnel.NAME.session.NAME.peer_cookie", Kind::Cookie, "", NO_COOKIE,
         "Cookie that received packets must carry: the peer's `cookie`.";
+    SESSION_PEER_COOKIE_ALSO = "tunnel.NAME.session.NAME.peer_cookie_also", Kind::Cookie, "",
+        Absent::Text("no second cookie"),
+        "A second cookie that received packets may carry instead, as long as `peer_cookie`: while the peer changes over to it.";
     SESSION_L2SPEC_TYPE = "tunnel.NAME.session.NAME.l2spec_type", Kind::Choice(L2SPEC_TYPES), "",
         Absent::Word("default"),
         "L2-specific sublayer, both ways: `default` is 4 bytes, `none` is absent. Must be the same at the peer.";
+    SESSION_SEQ = "tunnel.NAME.session.NAME.seq", Kind::Choice(SEQS), "", Absent::Word("none"),
+        "Sequence numbers: `send` numbers sent packets; `recv` drops received ones that have no number or not the expected \
+         one; `both` does both. Needs `l2spec_type = \"default\"`.";
+    SESSION_SEQ_OBSERVE = "tunnel.NAME.session.NAME.seq_observe", Kind::Boolean, "", Absent::Boolean(false),
+        "Count what was lost, came late or came twice by the numbers of received packets, and drop nothing for them. Not with \
+         `seq` `recv` or `both`.";
 
     BRIDGE_MEMBERS = "bridge.NAME.members", Kind::TextList("`NAME` or `NAME.VLAN`, VLAN 1 to 4094"), "",
         Absent::Required,

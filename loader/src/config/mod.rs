@@ -20,6 +20,7 @@ pub mod reference;
 mod render;
 mod report;
 mod section;
+mod sequencing;
 pub(crate) mod suggest;
 mod tree;
 
@@ -27,6 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use fault::{Fault, Faults, Level};
+pub(crate) use ids::cookie_from_hex;
 pub use interfaces::{InterfaceLookup, SystemInterfaces};
 pub use model::{Bridge, Config, Encap, Gateway, Link, Member, Mode, Port, Role, Session, Tunnel, Umem};
 pub use reference::reference_markdown;

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 pub use super::outer::Outer;
+pub use super::sequencing::{Seq, Sequencing};
 pub use wire::ethernet::VlanId;
 pub use wire::l2tpv3::{Cookie, SessionId, Sublayer, TunnelId};
 
@@ -157,10 +158,14 @@ pub struct Session {
     pub tx_session_id: SessionId,
     /// Cookie expected in received packets (`peer_cookie`); may be empty.
     pub rx_cookie: Cookie,
+    /// A second cookie that is as good in received packets (`peer_cookie_also`); as long as `rx_cookie`, and never empty.
+    pub rx_cookie_also: Option<Cookie>,
     /// Cookie written into sent packets (`cookie`); may be empty.
     pub tx_cookie: Cookie,
     /// L2-specific sublayer, both ways (`l2spec_type`).
     pub sublayer: Sublayer,
+    /// Sequence numbers (`seq`, `seq_observe`).
+    pub sequencing: Sequencing,
 }
 
 /// One bridge domain.

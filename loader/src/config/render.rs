@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 use super::keys::{self, Absent, Key};
 use super::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Mode, Port, SUBLAYER_WORDS, Session, Tunnel, Umem,
+    Bridge, Config, Cookie, Encap, Gateway, Mode, Port, SUBLAYER_WORDS, Seq, Session, Tunnel, Umem,
 };
 use super::outer;
 
@@ -148,9 +148,11 @@ fn session(session: &Session, tunnel: &str, text: &mut Text) {
     text.table("", &format!("{tunnel}.session.{}", session.name));
     text.value(&keys::SESSION_ID, session.rx_session_id.get());
     text.value(&keys::SESSION_PEER_ID, session.tx_session_id.get());
-    for (key, cookie) in
-        [(&keys::SESSION_COOKIE, session.tx_cookie), (&keys::SESSION_PEER_COOKIE, session.rx_cookie)]
-    {
+    for (key, cookie) in [
+        (&keys::SESSION_COOKIE, session.tx_cookie),
+        (&keys::SESSION_PEER_COOKIE, session.rx_cookie),
+        (&keys::SESSION_PEER_COOKIE_ALSO, session.rx_cookie_also.unwrap_or(Cookie::NONE)),
+    ] {
         if cookie != Cookie::NONE {
             text.text(key, &cookie.to_string());
         }
@@ -159,6 +161,12 @@ fn session(session: &Session, tunnel: &str, text: &mut Text) {
     if let Some((word, _)) = word.filter(|(word, _)| keys::SESSION_L2SPEC_TYPE.default != Absent::Word(word))
     {
         text.text(&keys::SESSION_L2SPEC_TYPE, word);
+    }
+    if session.sequencing.seq != Seq::None {
+        text.text(&keys::SESSION_SEQ, session.sequencing.seq.word());
+    }
+    if session.sequencing.observe {
+        text.value(&keys::SESSION_SEQ_OBSERVE, true);
     }
 }
 

@@ -168,6 +168,45 @@ pub struct SessionStatus {
     pub cookie_bytes: u8,
     /// Length of the cookie that we expect. Units: bytes.
     pub peer_cookie_bytes: u8,
+    /// Whether a second cookie is accepted, `peer_cookie_also`.
+    pub peer_cookie_also: bool,
+    /// Of `rx_frames`, those that came with a second cookie.
+    pub peer_cookie_also_frames: u64,
+    /// Which packets are numbered: `none`, `send`, `recv` or `both`.
+    pub seq: String,
+    /// Frames dropped for their sequence number, or because they had none: `sequence_missing` and `out_of_sequence` of
+    /// `drops` together.
+    pub seq_discards: u64,
+    /// Frames that came out of order, as far as the session looks: dropped ones, with `seq_observe` those that came late.
+    pub oos_packets: u64,
+    /// Times that a row of frames with far numbers was taken for the peer's new beginning.
+    pub seq_resyncs: u64,
+    /// What was counted by sequence numbers; null without `seq_observe`.
+    pub observed: Option<SequenceCounts>,
+}
+
+/// What a session counted by sequence numbers, without dropping anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceCounts {
+    /// Frames that had a number.
+    pub numbered: u64,
+    /// Numbers that did not come while the 64 behind them did.
+    pub lost: u64,
+    /// Frames with a lower number than one that came before.
+    pub reordered: u64,
+    /// Frames with a number that came before.
+    pub duplicates: u64,
+}
+
+/// What a `session set` changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionChanged {
+    /// The session.
+    pub name: String,
+    /// Keys whose values are others than before.
+    pub changed: Vec<String>,
+    /// Whether the next start has the new values too: false, the configuration file is not changed.
+    pub persistent: bool,
 }
 
 /// What the kernel counted for the AF_XDP sockets of a port (`XDP_STATISTICS`), all queues added up.

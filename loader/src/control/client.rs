@@ -5,11 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use thiserror::Error;
 
 use super::api::{
-    DropStatus, FdbEntryStatus, GatewayStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus,
+    DropStatus, FdbEntryStatus, GatewayStatus, PortStatus, SessionChanged, SessionStatus, TunnelStatus,
+    WorkerStatus,
 };
+use super::change::SetRequest;
 use super::protocol::{Object, Reply, Request};
 use super::socket_file::try_connect;
 
@@ -80,7 +83,7 @@ pub enum ClientError {
         /// The socket.
         path: String,
         /// What was asked for.
-        wanted: Object,
+        wanted: String,
     },
     /// The gateway refused, with its words.
     #[error("{0}")]
@@ -104,7 +107,7 @@ macro_rules! questions {
         pub fn $method(&mut self $(, $filter: Option<&str>)?) -> Result<$rows, ClientError> {
             match self.ask(&$request)? {
                 Reply::$variant(rows) => Ok(rows),
-                _ => Err(ClientError::Unexpected { path: self.path.clone(), wanted: Object::$variant }),
+                _ => Err(ClientError::Unexpected { path: self.path.clone(), wanted: Object::$variant.to_string() }),
             }
         }
     )+};
@@ -138,11 +141,24 @@ impl ControlClient {
         drops() -> Drops(Vec<DropStatus>), Request::all(Object::Drops);
     }
 
-    /// Asks anything.
+    /// Changes a session.
     ///
     /// # Errors
     /// When the gateway cannot be asked, or refuses.
-    pub fn ask(&mut self, request: &Request) -> Result<Reply, ClientError> {
+    pub fn set(&mut self, request: &SetRequest) -> Result<SessionChanged, ClientError> {
+        match self.ask(request)? {
+            Reply::Changed(changed) => Ok(changed),
+            _ => {
+                Err(ClientError::Unexpected { path: self.path.clone(), wanted: "what it changed".to_owned() })
+            }
+        }
+    }
+
+    /// Asks anything that can be written as a request: a [`Request`] or a [`SetRequest`].
+    ///
+    /// # Errors
+    /// When the gateway cannot be asked, or refuses.
+    pub fn ask(&mut self, request: &impl Serialize) -> Result<Reply, ClientError> {
         let mut line =
             serde_json::to_vec(request).expect("a request has string keys and no fallible serializer");
         line.push(b'\n');

@@ -13,7 +13,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::api::{
-    DropStatus, FdbEntryStatus, GatewayStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus,
+    DropStatus, FdbEntryStatus, GatewayStatus, PortStatus, SessionChanged, SessionStatus, TunnelStatus,
+    WorkerStatus,
 };
 
 /// What can be shown.
@@ -50,7 +51,7 @@ impl fmt::Display for Object {
     }
 }
 
-/// One request.
+/// One request to show something. The other kind is [`super::change::SetRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -102,6 +103,8 @@ pub enum Reply {
     Workers(Vec<WorkerStatus>),
     /// Drop reasons.
     Drops(Vec<DropStatus>),
+    /// What was changed.
+    Changed(SessionChanged),
     /// The request could not be answered.
     Error(String),
 }

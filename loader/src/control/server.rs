@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::protocol::Reply;
 pub use super::socket_file::BindError;
 use super::socket_file::SocketFile;
-use super::source::{StatusSource, answer};
+use super::source::{Rights, StatusSource, answer};
 
 /// How long to rest when the kernel cannot accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -120,11 +120,12 @@ fn turn_away(stream: &UnixStream, clients: usize) {
 /// Serves one client until it leaves, misbehaves or takes too long.
 async fn converse(mut stream: UnixStream, source: &dyn StatusSource, limits: Limits) {
     let mut pending = Vec::new();
+    let rights = rights_of(&stream);
     loop {
         let read =
             timeout(limits.request_timeout, read_line(&mut stream, &mut pending, limits.request_bytes));
         let (reply, last) = match read.await {
-            Ok(Ok(Some(line))) => (answer(source, &line), false),
+            Ok(Ok(Some(line))) => (answer(source, &line, rights), false),
             Ok(Ok(None)) => return,
             Ok(Err(refusal)) => (Reply::Error(refusal), true),
             Err(_) => (Reply::Error(format!("no request within {:?}", limits.request_timeout)), true),
@@ -133,6 +134,15 @@ async fn converse(mut stream: UnixStream, source: &dyn StatusSource, limits: Lim
         if last || !matches!(written, Ok(Ok(()))) {
             return;
         }
+    }
+}
+
+/// What the client's user may do: the socket lets the group in too, to be shown things.
+fn rights_of(stream: &UnixStream) -> Rights {
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(client) if client.uid() == 0 || client.uid() == own => Rights::Change,
+        _ => Rights::Show,
     }
 }
 

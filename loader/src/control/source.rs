@@ -1,11 +1,17 @@
 //! Where replies come from: the gateway behind one trait, and the answer to one request line.
 
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
+
 use super::api::{
-    DropStatus, FdbEntryStatus, GatewayStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus,
+    DropStatus, FdbEntryStatus, GatewayStatus, PortStatus, SessionChanged, SessionStatus, TunnelStatus,
+    WorkerStatus,
 };
+use super::change::{CookieChange, SetRequest};
 use super::protocol::{Object, Reply, Request};
 
-/// What a running gateway can tell about itself at this moment.
+/// What a running gateway can tell about itself at this moment, and the one thing that can be changed in it.
 ///
 /// The server calls it on its own thread, between two awaits, so a source may keep its state in a `RefCell`. Rows are
 /// in the order in which they are to be shown.
@@ -26,15 +32,48 @@ pub trait StatusSource {
     fn workers(&self) -> Vec<WorkerStatus>;
     /// All drop reasons, also those that never occurred.
     fn drops(&self) -> Vec<DropStatus>;
+    /// Changes the cookies of a session that exists; the error says what is wrong, for people.
+    ///
+    /// # Errors
+    /// When the cookies cannot be those of the session; nothing is changed then.
+    fn set_cookies(&self, session: &str, change: &CookieChange) -> Result<SessionChanged, String>;
+}
+
+/// What a client may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// To be shown things.
+    Show,
+    /// To change things as well.
+    Change,
 }
 
 /// Answers one line, line feed or not.
 #[must_use]
-pub fn answer(source: &dyn StatusSource, line: &[u8]) -> Reply {
+pub fn answer(source: &dyn StatusSource, line: &[u8], rights: Rights) -> Reply {
+    // What is no object is no request to change anything: the other reader says what is wrong with it.
+    let keys = serde_json::from_slice::<HashMap<String, IgnoredAny>>(line).unwrap_or_default();
+    if keys.contains_key("set") {
+        return answer_set(source, line, rights).unwrap_or_else(Reply::Error);
+    }
     match serde_json::from_slice::<Request>(line) {
         Ok(request) => answer_request(source, &request).unwrap_or_else(Reply::Error),
         Err(fault) => Reply::Error(format!("cannot read the request: {fault}")),
     }
+}
+
+/// Carries out one request to change something; the error is the text of the refusal.
+fn answer_set(source: &dyn StatusSource, line: &[u8], rights: Rights) -> Result<Reply, String> {
+    let request: SetRequest =
+        serde_json::from_slice(line).map_err(|fault| format!("cannot read the request: {fault}"))?;
+    if rights != Rights::Change {
+        return Err(
+            "only root and the gateway's own user may change it; members of its group may ask".to_owned()
+        );
+    }
+    let name = request.name.as_str();
+    pick(source, "session", source.sessions(), |row| &row.name, Some(name))?;
+    Ok(Reply::Changed(source.set_cookies(name, &request.cookies()?)?))
 }
 
 /// Answers one request; the error is the text of the refusal.

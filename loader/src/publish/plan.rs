@@ -1,6 +1,6 @@
 //! Plan: positions and long-lived parts of everything the configuration names.
 //!
-//! Counters and FDBs live here, outside the snapshots, so that a new snapshot changes what happens to the next frame and
+//! Counters, FDBs and what sessions remember live here, outside the snapshots, so that a new snapshot changes what happens to the next frame and
 //! nothing of what was counted or learned.
 
 use std::{collections::HashMap, sync::Arc};
@@ -11,6 +11,7 @@ use dataplane::{
         PortId,
         bridge_domains::{DomainId, MemberId},
         fdb::Fdb,
+        session_state::SessionState,
         sessions::SessionIndex,
     },
 };
@@ -26,6 +27,8 @@ pub struct Plan {
     pub port_counters: Vec<PerWorker<PortCounters>>,
     /// Counters by session position.
     pub session_counters: Vec<PerWorker<SessionCounters>>,
+    /// What sessions remember from packet to packet, by session position.
+    pub session_states: Vec<Arc<SessionState>>,
     /// FDBs by domain position.
     pub fdbs: Vec<Arc<Fdb>>,
     /// Counters of the workers.
@@ -81,10 +84,19 @@ impl Plan {
         Self {
             port_counters: config.ports.iter().map(|_| PerWorker::new(workers)).collect(),
             session_counters: (0..sessions).map(|_| PerWorker::new(workers)).collect(),
+            session_states: (0..sessions).map(|_| Arc::default()).collect(),
             fdbs: config.bridges.iter().map(fdb).collect(),
             worker_counters: PerWorker::new(workers),
             positions: Positions::new(&config),
             config,
+        }
+    }
+
+    /// Puts a session in the place of the one with its name. Which bridges it is in stays.
+    pub fn replace_session(&mut self, session: &Session) {
+        let sessions = self.config.tunnels.iter_mut().flat_map(|tunnel| &mut tunnel.sessions);
+        for slot in sessions.filter(|slot| slot.name == session.name) {
+            slot.clone_from(session);
         }
     }
 

@@ -1,12 +1,13 @@
 //! Tables: one snapshot, built from the plan and the world of the moment.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use dataplane::tables::{
     PortId,
     attachment::Attachment,
     bridge_domains::{BridgeDomain, Circuit, Member as TableMember},
     next_hops::{self, NextHop, OuterAddresses, TxParameters, TxSession},
+    session_state::{RxSequencing, SessionState},
     sessions::{Endpoint, RxSession, SessionTable},
     snapshot::{PortTable, Tables},
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{
-        model::{Bridge, Encap, Link, Port, Tunnel},
+        model::{Bridge, Encap, Link, Port, Sequencing, Tunnel},
         outer::Ecn,
     },
     netlink::next_hop::TunnelReadiness,
@@ -76,7 +77,7 @@ pub fn build(plan: &Plan, world: &World) -> Tables {
             .bridges()
             .zip(&plan.fdbs)
             .map(|((_, bridge), fdb)| {
-                BridgeDomain::new(members(plan, world, bridge, is_session_up), std::sync::Arc::clone(fdb))
+                BridgeDomain::new(members(plan, world, bridge, is_session_up), Arc::clone(fdb))
             })
             .collect(),
         tx_sessions,
@@ -158,10 +159,25 @@ fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
     let plain = RxSession::plain(endpoint, session.rx_session_id, planned.index, attachment, counters);
     RxSession {
         rx_cookie: session.rx_cookie,
+        rx_cookie_also: session.rx_cookie_also,
         sublayer: session.sublayer,
+        sequencing: rx_sequencing(plan, planned),
         needs_checksum: outer::needs_checksum(planned.tunnel),
         combines_ecn: planned.tunnel.outer.ecn == Ecn::Copy,
         ..plain
+    }
+}
+
+/// What the session remembers, the same in every snapshot.
+fn state_of(plan: &Plan, planned: PlannedSession<'_>) -> Arc<SessionState> {
+    Arc::clone(&plan.session_states[planned.index.index()])
+}
+
+fn rx_sequencing(plan: &Plan, planned: PlannedSession<'_>) -> RxSequencing {
+    match planned.session.sequencing {
+        Sequencing { seq, .. } if seq.receives() => RxSequencing::Strict(state_of(plan, planned)),
+        Sequencing { observe: true, .. } => RxSequencing::Observed(state_of(plan, planned)),
+        _ => RxSequencing::Ignored,
     }
 }
 
@@ -193,7 +209,8 @@ fn tx_session(
         fields: outer::fields(planned.tunnel),
         ..plain
     };
-    Some(TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone()))
+    let tx = TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone());
+    Some(if session.sequencing.seq.sends() { tx.numbered(state_of(plan, planned)) } else { tx })
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ impl Gateway {
     }
 
     /// Makes tables the ones that workers look things up in.
-    fn publish(&mut self, tables: Tables) {
+    pub(super) fn publish(&mut self, tables: Tables) {
         // Workers may still hold the old ones; they are freed here, by a later tick, never by a worker.
         self.retired.push(self.shared.tables.swap(Arc::new(tables)));
         self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);

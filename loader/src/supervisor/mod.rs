@@ -7,6 +7,7 @@
 //! workers only by publishing tables, and to the XDP program only through its maps.
 
 mod attach;
+mod change;
 mod crew;
 mod follow;
 mod gateway;

@@ -24,8 +24,10 @@ use crate::{
     control::{
         api::{
             ChunkCounts, Counts, DropStatus, Encap, FdbEntryStatus, FdbKind, GatewayStatus, KernelRings,
-            PortStatus, Role, SessionStatus, State, TunnelStatus, WorkerState, WorkerStatus, XdpMode,
+            PortStatus, Role, SequenceCounts, SessionChanged, SessionStatus, State, TunnelStatus,
+            WorkerState, WorkerStatus, XdpMode,
         },
+        change::CookieChange,
         source::StatusSource,
     },
     netlink::next_hop::TunnelReadiness,
@@ -97,6 +99,11 @@ impl StatusSource for RefCell<Gateway> {
             }
         };
         DropReason::ALL.iter().copied().map(status).collect()
+    }
+
+    fn set_cookies(&self, session: &str, change: &CookieChange) -> Result<SessionChanged, String> {
+        // Requests are answered between awaits, and nobody holds a borrow over one.
+        self.borrow_mut().set_cookies(session, change)
     }
 }
 
@@ -179,6 +186,27 @@ fn session_status(gateway: &Gateway, planned: PlannedSession<'_>) -> SessionStat
         },
         cookie_bytes: cookie_bytes(session.tx_cookie),
         peer_cookie_bytes: cookie_bytes(session.rx_cookie),
+        peer_cookie_also: session.rx_cookie_also.is_some(),
+        peer_cookie_also_frames: counters.sum(|c| c.rx_cookie_also.get()),
+        seq: session.sequencing.seq.word().to_owned(),
+        seq_discards: dropped(counters, DropReason::SequenceMissing)
+            + dropped(counters, DropReason::OutOfSequence),
+        oos_packets: dropped(counters, DropReason::OutOfSequence) + counters.sum(|c| c.rx_late.get()),
+        seq_resyncs: counters.sum(|c| c.rx_resyncs.get()),
+        observed: session.sequencing.observe.then(|| observed(counters)),
+    }
+}
+
+fn dropped(counters: &PerWorker<SessionCounters>, reason: DropReason) -> u64 {
+    counters.sum(|c| c.drops.get(reason))
+}
+
+fn observed(counters: &PerWorker<SessionCounters>) -> SequenceCounts {
+    SequenceCounts {
+        numbered: counters.sum(|c| c.rx_numbered.get()),
+        lost: counters.sum(|c| c.rx_lost.get()),
+        reordered: counters.sum(|c| c.rx_late.get()),
+        duplicates: counters.sum(|c| c.rx_duplicates.get()),
     }
 }
 

@@ -11,5 +11,7 @@ mod follow;
 mod forward;
 mod outer_headers;
 mod pair;
+mod rotate;
+mod sequence;
 mod sites;
 mod underlay_ipv6;

@@ -92,10 +92,24 @@ impl Sites {
 
     /// Starts a gateway with its imported configuration.
     pub(crate) fn start(&self, position: usize, options: &[&str]) -> Process {
-        let config = self.import(position);
+        self.start_with(position, &self.import(position), options)
+    }
+
+    /// Starts a gateway with a configuration of the test's own.
+    pub(crate) fn start_with(&self, position: usize, config: &Path, options: &[&str]) -> Process {
         let directory = self.lab.dir().to_str().unwrap();
         let words = [SPANWIRE, "run", "--config", config.to_str().unwrap(), "--runtime-directory", directory];
         self.net.gateways[position].spawn(SITES[position].gateway, &[&words, options].concat()).unwrap()
+    }
+
+    /// Starts a gateway with its imported configuration and these lines added to session `l2tpeth0`.
+    pub(crate) fn start_with_session(&self, position: usize, lines: &str) -> Process {
+        let path = self.import(position);
+        let text = fs::read_to_string(&path).unwrap();
+        let head = "session.l2tpeth0]\n";
+        assert_eq!(text.matches(head).count(), 1, "{text}");
+        fs::write(&path, text.replace(head, &format!("{head}{lines}\n"))).unwrap();
+        self.start_with(position, &path, &[])
     }
 
     /// Waits until all sessions of a gateway are up.

@@ -67,8 +67,19 @@ mod tests {
              inner_mtu: 1438\n\
              l2spec_type: default\n\
              cookie_bytes: 8\n\
-             peer_cookie_bytes: 4\n"
+             peer_cookie_bytes: 4\n\
+             peer_cookie_also: yes\n\
+             peer_cookie_also_frames: 6\n\
+             seq: send\n\
+             seq_discards: 0\n\
+             oos_packets: 2\n\
+             seq_resyncs: 1\n\
+             observed.numbered: 7\n\
+             observed.lost: 3\n\
+             observed.reordered: 2\n\
+             observed.duplicates: 1\n"
         );
+        assert!(of(&rows::sessions()[1]).unwrap().ends_with("\nobserved: -\n"));
     }
 
     #[test]

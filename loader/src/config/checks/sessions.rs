@@ -1,4 +1,4 @@
-//! Checks of `[tunnel.NAME.session.NAME]`: ids and names that must differ.
+//! Checks of `[tunnel.NAME.session.NAME]`: ids and names that must differ, cookies and sequence numbers that must fit.
 //!
 //! A packet over IP protocol 115 shows its session id and nothing of its tunnel but the addresses, so its session id
 //! is unique among all such tunnels; over UDP the ports tell tunnels apart.
@@ -9,6 +9,7 @@ use super::repeats;
 use crate::config::draft::{Draft, DraftSession, DraftTunnel};
 use crate::config::model::SessionId;
 use crate::config::report::Report;
+use crate::config::{ids, sequencing};
 
 /// A session and its tunnel.
 type InTunnel<'d> = (&'d DraftTunnel, &'d DraftSession);
@@ -24,6 +25,25 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
     check_tx_ids(&sessions, report);
     check_port_clashes(draft, &sessions, report);
     check_use(draft, &sessions, report);
+    for (_, session) in sessions {
+        check_second_cookie(session, report);
+        if let Some(sequencing) = session.sequencing {
+            sequencing::check(&session.path, sequencing, session.sublayer, report);
+        }
+    }
+}
+
+fn check_second_cookie(session: &DraftSession, report: &mut Report<'_>) {
+    let path = format!("{}.peer_cookie_also", session.path);
+    let (Some(first), Some(second)) = (session.rx_cookie, session.rx_cookie_also) else { return };
+    if !report.has_place(&path) {
+        return;
+    }
+    if let Some(problem) = ids::second_cookie_fault(first, second) {
+        report.fault(&path, problem, "give one as long as peer_cookie, or leave the key out");
+    } else if first == second {
+        report.note(&path, "is the same as peer_cookie", "give the cookie that the peer changes over to");
+    }
 }
 
 fn check_names(sessions: &[InTunnel<'_>], report: &mut Report<'_>) {

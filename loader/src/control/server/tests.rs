@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::super::change::{SetRequest, Settable};
 use super::super::client::{ClientError, ControlClient};
 use super::super::tests::{self as rows, FixedSource, TemporaryDirectory};
 use super::*;
@@ -114,6 +115,41 @@ fn bad_requests_are_answered_with_an_error_each() {
     assert!(lines[0].starts_with(r#"{"error":"cannot read the request: expected ident"#), "{}", lines[0]);
     assert!(lines[1].contains("unknown variant `nonsense`, expected one of `gateway`"), "{}", lines[1]);
     assert_eq!(lines[2], r#"{"error":"workers cannot be narrowed by name"}"#);
+}
+
+#[test]
+fn a_session_is_changed_and_what_cannot_be_is_refused_before_anything_is() {
+    let running = Running::start(Limits::default());
+    let mut client = running.client();
+    let request = |name: &str, cookie: &str| SetRequest {
+        set: Settable::Session,
+        name: name.to_owned(),
+        cookie: Some(cookie.to_owned()),
+        peer_cookie: None,
+        peer_cookie_also: None,
+    };
+    assert_eq!(client.set(&request("l2tpeth0", "01234567")).unwrap(), rows::changed());
+    for (name, cookie, refusal) in [
+        ("l2tpeth9", "01234567", "gw-a has no session l2tpeth9; it has: l2tpeth0, l2tpeth1"),
+        ("l2tpeth1", "01234567", "l2tpeth1 cannot be changed"),
+        ("l2tpeth0", "0123", "cookie has 4 hexadecimal digits; give 8 or 16 hexadecimal digits"),
+    ] {
+        assert_eq!(client.set(&request(name, cookie)).unwrap_err().to_string(), refusal);
+    }
+    let answer = running.exchange(b"{\"set\":\"tunnel\",\"name\":\"t\"}\n{\"set\":\"session\"}\n");
+    let lines: Vec<&str> = answer.lines().collect();
+    assert!(lines[0].contains("unknown variant `tunnel`, expected `session`"), "{answer}");
+    assert!(lines[1].contains("missing field `name`"), "{answer}");
+}
+
+#[test]
+fn a_client_that_may_only_ask_changes_nothing() {
+    let line = br#"{"set":"session","name":"l2tpeth0","cookie":"01234567"}"#;
+    assert_eq!(answer(&FixedSource, line, Rights::Change), Reply::Changed(rows::changed()));
+    let Reply::Error(text) = answer(&FixedSource, line, Rights::Show) else { panic!("refused") };
+    assert_eq!(text, "only root and the gateway's own user may change it; members of its group may ask");
+    let shown = answer(&FixedSource, br#"{"show":"sessions"}"#, Rights::Show);
+    assert_eq!(shown, Reply::Sessions(rows::sessions()));
 }
 
 #[test]

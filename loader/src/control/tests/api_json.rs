@@ -47,9 +47,16 @@ fn a_session_has_these_json_fields() {
             r#""peer_session_id":1001,"state":"up","reason":null,"rx_frames":7,"rx_bytes":700,"tx_frames":12345,"#,
             r#""tx_bytes":1234500,"last_heard_s":3,"drops":{"cookie_mismatch":2,"wrong_source":1},"#,
             r#""overhead_bytes":48,"inner_mtu":1438,"l2spec_type":"default","cookie_bytes":8,"#,
-            r#""peer_cookie_bytes":4}"#,
+            r#""peer_cookie_bytes":4,"peer_cookie_also":true,"peer_cookie_also_frames":6,"seq":"send","#,
+            r#""seq_discards":0,"oos_packets":2,"seq_resyncs":1,"#,
+            r#""observed":{"numbered":7,"lost":3,"reordered":2,"duplicates":1}}"#,
         ),
     );
+}
+
+#[test]
+fn a_change_has_these_json_fields() {
+    is_written_as(&changed(), r#"{"name":"l2tpeth0","changed":["cookie"],"persistent":false}"#);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::api::*;
+use super::change::CookieChange;
 use super::source::StatusSource;
 
 /// A fresh directory, removed when dropped.
@@ -92,6 +93,13 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         l2spec_type: "default".to_owned(),
         cookie_bytes: 8,
         peer_cookie_bytes: 4,
+        peer_cookie_also: true,
+        peer_cookie_also_frames: 6,
+        seq: "send".to_owned(),
+        seq_discards: 0,
+        oos_packets: 2,
+        seq_resyncs: 1,
+        observed: Some(SequenceCounts { numbered: 7, lost: 3, reordered: 2, duplicates: 1 }),
     };
     let down = SessionStatus {
         name: "l2tpeth1".to_owned(),
@@ -107,6 +115,12 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         last_heard_s: None,
         drops: Counts::new(),
         inner_mtu: None,
+        peer_cookie_also: false,
+        peer_cookie_also_frames: 0,
+        seq: "none".to_owned(),
+        oos_packets: 0,
+        seq_resyncs: 0,
+        observed: None,
         ..up.clone()
     };
     vec![up, down]
@@ -248,4 +262,15 @@ impl StatusSource for FixedSource {
     fn drops(&self) -> Vec<DropStatus> {
         drops()
     }
+    fn set_cookies(&self, session: &str, _: &CookieChange) -> Result<SessionChanged, String> {
+        match session {
+            "l2tpeth0" => Ok(changed()),
+            _ => Err(format!("{session} cannot be changed")),
+        }
+    }
+}
+
+/// What a request to change `l2tpeth0` is answered with.
+pub(crate) fn changed() -> SessionChanged {
+    SessionChanged { name: "l2tpeth0".to_owned(), changed: vec!["cookie".to_owned()], persistent: false }
 }

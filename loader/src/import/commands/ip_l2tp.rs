@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::l2tp_arguments::{
     Arguments, SESSION_KEYS, TUNNEL_KEYS, UDP_KEYS, note_checksums, note_others, note_settings,
 };
-use crate::config::keys::{ENCAPS, L2SPEC_TYPES};
+use crate::config::keys::{ENCAPS, L2SPEC_TYPES, SEQS};
 use crate::config::model::{
-    Cookie, Encap, Outer, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId,
+    Cookie, Encap, Outer, SUBLAYER_WORDS, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId,
 };
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
@@ -170,6 +170,7 @@ fn add_session(arguments: &Arguments, state: &mut State) {
     let sublayer = sublayer(arguments, state);
     let (Some(tunnel), Some(rx_session_id), Some(tx_session_id)) = (tunnel, rx_id, tx_id) else { return };
     let (Some(tx_cookie), Some(rx_cookie), Some(sublayer)) = (tx_cookie, rx_cookie, sublayer) else { return };
+    let Some(seq) = seq(arguments, sublayer, state) else { return };
     let Some(index) = state.tunnels.iter().position(|known| known.tunnel_id == tunnel) else {
         return state.untranslated(format!("no tunnel with tunnel_id {tunnel} was added before"));
     };
@@ -182,8 +183,16 @@ fn add_session(arguments: &Arguments, state: &mut State) {
     }
     note_settings(arguments, state);
     note_others(arguments, "the session", &[SESSION_KEYS], state);
-    let session = Session { name, rx_session_id, tx_session_id, rx_cookie, tx_cookie, sublayer };
-    state.tunnels[index].sessions.push(session);
+    state.tunnels[index].sessions.push(Session {
+        name,
+        rx_session_id,
+        tx_session_id,
+        rx_cookie,
+        rx_cookie_also: None,
+        tx_cookie,
+        sublayer,
+        sequencing: Sequencing { seq, observe: false },
+    });
 }
 
 /// Whether the kernel has the session id in use, which is noted: in the same tunnel, or in any other without UDP ports.
@@ -216,6 +225,28 @@ fn cookie(arguments: &Arguments, key: &str, state: &mut State) -> Option<Cookie>
 fn sublayer(arguments: &Arguments, state: &mut State) -> Option<Sublayer> {
     let word = arguments.get("l2spec_type").unwrap_or("default");
     state.whole(word, L2SPEC_TYPES, "sublayer type").and_then(|word| meaning(SUBLAYER_WORDS, word))
+}
+
+/// The directions in which packets are numbered; `None` when the word cannot be read, which is noted.
+fn seq(arguments: &Arguments, sublayer: Sublayer, state: &mut State) -> Option<Seq> {
+    let word = arguments.get("seq").unwrap_or("none").to_ascii_lowercase();
+    let seq = state.whole(&word, SEQS, "word of seq").and_then(|word| meaning(Seq::WORDS, word))?;
+    if sublayer == Sublayer::Default || seq == Seq::None {
+        return Some(seq);
+    }
+    // Numbers stand in the sublayer. The kernel takes the setting all the same, and sends none.
+    if seq.receives() {
+        let word = seq.word();
+        state.untranslated(format!(
+            "seq {word} with l2spec_type none makes the kernel drop every frame it receives"
+        ));
+    } else {
+        state.note(
+            NoteKind::NotNeeded,
+            "seq send has no effect with l2spec_type none: the kernel sends no numbers, too",
+        );
+    }
+    Some(Seq::None)
 }
 
 fn delete_tunnel(arguments: &Arguments, state: &mut State) {

@@ -124,9 +124,6 @@ pub(super) fn note_settings(arguments: &Arguments, state: &mut State) {
             ("offset" | "peer_offset", _) => {
                 state.note(NoteKind::NotNeeded, format!("{key} is ignored by the kernel, too"));
             }
-            ("seq", value) if value != "none" => {
-                state.untranslated(format!("frames are not numbered: seq {value} has no counterpart"));
-            }
             _ => {}
         }
     }

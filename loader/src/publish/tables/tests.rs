@@ -1,5 +1,6 @@
 use dataplane::tables::attachment::Ingress;
 use dataplane::tables::bridge_domains::{DomainId, MemberId};
+use dataplane::tables::session_state::RxSequencing;
 use dataplane::tables::sessions::SessionIndex;
 use wire::ethernet::MacAddr;
 
@@ -183,4 +184,63 @@ fn a_links_memberships_are_known_without_a_search() {
     assert_eq!(plan.memberships(&Link::Port(String::from("wan"))).count(), 0);
     assert_eq!((plan.port_id("lan"), plan.port_id("s1")), (Some(PortId(1)), None));
     assert_eq!((plan.session_index("s7"), plan.session_index("lan")), (Some(SessionIndex(6)), None));
+}
+
+/// Tables of [`CONFIG`] with these lines added to session `a`.
+fn with_a(lines: &str) -> (Plan, Tables) {
+    let text = CONFIG.replacen("peer_session_id = 12\n", &format!("peer_session_id = 12\n{lines}\n"), 1);
+    let checked = config::check("test.toml", &text, None);
+    let plan = Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0);
+    let tables = build(&plan, &world());
+    (plan, tables)
+}
+
+#[test]
+fn each_word_of_seq_reaches_its_half_of_the_session() {
+    for (lines, sends, expected) in [
+        ("", false, "Ignored"),
+        ("seq = \"send\"", true, "Ignored"),
+        ("seq = \"recv\"", false, "Strict"),
+        ("seq = \"both\"", true, "Strict"),
+        ("seq_observe = true", false, "Observed"),
+        ("seq = \"send\"\nseq_observe = true", true, "Observed"),
+    ] {
+        let (plan, tables) = with_a(lines);
+        let received = match &tables.sessions.at(0).unwrap().sequencing {
+            RxSequencing::Ignored => "Ignored",
+            RxSequencing::Strict(state) if Arc::ptr_eq(state, &plan.session_states[0]) => "Strict",
+            RxSequencing::Observed(state) if Arc::ptr_eq(state, &plan.session_states[0]) => "Observed",
+            _ => "another session's state",
+        };
+        assert_eq!(received, expected, "{lines}");
+        let holders = 1 + usize::from(sends) + usize::from(expected != "Ignored");
+        assert_eq!(Arc::strong_count(&plan.session_states[0]), holders, "{lines}: plan, sender, receiver");
+        assert_eq!(
+            Arc::strong_count(&plan.session_states[1]),
+            1,
+            "the other session has nothing to do with it"
+        );
+    }
+}
+
+#[test]
+fn both_cookies_reach_the_receiving_half_and_a_session_can_be_replaced() {
+    let (mut plan, tables) = with_a("peer_cookie = \"01020304\"\npeer_cookie_also = \"05060708\"");
+    let cookies = |tables: &Tables| {
+        let session = tables.sessions.at(0).unwrap();
+        [Some(session.rx_cookie), session.rx_cookie_also]
+            .map(|cookie| cookie.map(|cookie| cookie.to_string()))
+    };
+    let texts = |first: &str, second: Option<&str>| [Some(first.to_owned()), second.map(str::to_owned)];
+    assert_eq!(cookies(&tables), texts("01020304", Some("05060708")));
+    let (_, session) = plan.config.session("a").unwrap();
+    let changed = config::Session {
+        rx_cookie: session.rx_cookie_also.unwrap(),
+        rx_cookie_also: None,
+        ..session.clone()
+    };
+    plan.replace_session(&changed);
+    let after = build(&plan, &world());
+    assert_eq!(cookies(&after), texts("05060708", None));
+    assert_eq!(after.sessions.at(1).unwrap().rx_cookie, tables.sessions.at(1).unwrap().rx_cookie);
 }
