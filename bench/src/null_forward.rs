@@ -235,13 +235,13 @@ fn turn(
     batch: &mut FrameBatch,
     counts: &mut Counts,
 ) {
-    from.receive(batch);
+    from.receive(cache, batch);
     for frame in batch.drain(..) {
         match to.transmit(frame) {
             Ok(()) => counts.frames += 1,
             Err(frame) => {
                 counts.tx_ring_full_frames += 1;
-                cache.give(frame.into_chunk());
+                cache.give_frame(frame);
             }
         }
     }

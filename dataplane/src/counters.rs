@@ -221,6 +221,12 @@ pub struct PortCounters {
     pub tx_frames: Counter,
     /// Their bytes as on the wire, without FCS.
     pub tx_bytes: Counter,
+    /// Of the frames received, those that stood in several chunks.
+    pub rx_chained: Counter,
+    /// Frames in several chunks that the kernel delivered and the port could not take; not among the frames received.
+    pub rx_discarded: Counter,
+    /// Of the frames put on the transmit ring, those that stood in several chunks.
+    pub tx_chained: Counter,
     /// TCP or UDP frames seen whose checksum was never filled in (sampled: at most one look per batch).
     pub partial_checksums: Counter,
 }

@@ -49,6 +49,8 @@ macro_rules! drop_reasons {
 drop_reasons! {
     /// Shorter than its Ethernet header and tags, or a tag with the reserved VLAN id 4095.
     EthernetMalformed => "ethernet_malformed", "shorter than its Ethernet header and VLAN tags, or VLAN 4095";
+    /// A frame in several chunks whose headers are not all in the first.
+    HeadersSplit => "headers_split", "headers spread over several chunks";
     /// The port carries no attachment circuit for the frame's VLAN.
     VlanNotMember => "vlan_not_member", "its VLAN on this port belongs to no bridge domain";
     /// Underlay packet whose EtherType the engine does not decapsulate.
@@ -111,6 +113,8 @@ drop_reasons! {
     NoHeadroom => "no_headroom", "no room in the chunk for the outer headers";
     /// No free chunk for a flood's copy. The last member of a flood gets the frame itself, so copies alone end like this.
     NoChunk => "no_chunk", "no free chunk for a copy";
+    /// A frame in more chunks than the egress port sends as one frame.
+    TooManySegments => "too_many_segments", "in more chunks than the egress port can send as one frame";
     /// The transmit ring of the egress port is full.
     TxRingFull => "tx_ring_full", "transmit ring of the egress port is full";
     /// This worker serves no queue of the egress port.

@@ -144,6 +144,25 @@ fn without_queue() -> Rig {
     rig
 }
 
+/// A rig that got one packet on the WAN whose first chunk has this many bytes of it.
+fn on_wan_in_pieces(packet: &[u8], head: usize) -> Rig {
+    let mut rig = Rig::with(Plan::jumbo());
+    let (head, rest) = packet.split_at(head);
+    assert!(rig.wires[WAN.index()].send_segments([head, rest].into_iter()));
+    rig.drain();
+    rig
+}
+
+/// A frame that would fit a chunk, but does not stand in one.
+fn out_of_a_port_without_multi_buffer() -> Rig {
+    let mut rig = Rig::with(Plan { max_segments: [17, 17, 1], ..Plan::default() });
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
+    let frame = lan_frame_of(PC_2, PC_1, 1000);
+    assert!(rig.wires[LAN_0.index()].send_segments(frame.chunks(600)));
+    rig.drain();
+    rig
+}
+
 /// A rig in which exactly one frame met exactly this.
 fn meet(reason: DropReason) -> Rig {
     let unknown_peer = from_peer(PEER_B, Transport::udp_unchecked(5001, 6001));
@@ -184,6 +203,8 @@ fn meet(reason: DropReason) -> Rig {
         DropReason::NoChunk => without_chunks(),
         DropReason::TxRingFull => after_a_full_ring(),
         DropReason::NoTxQueue => without_queue(),
+        DropReason::HeadersSplit => on_wan_in_pieces(&packet_a(&lan_frame_of(PC_1, PC_2, 1000)), 255),
+        DropReason::TooManySegments => out_of_a_port_without_multi_buffer(),
     }
 }
 
@@ -214,6 +235,7 @@ fn drops_of_a_known_session_are_counted_there_too() {
         DropReason::SplitHorizon,
         DropReason::TooBig,
         DropReason::NoHeadroom,
+        DropReason::TooManySegments,
         DropReason::TxRingFull,
         DropReason::NoTxQueue,
     ] {

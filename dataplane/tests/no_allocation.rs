@@ -21,11 +21,14 @@ use dataplane::{
 use rig::{
     LAN_0, LAN_1, Plan, RING, Rig, WAN,
     crew::{Crew, wait_until},
-    frames::{EVERYBODY, PC_1, PC_2, changed, ipv4_frame, lan_frame, packet_a, packet_b},
+    frames::{
+        EVERYBODY, PC_1, PC_2, changed, ipv4_frame, lan_frame, lan_frame_of, packet_a, packet_a_over,
+        packet_b,
+    },
     tables,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use wire::l2tpv3::Cookie;
+use wire::{build::Transport, l2tpv3::Cookie};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -86,12 +89,32 @@ fn carry(crew: &Crew, wires: &[MemWire], traffic: &[(PortId, Vec<u8>)]) {
     });
 }
 
+/// The same with frames that stand in several chunks.
+fn jumbo_traffic() -> Vec<(PortId, Vec<u8>)> {
+    let (behind_a, long) = ([2, 0, 0, 0, 0, 3], |to, from| lan_frame_of(to, from, 9000));
+    let padded = |mut packet: Vec<u8>| {
+        packet.resize(9600, 0);
+        packet
+    };
+    vec![
+        (LAN_0, long(EVERYBODY, PC_1)),
+        (WAN, packet_a_over(Transport::udp(5001, 6001), &long(PC_1, behind_a))),
+        (LAN_0, long(behind_a, PC_1)),
+        (WAN, padded(packet_a(&lan_frame_of(PC_1, behind_a, 2000)))),
+        (WAN, changed(packet_a(&long(PC_1, behind_a)), |packet| packet[50] ^= 1)),
+    ]
+}
+
 /// One worker in this thread: every stage.
 fn assert_stages_do_not_allocate(plan: Plan, traffic: &[(PortId, Vec<u8>)]) {
     let mut rig = Rig::with(plan);
     let pass = |rig: &mut Rig| {
         for (port, bytes) in traffic.iter().cycle().take(90) {
             assert!(rig.arrive(*port, bytes));
+            if bytes.len() > 2000 {
+                rig.drain();
+                rig.discard_sent();
+            }
         }
         rig.drain();
         rig.discard_sent();
@@ -141,5 +164,6 @@ fn a_warm_path_does_not_touch_the_allocator() {
     let oversize = Oversize { fragmentation: Fragmentation::Inner, mss_clamp: MssClamp::Path };
     let narrow = Plan { path_mtu_bytes: 600, oversize: [oversize; 2], ..Plan::default() };
     assert_stages_do_not_allocate(narrow, &[&frames, &traffic[..]].concat());
+    assert_stages_do_not_allocate(Plan::jumbo(), &jumbo_traffic());
     assert_publications_cost_the_worker_nothing(&traffic);
 }

@@ -41,7 +41,7 @@ pub(super) struct Circle {
 impl Circle {
     /// A circle of frames that take a way through the engine.
     pub(super) fn new(way: Way, frames: Vec<Frame>) -> Self {
-        let outer = frames.first().and_then(|frame| frame.bytes().first_chunk().copied());
+        let outer = frames.first().and_then(|frame| frame.head().first_chunk().copied());
         let restore = match way {
             Way::Encap => Restore::Strip,
             Way::Decap => Restore::PutBack,
@@ -64,7 +64,7 @@ impl Circle {
 
     /// The bytes of every frame in the circle, in order.
     pub(super) fn contents(&self) -> Vec<Vec<u8>> {
-        self.waiting.borrow().iter().map(|frame| frame.bytes().to_vec()).collect()
+        self.waiting.borrow().iter().map(|frame| frame.head().to_vec()).collect()
     }
 
     /// Gives a frame its first shape.
@@ -97,7 +97,7 @@ impl Port for CirclePort {
     }
 
     #[inline]
-    fn receive(&mut self, batch: &mut FrameBatch) -> usize {
+    fn receive(&mut self, _: &mut ChunkCache, batch: &mut FrameBatch) -> usize {
         if self.id != self.circle.receiver {
             return 0;
         }
@@ -114,6 +114,10 @@ impl Port for CirclePort {
             None => self.circle.lost.set(self.circle.lost.get() + 1),
         }
         Ok(())
+    }
+
+    fn max_segments(&self) -> usize {
+        1
     }
 
     fn flush(&mut self) {}

@@ -190,7 +190,7 @@ fn without_engine(plan: &FlowPlan) -> anyhow::Result<Case<'static>> {
     Ok(Case::new("circle without engine", move || {
         let mut passed = 0;
         while passed < goal {
-            passed += lan.receive(&mut batch) as u64;
+            passed += lan.receive(&mut cache, &mut batch) as u64;
             for frame in batch.drain(..) {
                 // A circle has room for every frame that came from it.
                 let _ = wan.transmit(frame);

@@ -28,9 +28,13 @@ pub const RX_START_BYTES: usize = 256;
 /// What `expect` says where a ring takes in no more chunks than crossed in the other direction.
 const ROOM: &str = "a ring has a place for every chunk that is under way";
 
-/// The four rings between both sides, of `ring_frames` places each.
+/// The four rings between both sides, of `ring_chunks` places each.
 #[derive(Debug)]
 struct Rings {
+    /// Chunks that one frame may stand in.
+    max_segments: usize,
+    /// Bytes of a frame that the far side puts into one chunk.
+    rx_room_bytes: usize,
     fill: ArrayQueue<Chunk>,
     rx: ArrayQueue<Frame>,
     tx: ArrayQueue<Frame>,
@@ -42,7 +46,7 @@ struct Rings {
 pub struct MemPort {
     id: PortId,
     rings: Arc<Rings>,
-    ring_frames: u32,
+    ring_chunks: u32,
     held: Held,
     counters: PerWorker<PortCounters>,
 }
@@ -53,31 +57,96 @@ pub struct MemWire {
     rings: Arc<Rings>,
 }
 
-/// A port and its far side. Up to `ring_frames` chunks are lent for reception, from `cache` to begin with, and up to
-/// `ring_frames` frames wait for the far side.
+/// A port and its far side. Up to `ring_chunks` chunks are lent for reception, from `cache` to begin with, and up to
+/// `ring_chunks` of frames wait for the far side. A frame stands in one chunk.
 ///
 /// # Panics
-/// When `ring_frames` is 0.
+/// When `ring_chunks` is 0.
 #[must_use]
-pub fn mem_port(id: PortId, ring_frames: u32, cache: &mut ChunkCache) -> (MemPort, MemWire) {
-    let places = ring_frames as usize;
+pub fn mem_port(id: PortId, ring_chunks: u32, cache: &mut ChunkCache) -> (MemPort, MemWire) {
+    multi_buffer_port(id, ring_chunks, 1, cache)
+}
+
+/// As [`mem_port`], but a frame may stand in up to `max_segments` chunks.
+///
+/// # Panics
+/// As [`mem_port`].
+#[must_use]
+pub fn multi_buffer_port(
+    id: PortId,
+    ring_chunks: u32,
+    max_segments: usize,
+    cache: &mut ChunkCache,
+) -> (MemPort, MemWire) {
+    let places = ring_chunks as usize;
     let rings = Arc::new(Rings {
+        max_segments,
+        rx_room_bytes: cache.pool().umem().chunk_bytes() - RX_START_BYTES,
         fill: ArrayQueue::new(places),
         rx: ArrayQueue::new(places),
         tx: ArrayQueue::new(places),
         completed: ArrayQueue::new(places),
     });
     let wire = MemWire { rings: Arc::clone(&rings) };
-    let mut port = MemPort { id, rings, ring_frames, held: Held::default(), counters: PerWorker::new(1) };
+    let mut port = MemPort { id, rings, ring_chunks, held: Held::default(), counters: PerWorker::new(1) };
     port.refill(cache);
     (port, wire)
 }
 
 impl MemWire {
-    /// Lets bytes arrive at the engine. Returns whether a chunk was lent for them and has room for them.
+    /// Lets bytes arrive at the engine. Returns whether a chunk was lent for them and has room for them; more chunks, each filled before
+    /// the next, where the port may have them.
     #[must_use]
     pub fn send(&self, bytes: &[u8]) -> bool {
-        self.send_at(RX_START_BYTES, bytes)
+        if bytes.len() <= self.rings.rx_room_bytes || self.rings.max_segments == 1 {
+            return self.send_at(RX_START_BYTES, bytes);
+        }
+        self.send_segments(bytes.chunks(self.rings.rx_room_bytes))
+    }
+
+    /// Lets bytes arrive that are cut into these segments, a chunk for each. Returns whether there were the chunks, and not too many
+    /// segments, each with at least one byte.
+    ///
+    /// # Panics
+    /// Never: the rings have as many places as there are chunks lent.
+    #[must_use]
+    pub fn send_segments<'b>(&self, segments: impl DoubleEndedIterator<Item = &'b [u8]>) -> bool {
+        match self.chain(segments) {
+            Ok(frame) => self.rings.rx.push(frame).map(|()| true).expect(ROOM),
+            Err(parts) => {
+                for chunk in parts.into_iter().flat_map(Frame::into_chunks) {
+                    self.rings.fill.push(chunk).expect(ROOM);
+                }
+                false
+            }
+        }
+    }
+
+    /// One frame of these segments.
+    ///
+    /// # Errors
+    /// What could not be joined.
+    fn chain<'b>(&self, segments: impl DoubleEndedIterator<Item = &'b [u8]>) -> Result<Frame, Vec<Frame>> {
+        let mut joined: Option<Frame> = None;
+        for bytes in segments.rev() {
+            let part = self.rings.fill.pop().map(|chunk| Frame::from_bytes(chunk, RX_START_BYTES, bytes));
+            let segment = match part {
+                Some(Ok(segment)) => segment,
+                Some(Err(chunk)) => {
+                    self.rings.fill.push(chunk).expect(ROOM);
+                    return Err(joined.into_iter().collect());
+                }
+                None => return Err(joined.into_iter().collect()),
+            };
+            joined = Some(match joined {
+                None => segment,
+                Some(rest) => segment.followed_by(rest).map_err(|(segment, rest)| vec![segment, rest])?,
+            });
+        }
+        match joined {
+            Some(frame) if frame.segment_count() <= self.rings.max_segments => Ok(frame),
+            other => Err(other.into_iter().collect()),
+        }
     }
 
     /// Lets bytes arrive that start at another offset in their chunk. Units: bytes.
@@ -93,15 +162,34 @@ impl MemWire {
         }
     }
 
-    /// Looks at the oldest frame the engine sent and completes its transmission; `None`: there is none.
+    /// Looks at the oldest frame the engine sent and completes its transmission; `None`: there is none. A frame of several segments is
+    /// brought together in memory of the allocator.
     ///
     /// # Panics
     /// Never: the rings have as many places as frames can be under way.
     pub fn receive<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let frame = self.rings.tx.pop()?;
-        let seen = look(frame.bytes());
-        self.rings.completed.push(frame.into_chunk()).expect(ROOM);
+        let seen = match frame.linear() {
+            Some(bytes) => look(bytes),
+            None => look(&frame.segments().collect::<Vec<_>>().concat()),
+        };
+        for chunk in frame.into_chunks() {
+            self.rings.completed.push(chunk).expect(ROOM);
+        }
         Some(seen)
+    }
+
+    /// Completes the transmission of the oldest frame the engine sent, unseen. Returns whether there was one.
+    ///
+    /// # Panics
+    /// As [`MemWire::receive`].
+    #[must_use]
+    pub fn discard(&self) -> bool {
+        let Some(frame) = self.rings.tx.pop() else { return false };
+        for chunk in frame.into_chunks() {
+            self.rings.completed.push(chunk).expect(ROOM);
+        }
+        true
     }
 
     /// Frames the engine sent and the far side did not look at yet.
@@ -127,12 +215,12 @@ impl MemPort {
             cache.give(chunk);
         }
         while let Some(frame) = self.rings.rx.pop() {
-            self.held.fill -= 1;
-            cache.give(frame.into_chunk());
+            self.held.fill -= chunks_of(&frame);
+            cache.give_frame(frame);
         }
         while let Some(frame) = self.rings.tx.pop() {
-            self.held.tx -= 1;
-            cache.give(frame.into_chunk());
+            self.held.tx -= chunks_of(&frame);
+            cache.give_frame(frame);
         }
         self.held
     }
@@ -149,7 +237,7 @@ impl MemPort {
     /// Lends chunks for reception up to the size of the ring.
     #[inline]
     fn refill(&mut self, cache: &mut ChunkCache) {
-        while self.held.fill < self.ring_frames
+        while self.held.fill < self.ring_chunks
             && let Some(chunk) = cache.take()
         {
             self.held.fill += 1;
@@ -164,11 +252,11 @@ impl Port for MemPort {
     }
 
     #[inline]
-    fn receive(&mut self, batch: &mut FrameBatch) -> usize {
+    fn receive(&mut self, _: &mut ChunkCache, batch: &mut FrameBatch) -> usize {
         let before = batch.len();
         while !batch.is_full() {
             let Some(frame) = self.rings.rx.pop() else { break };
-            self.held.fill -= 1;
+            self.held.fill -= chunks_of(&frame);
             batch.push(frame);
         }
         batch.len() - before
@@ -176,12 +264,17 @@ impl Port for MemPort {
 
     #[inline]
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
-        if self.held.tx == self.ring_frames {
+        let count = chunks_of(&frame);
+        if count > self.ring_chunks - self.held.tx || frame.segment_count() > self.rings.max_segments {
             return Err(frame);
         }
         self.rings.tx.push(frame)?;
-        self.held.tx += 1;
+        self.held.tx += count;
         Ok(())
+    }
+
+    fn max_segments(&self) -> usize {
+        self.rings.max_segments
     }
 
     fn flush(&mut self) {}
@@ -211,6 +304,12 @@ impl Port for MemPort {
     }
 }
 
+/// Chunks that a frame stands in.
+#[inline]
+fn chunks_of(frame: &Frame) -> u32 {
+    u32::try_from(frame.segment_count()).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +327,7 @@ mod tests {
         assert!(!wire.send(&[9; 60]), "no chunk is lent any more");
 
         let mut batch = FrameBatch::new();
-        assert_eq!(port.receive(&mut batch), 2);
+        assert_eq!(port.receive(&mut cache, &mut batch), 2);
         assert_eq!(port.held(), Held { fill: 0, tx: 0 });
         for frame in batch.drain(..) {
             port.transmit(frame).unwrap();
@@ -239,6 +338,36 @@ mod tests {
         port.reclaim(&mut cache);
         assert_eq!(port.held(), Held { fill: 2, tx: 1 });
         assert_eq!(port.close(&mut cache), Held::default());
+        assert_eq!(cache.len() + cache.pool().free_count(), 64);
+    }
+
+    #[test]
+    fn a_frame_of_several_chunks_crosses_whole_or_not_at_all() {
+        let config = UmemConfig { chunk_count: 64, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
+        let (_, pool) = Umem::map(&config).unwrap();
+        let mut cache = ChunkCache::new(pool, 128);
+        let (mut port, wire) = multi_buffer_port(PortId(0), 4, 3, &mut cache);
+        let long: Vec<u8> = (0..=250).cycle().take(5000).collect();
+        assert!(!wire.send(&[1; 3 * 1792 + 1]), "four chunks");
+        assert!(wire.send(&long));
+        assert!(!wire.send(&long), "one chunk is left");
+        assert!(wire.send(&[7; 60]), "and is still there");
+        let mut batch = FrameBatch::new();
+        assert_eq!((port.receive(&mut cache, &mut batch), port.held()), (2, Held::default()));
+        let last = batch.pop().unwrap();
+        let first = batch.pop().unwrap();
+        assert_eq!(first.segments().map(<[u8]>::len).collect::<Vec<_>>(), [1792, 1792, 1416]);
+        port.transmit(first).unwrap();
+        port.transmit(last).unwrap();
+        assert_eq!(port.held().tx, 4);
+        port.reclaim(&mut cache);
+        assert!(wire.send(&long));
+        port.receive(&mut cache, &mut batch);
+        let refused = port.transmit(batch.pop().unwrap()).unwrap_err();
+        assert_eq!((refused.len(), port.held().tx, port.max_segments()), (5000, 4, 3));
+        cache.give_frame(refused);
+        assert_eq!(wire.receive(<[u8]>::to_vec), Some(long));
+        assert_eq!(port.close(&mut cache), Held { fill: 0, tx: 0 });
         assert_eq!(cache.len() + cache.pool().free_count(), 64);
     }
 }

@@ -17,14 +17,17 @@ pub trait Port {
     /// The port this queue belongs to.
     fn id(&self) -> PortId;
 
-    /// Moves waiting frames into `batch`, up to the room left in it. Returns how many.
-    fn receive(&mut self, batch: &mut FrameBatch) -> usize;
+    /// Moves waiting frames into `batch`, up to the room left in it. Returns how many. Chunks of what makes no frame go to `cache`.
+    fn receive(&mut self, cache: &mut ChunkCache, batch: &mut FrameBatch) -> usize;
 
     /// Queues a frame; it leaves with the next [`Port::flush`].
     ///
     /// # Errors
-    /// Gives the frame back when the ring is full.
+    /// Gives the frame back when the ring has not room for all of it, or it has more segments than [`Port::max_segments`].
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame>;
+
+    /// Chunks that one frame to be transmitted may stand in; 1 where the port has no multi-buffer.
+    fn max_segments(&self) -> usize;
 
     /// Sends what was queued.
     fn flush(&mut self);

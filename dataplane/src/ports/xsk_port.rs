@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use xsk::{ChunkCache, Frame, FrameBatch, Held, XskQueue};
+use xsk::{ChunkCache, Frame, FrameBatch, Held, QueueCounts, XskQueue};
 
 use super::Port;
 use crate::{
@@ -17,19 +17,32 @@ pub struct XskPort {
     queue: XskQueue,
     worker: usize,
     counters: PerWorker<PortCounters>,
+    /// The queue's counts when they were last added to the counters.
+    counted: QueueCounts,
 }
 
 impl XskPort {
     /// Puts an open socket into the hands of worker `worker`.
     #[must_use]
     pub fn new(id: PortId, queue: XskQueue, worker: usize, counters: PerWorker<PortCounters>) -> Self {
-        Self { id, queue, worker, counters }
+        Self { id, queue, worker, counters, counted: QueueCounts::default() }
     }
 
     /// The socket, to read its statistics or to close it.
     #[must_use]
     pub fn into_queue(self) -> XskQueue {
         self.queue
+    }
+
+    /// Adds what the queue counted of frames in several chunks since the last time.
+    fn count_chained(&mut self) {
+        let before = std::mem::replace(&mut self.counted, self.queue.counts());
+        let now = self.counted;
+        self.count(|counters| {
+            counters.rx_chained.add(now.rx_chained - before.rx_chained);
+            counters.rx_discarded.add(now.rx_discarded - before.rx_discarded);
+            counters.tx_chained.add(now.tx_chained - before.tx_chained);
+        });
     }
 
     #[inline]
@@ -46,14 +59,17 @@ impl Port for XskPort {
     }
 
     #[inline]
-    fn receive(&mut self, batch: &mut FrameBatch) -> usize {
+    fn receive(&mut self, cache: &mut ChunkCache, batch: &mut FrameBatch) -> usize {
         let before = batch.len();
-        let received = self.queue.receive(batch);
+        let received = self.queue.receive(cache, batch);
         let bytes: usize = batch.iter().skip(before).map(Frame::len).sum();
         self.count(|counters| {
             counters.rx_frames.add(received as u64);
             counters.rx_bytes.add(bytes as u64);
         });
+        if self.queue.max_segments() > 1 {
+            self.count_chained();
+        }
         received
     }
 
@@ -66,6 +82,11 @@ impl Port for XskPort {
             counters.tx_bytes.add(bytes);
         });
         Ok(())
+    }
+
+    #[inline]
+    fn max_segments(&self) -> usize {
+        self.queue.max_segments()
     }
 
     #[inline]

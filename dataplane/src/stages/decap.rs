@@ -12,9 +12,9 @@ use wire::{
     l2tpv3::{self, L2tpError},
     overhead::VLAN_TAG_BYTES,
 };
-use xsk::Frame;
+use xsk::{ChunkCache, Frame};
 
-use super::{Context, mss_clamp, outer, send::count_clamped, sequence, traffic_class};
+use super::{Context, mss_clamp, outer, outer_chained, send::count_clamped, sequence, traffic_class};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
@@ -26,10 +26,10 @@ use crate::{
 };
 
 #[inline]
-pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
+pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
     for (frame, slot) in batch.undecided() {
-        match open(context, frame.bytes(), slot) {
-            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner),
+        match open(context, frame, slot) {
+            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
             Err(reason) => slot.discard(reason),
         }
     }
@@ -47,10 +47,10 @@ struct Inner {
 #[inline]
 fn open<'t>(
     context: &Context<'t>,
-    bytes: &[u8],
+    frame: &Frame,
     slot: &mut Slot,
 ) -> Result<(&'t RxSession, Inner), DropReason> {
-    let outer = outer::read(bytes)?;
+    let outer = if frame.is_linear() { outer::read(frame.head())? } else { outer_chained::read(frame)? };
     let (session_id, rest) = match outer.endpoint.protocol {
         ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
         _ => l2tpv3::split_ip(outer.payload)?,
@@ -60,8 +60,8 @@ fn open<'t>(
     if outer.lacks_checksum && session.needs_checksum {
         return Err(DropReason::UdpChecksumMissing);
     }
-    let (frame, is_cookie_also) = strip_cookie(session, rest)?;
-    let (sublayer, frame) = session.sublayer.strip(frame).map_err(after_session)?;
+    let (rest, is_cookie_also) = strip_cookie(session, rest)?;
+    let (sublayer, inner) = session.sublayer.strip(rest).map_err(after_session)?;
     if sublayer.is_vccv() {
         return Err(DropReason::Vccv);
     }
@@ -70,8 +70,8 @@ fn open<'t>(
     }
     sequence::check(context, session, sublayer)?;
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
-    let offset = frame.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
-    Ok((session, Inner { offset, len: frame.len(), is_cookie_also }))
+    let offset = inner.as_ptr().addr().wrapping_sub(frame.head().as_ptr().addr());
+    Ok((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also }))
 }
 
 /// Takes the cookie off: either of the two that the session may accept. Says whether it was the second.
@@ -89,17 +89,24 @@ fn strip_cookie<'b>(session: &RxSession, rest: &'b [u8]) -> Result<(&'b [u8], bo
 
 /// Takes the outer headers off and lets the inner frame enter its bridge domain.
 #[inline]
-fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &RxSession, inner: &Inner) {
-    let outer_ecn = if session.combines_ecn { traffic_class::outer_ecn(frame.bytes_mut()) } else { 0 };
+fn unwrap(
+    context: &Context<'_>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+    session: &RxSession,
+    inner: &Inner,
+    cache: &mut ChunkCache,
+) {
+    let outer_ecn = if session.combines_ecn { traffic_class::outer_ecn(frame.head_mut()) } else { 0 };
     if frame.pull_front(inner.offset).is_none() {
         return slot.discard(DropReason::PayloadTruncated);
     }
-    frame.truncate(inner.len);
-    if ethernet::split(frame.bytes()).is_err() {
+    frame.truncate(inner.len, cache);
+    if ethernet::split(frame.head()).is_err() {
         return slot.discard(DropReason::PayloadTruncated);
     }
     if outer_ecn != 0
-        && let Err(reason) = traffic_class::combine(frame.bytes_mut(), outer_ecn)
+        && let Err(reason) = traffic_class::combine(frame.head_mut(), outer_ecn)
     {
         return slot.discard(reason);
     }
@@ -111,10 +118,11 @@ fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &R
         }
         counters.heard(context.now_s);
     }
-    if mss_clamp::run(frame.bytes_mut(), session.mss_limit) {
+    let beyond = frame.beyond_bytes();
+    if mss_clamp::run(frame.head_mut(), beyond, session.mss_limit) {
         count_clamped(context, &session.counters);
     }
-    match session.attachment.ingress(frame.bytes()) {
+    match session.attachment.ingress(frame.head()) {
         Ok(Some(ingress)) => enter(frame, slot, ingress),
         Ok(None) if session.attachment.is_empty() => slot.discard(DropReason::SessionUnbridged),
         Ok(None) => slot.discard(DropReason::VlanNotMember),
@@ -127,12 +135,12 @@ fn unwrap(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, session: &R
 pub(super) fn enter(frame: &mut Frame, slot: &mut Slot, ingress: Ingress) {
     if ingress.pop_tag {
         // Popping leaves four free bytes in front, which the frame then gives up.
-        let popped = ethernet::pop_tag(frame.bytes_mut()).ok().and_then(|_| frame.pull_front(VLAN_TAG_BYTES));
+        let popped = ethernet::pop_tag(frame.head_mut()).ok().and_then(|_| frame.pull_front(VLAN_TAG_BYTES));
         if popped.is_none() {
             return slot.discard(DropReason::EthernetMalformed);
         }
     }
-    match ethernet::split(frame.bytes()) {
+    match ethernet::split(frame.head()) {
         Ok((header, _)) => {
             slot.fate = Fate::Entered;
             slot.domain = ingress.domain;

@@ -1,6 +1,6 @@
 //! emit: carries out what was decided, and counts it. The one place where a frame's way through the engine ends.
 //!
-//! Place on the path: last. Every frame of the batch passes [`run`] once and gets one [`Verdict`]; its chunk goes to a
+//! Place on the path: last. Every frame of the batch passes [`run`] once and gets one [`Verdict`]; its chunks go to a
 //! transmit ring or back to the worker's cache, never anywhere else.
 
 use xsk::Frame;
@@ -49,7 +49,7 @@ fn count(context: &Context<'_>, slot: &Slot, verdict: Verdict) {
 
 #[inline]
 fn discard<P>(frame: Frame, reason: DropReason, exits: &mut Exits<'_, P>) -> Verdict {
-    exits.cache.give(frame.into_chunk());
+    exits.cache.give_frame(frame);
     Verdict::Dropped(reason)
 }
 

@@ -4,18 +4,18 @@
 //! session's template into the headroom; then length, identification and checksums are patched.
 
 use wire::{
-    checksum,
+    checksum::{self, Pieces},
     ethernet::{self, VlanId, VlanTag},
     ipv4::Ipv4Header,
     ipv6::Ipv6Header,
     l2tpv3::DefaultSublayer,
-    overhead::{ETHERNET_BYTES, MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
+    overhead::{ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, MAX_ENCAP_BYTES, UDP_BYTES, VLAN_TAG_BYTES},
     udp::UdpHeader,
 };
 use xsk::Frame;
 use zerocopy::FromBytes;
 
-use super::traffic_class;
+use super::{outer_chained, traffic_class};
 use crate::{
     tables::next_hops::{IpPatch, TxSession, UdpPatch},
     verdict::DropReason,
@@ -36,18 +36,22 @@ pub(super) fn run(
     }
     let class = match session.copied_class {
         0 => 0,
-        bits => traffic_class::of_frame(frame.bytes_mut(), bits),
+        bits => traffic_class::of_frame(frame.head_mut(), bits),
     };
     *frame.before_mut::<MAX_ENCAP_BYTES>().ok_or(DropReason::NoHeadroom)? = session.template;
+    let beyond = frame.beyond_bytes();
     let bytes = frame.push_front(session.encap_bytes).ok_or(DropReason::NoHeadroom)?;
     if let Some(state) = &session.sequence {
         write_number(bytes, session, state.next_tx()).ok_or(DropReason::NoHeadroom)?;
     }
-    patch(bytes, session, *identification).ok_or(DropReason::NoHeadroom)?;
+    patch(bytes, beyond, session, *identification).ok_or(DropReason::NoHeadroom)?;
     if class != 0
         && let Some(packet) = bytes.get_mut(session.link_bytes..)
     {
         traffic_class::stamp(packet, session, class);
+    }
+    if beyond != 0 {
+        seal_chained(frame, session).ok_or(DropReason::NoHeadroom)?;
     }
     *identification = identification.wrapping_add(1);
     Ok(())
@@ -62,11 +66,12 @@ fn write_number(bytes: &mut [u8], session: &TxSession, number: u32) -> Option<()
     Some(())
 }
 
-/// Fills in what differs from frame to frame. `None` would mean a template shorter than its own headers.
+/// Fills in what differs from frame to frame, in the head; `beyond` bytes stand in further segments. `None` would mean a template
+/// shorter than its own headers, or a frame longer than an IP packet can be.
 #[inline]
-fn patch(bytes: &mut [u8], session: &TxSession, identification: u16) -> Option<()> {
+fn patch(bytes: &mut [u8], beyond: usize, session: &TxSession, identification: u16) -> Option<()> {
     let packet = bytes.get_mut(session.link_bytes..)?;
-    let packet_bytes = u16::try_from(packet.len()).ok()?;
+    let packet_bytes = u16::try_from(packet.len() + beyond).ok()?;
     let segment = match session.ip {
         IpPatch::V4(sum) => {
             let (ip, segment) = Ipv4Header::mut_from_prefix(packet).ok()?;
@@ -75,11 +80,11 @@ fn patch(bytes: &mut [u8], session: &TxSession, identification: u16) -> Option<(
         }
         IpPatch::V6 => {
             let (ip, segment) = Ipv6Header::mut_from_prefix(packet).ok()?;
-            ip.payload_length.set(u16::try_from(segment.len()).ok()?);
+            ip.payload_length.set(u16::try_from(segment.len() + beyond).ok()?);
             segment
         }
     };
-    let segment_bytes = u16::try_from(segment.len()).ok()?;
+    let segment_bytes = u16::try_from(segment.len() + beyond).ok()?;
     match session.udp {
         UdpPatch::Absent => {}
         UdpPatch::Length => UdpHeader::mut_from_prefix(segment).ok()?.0.length.set(segment_bytes),
@@ -94,13 +99,31 @@ fn patch(bytes: &mut [u8], session: &TxSession, identification: u16) -> Option<(
     Some(())
 }
 
+/// Fills in the UDP checksum of a packet that stands in several chunks, of which `patch` saw the first one only.
+#[cold]
+fn seal_chained(frame: &mut Frame, session: &TxSession) -> Option<()> {
+    let UdpPatch::Checksum(sum) = session.udp else { return Some(()) };
+    let ip_bytes = match session.ip {
+        IpPatch::V4(_) => IPV4_BYTES,
+        IpPatch::V6 => IPV6_BYTES,
+    };
+    let udp_offset = session.link_bytes + ip_bytes;
+    let segment_bytes = u16::try_from(frame.len().checked_sub(udp_offset)?).ok()?;
+    let payload = frame.head().get(udp_offset + UDP_BYTES..)?;
+    let head = Pieces::after(sum.add_u16(segment_bytes).add_u16(segment_bytes)).with(payload);
+    let whole = outer_chained::sum_beyond(frame, frame.beyond_bytes(), head);
+    let (udp, _) = UdpHeader::mut_from_prefix(frame.head_mut().get_mut(udp_offset..)?).ok()?;
+    udp.checksum.set(whole.finish_udp());
+    Some(())
+}
+
 /// Pushes a customer tag in front of the EtherType.
 ///
 /// # Errors
 /// [`DropReason::NoHeadroom`] without four free bytes, [`DropReason::EthernetMalformed`] without a whole header.
 #[inline]
 pub(super) fn push_vlan(frame: &mut Frame, vlan: VlanId) -> Result<(), DropReason> {
-    if frame.len() < ETHERNET_BYTES {
+    if frame.head_len() < ETHERNET_BYTES {
         return Err(DropReason::EthernetMalformed);
     }
     let bytes = frame.push_front(VLAN_TAG_BYTES).ok_or(DropReason::NoHeadroom)?;

@@ -24,7 +24,7 @@ pub(super) fn run<P: Port>(
     exits: &mut Exits<'_, P>,
 ) -> Verdict {
     let Some(domain) = context.tables.domain(slot.domain) else {
-        exits.cache.give(frame.into_chunk());
+        exits.cache.give_frame(frame);
         return Verdict::Dropped(DropReason::NoDestination);
     };
     let mut outcome = Outcome { left: 0, refusal: DropReason::NoDestination };
@@ -41,7 +41,7 @@ pub(super) fn run<P: Port>(
             let origin = Origin { domain: slot.domain, ingress: slot.ingress, may_answer };
             outcome.note(context, send(context, frame, origin, member, exits));
         }
-        None => exits.cache.give(frame.into_chunk()),
+        None => exits.cache.give_frame(frame),
     }
     outcome.verdict(context)
 }
@@ -93,6 +93,9 @@ fn send_copy<P: Port>(
 }
 
 fn copy<P>(frame: &Frame, exits: &mut Exits<'_, P>) -> Result<Frame, DropReason> {
+    if !frame.is_linear() {
+        return frame.copy_from_cache(COPY_START_BYTES, exits.cache).ok_or(DropReason::NoChunk);
+    }
     let chunk = exits.cache.take().ok_or(DropReason::NoChunk)?;
     frame.copy_into(chunk, COPY_START_BYTES).map_err(|chunk| {
         exits.cache.give(chunk);

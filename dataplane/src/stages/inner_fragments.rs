@@ -29,6 +29,10 @@ use crate::{ports::Port, tables::bridge_domains::Member, verdict::DropReason};
 /// Most pieces that one frame is cut into: a jumbo frame on the smallest path that is believed.
 const MAX_FRAGMENTS: usize = 24;
 
+/// Longest frame of several chunks that is cut up: longer than the jumbo frames of any LAN. It stands on the stack meanwhile.
+/// Units: bytes.
+const MAX_CHAINED_BYTES: usize = 16 << 10;
+
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
@@ -49,14 +53,44 @@ pub(super) fn run<P: Port>(
     member: &Member,
     exits: &mut Exits<'_, P>,
 ) -> Cut {
-    let bytes = frame.bytes();
+    match frame.linear() {
+        Some(bytes) => run_on(context, bytes, largest, member, exits),
+        None => run_chained(context, frame, largest, member, exits),
+    }
+}
+
+/// [`run`] for a frame that stands in several chunks: its bytes are brought together first.
+#[cold]
+#[inline(never)]
+fn run_chained<P: Port>(
+    context: &Context<'_>,
+    frame: &Frame,
+    largest: usize,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Cut {
+    let mut whole = [0; MAX_CHAINED_BYTES];
+    let Some(bytes) = whole.get_mut(..frame.len()) else { return Cut::Impossible };
+    match frame.read_at(0, bytes) {
+        Some(()) => run_on(context, bytes, largest, member, exits),
+        None => Cut::Impossible,
+    }
+}
+
+fn run_on<P: Port>(
+    context: &Context<'_>,
+    bytes: &[u8],
+    largest: usize,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Cut {
     let Some((link, fragments)) = cut(bytes, largest) else { return Cut::Impossible };
     let mut pieces: ArrayVec<Frame, MAX_FRAGMENTS> = ArrayVec::new();
     let made = fragments.take(MAX_FRAGMENTS).try_for_each(|fragment| {
         let piece = write(link, &fragment, exits)?;
         // There is room for as many as are taken.
         pieces.try_push(piece).map_err(|refused| {
-            exits.cache.give(refused.element().into_chunk());
+            exits.cache.give_frame(refused.element());
             DropReason::TooBig
         })
     });
@@ -64,7 +98,7 @@ pub(super) fn run<P: Port>(
     for piece in pieces {
         match outcome {
             Ok(()) => outcome = leave(context, piece, member, exits),
-            Err(_) => exits.cache.give(piece.into_chunk()),
+            Err(_) => exits.cache.give_frame(piece),
         }
     }
     match (made, outcome) {
@@ -106,10 +140,10 @@ fn write<P>(link: &[u8], fragment: &Fragment<'_>, exits: &mut Exits<'_, P>) -> R
         exits.cache.give(chunk);
         DropReason::TooBig
     })?;
-    match fill(piece.bytes_mut(), link, fragment) {
+    match fill(piece.head_mut(), link, fragment) {
         Some(()) => Ok(piece),
         None => {
-            exits.cache.give(piece.into_chunk());
+            exits.cache.give_frame(piece);
             Err(DropReason::TooBig)
         }
     }

@@ -19,6 +19,7 @@ mod inner_fragments;
 mod learn;
 mod mss_clamp;
 mod outer;
+mod outer_chained;
 mod send;
 mod sequence;
 mod too_big;
@@ -77,7 +78,7 @@ pub fn run<P: Port>(
             admit::run(table, batch);
         }
         if table.is_underlay {
-            decap::run(context, batch);
+            decap::run(context, batch, cache);
         }
     }
     learn::run(context, batch);
@@ -90,7 +91,8 @@ pub fn run<P: Port>(
 #[inline]
 fn look_for_unfilled_checksum<P: Port>(port: PortId, batch: &Batch, ports: &mut PortSet<P>) {
     if let Some(frame) = batch.frames.first()
-        && offload_hint::is_only_pseudo_header(frame.bytes())
+        && let Some(bytes) = frame.linear()
+        && offload_hint::is_only_pseudo_header(bytes)
         && let Some(port) = ports.tx(port)
     {
         port.note_partial_checksum();

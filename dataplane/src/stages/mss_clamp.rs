@@ -6,17 +6,19 @@
 
 use wire::{
     ethernet::{self, EtherType},
-    ipv4::{self, PROTOCOL_TCP},
+    front::Front,
+    ipv4::PROTOCOL_TCP,
     ipv6::{self, NEXT_DESTINATION_OPTIONS, NEXT_FRAGMENT, NEXT_HOP_BY_HOP, NEXT_ROUTING},
     tcp::{self, FLAG_SYN},
 };
 
 use crate::tables::oversize::{InnerIp, MssLimit};
 
-/// Lowers the MSS of a frame that is a TCP SYN, as it stands in the pseudowire. Returns whether anything was changed.
+/// Lowers the MSS of a frame that is a TCP SYN, as it stands in the pseudowire; `beyond` bytes of it stand in further chunks. Returns
+/// whether anything was changed.
 #[inline]
-pub(super) fn run(frame: &mut [u8], limit: MssLimit) -> bool {
-    limit != MssLimit::Unlimited && may_be_syn(frame) && clamp(frame, limit)
+pub(super) fn run(frame: &mut [u8], beyond: usize, limit: MssLimit) -> bool {
+    limit != MssLimit::Unlimited && may_be_syn(frame) && clamp(frame, beyond, limit)
 }
 
 /// Whether a frame could be a TCP SYN: a look at its EtherType and protocol, and at the flags where the IP header has
@@ -44,7 +46,7 @@ fn may_be_syn(frame: &[u8]) -> bool {
     }
 }
 
-/// Where a whole TCP segment stands in a frame.
+/// Where a whole TCP segment stands in a frame, or its front when it goes on in further chunks.
 struct Segment {
     /// Ethernet header and tags. Units: bytes.
     link_bytes: usize,
@@ -56,24 +58,26 @@ struct Segment {
 
 #[cold]
 #[inline(never)]
-fn clamp(frame: &mut [u8], limit: MssLimit) -> bool {
-    let Some(segment) = find(frame) else { return false };
+fn clamp(frame: &mut [u8], beyond: usize, limit: MssLimit) -> bool {
+    let Some(segment) = find(frame, beyond) else { return false };
     let Some(largest) = limit.segment_bytes(segment.link_bytes, segment.ip) else { return false };
     let bytes = frame.get_mut(segment.offset..).and_then(|rest| rest.get_mut(..segment.len));
     bytes.is_some_and(|bytes| tcp::clamp_mss(bytes, largest))
 }
 
 /// The TCP segment of a frame; `None` for anything else, for fragments, and for headers that contradict themselves.
-fn find(frame: &[u8]) -> Option<Segment> {
+fn find(frame: &[u8], beyond: usize) -> Option<Segment> {
     let link = ethernet::read(frame).ok()?;
+    let packet = Front { bytes: link.payload, beyond };
     let (ip, segment) = match link.ethertype {
         EtherType::IPV4 => {
-            let (header, _, payload) = ipv4::split(link.payload).ok()?;
-            (header.protocol == PROTOCOL_TCP && !header.is_fragment()).then_some((InnerIp::V4, payload))?
+            let (header, _, payload) = packet.split_ipv4().ok()?;
+            (header.protocol == PROTOCOL_TCP && !header.is_fragment())
+                .then_some((InnerIp::V4, payload.bytes))?
         }
         EtherType::IPV6 => {
-            let (header, payload) = ipv6::split(link.payload).ok()?;
-            let upper = ipv6::upper_layer(header, payload).ok()?;
+            let (header, payload) = packet.split_ipv6().ok()?;
+            let upper = ipv6::upper_layer(header, payload.bytes).ok()?;
             (upper.protocol == PROTOCOL_TCP && !upper.is_fragment())
                 .then_some((InnerIp::V6, upper.payload))?
         }

@@ -6,13 +6,13 @@
 //!  \____________________ read ___________________/                \_ cut __/
 //! ```
 //! Place on the path: first part of `decap`. From here on a packet is an [`Endpoint`] and an L2TPv3 packet, whatever carried
-//! it. Deliberately not here: which endpoint belongs to a session.
+//! it. Deliberately not here: which endpoint belongs to a session; packets in several chunks, which `outer_chained` reads.
 
 use wire::{
     checksum::Sum,
     ethernet::{self, EtherType, EthernetError},
-    ipv4::{self, Ipv4Error},
-    ipv6::{self, Ipv6Error},
+    ipv4::{self, Ipv4Error, Ipv4Header},
+    ipv6::{self, Ipv6Error, Ipv6Header},
     udp::{self, UdpError},
 };
 
@@ -22,8 +22,10 @@ use crate::{tables::sessions::Endpoint, verdict::DropReason};
 pub(super) struct Outer<'a> {
     /// Addresses, protocol and ports.
     pub(super) endpoint: Endpoint,
-    /// The L2TPv3 packet: payload of UDP or of IP protocol 115.
+    /// The L2TPv3 packet: payload of UDP or of IP protocol 115; its front, when it goes on behind the head of its frame.
     pub(super) payload: &'a [u8],
+    /// How much of it is behind the head. Units: bytes.
+    pub(super) beyond: usize,
     /// A UDP packet whose checksum is zero: over IPv6 only a tunnel that opted in may take it (RFC 6935 §5).
     pub(super) lacks_checksum: bool,
 }
@@ -49,14 +51,19 @@ fn read_ipv4(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
     if header.is_fragment() {
         return Err(DropReason::OuterFragment);
     }
-    let endpoint = Endpoint {
+    transport(endpoint_v4(header), payload, |length| header.pseudo_header(length))
+}
+
+/// Addresses and protocol of an IPv4 header.
+#[inline]
+pub(super) fn endpoint_v4(header: &Ipv4Header) -> Endpoint {
+    Endpoint {
         local: Endpoint::map_v4(header.destination),
         remote: Endpoint::map_v4(header.source),
         local_port: 0,
         remote_port: 0,
         protocol: header.protocol,
-    };
-    transport(endpoint, payload, |length| header.pseudo_header(length))
+    }
 }
 
 /// Out of the IPv4 path's way: most underlays are IPv4.
@@ -66,15 +73,22 @@ fn read_ipv6(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
     if upper.is_fragment() {
         return Err(DropReason::OuterFragment);
     }
-    let endpoint = Endpoint {
+    let pseudo = |length| header.pseudo_header(upper.protocol, u32::from(length));
+    transport(endpoint_v6(header, upper.protocol)?, upper.payload, pseudo)
+}
+
+/// Addresses of an IPv6 header, and the protocol behind its extension headers.
+///
+/// # Errors
+/// [`DropReason::IpMalformed`] for addresses that stand for IPv4 ones.
+pub(super) fn endpoint_v6(header: &Ipv6Header, protocol: u8) -> Result<Endpoint, DropReason> {
+    Ok(Endpoint {
         local: Endpoint::v6(header.destination).ok_or(DropReason::IpMalformed)?,
         remote: Endpoint::v6(header.source).ok_or(DropReason::IpMalformed)?,
         local_port: 0,
         remote_port: 0,
-        protocol: upper.protocol,
-    };
-    let pseudo = |length| header.pseudo_header(upper.protocol, u32::from(length));
-    transport(endpoint, upper.payload, pseudo)
+        protocol,
+    })
 }
 
 /// Takes the UDP header off, where there is one. `pseudo` gives the pseudo-header's sum for a UDP length.
@@ -85,13 +99,13 @@ fn transport(
     pseudo: impl FnOnce(u16) -> Sum,
 ) -> Result<Outer<'_>, DropReason> {
     match endpoint.protocol {
-        ipv4::PROTOCOL_L2TP => Ok(Outer { endpoint, payload, lacks_checksum: false }),
+        ipv4::PROTOCOL_L2TP => Ok(Outer { endpoint, payload, beyond: 0, lacks_checksum: false }),
         ipv4::PROTOCOL_UDP => {
             let (udp, payload) = udp::split(payload)?;
             endpoint.local_port = udp.destination_port.get();
             endpoint.remote_port = udp.source_port.get();
             udp::verify_checksum(udp, payload, pseudo(udp.length.get()))?;
-            Ok(Outer { endpoint, payload, lacks_checksum: !udp.has_checksum() })
+            Ok(Outer { endpoint, payload, beyond: 0, lacks_checksum: !udp.has_checksum() })
         }
         _ => Err(DropReason::NotTunnelProtocol),
     }

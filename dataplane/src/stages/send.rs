@@ -57,7 +57,7 @@ pub(super) fn check(context: &Context<'_>, frame_bytes: usize, member: &Member) 
 /// drop is counted at the pseudowire.
 ///
 /// # Errors
-/// The reason why it was not sent; its chunk is back in the cache, unless it left again as an answer to its sender.
+/// The reason why it was not sent; its chunks are back in the cache, unless it left again as an answer to its sender.
 #[inline]
 pub(super) fn send<P: Port>(
     context: &Context<'_>,
@@ -76,7 +76,7 @@ pub(super) fn send<P: Port>(
 /// [`send`] for frames that nothing is done for when they do not fit.
 ///
 /// # Errors
-/// The reason why it was not sent; its chunk is back in the cache.
+/// The reason why it was not sent; its chunks are back in the cache.
 pub(super) fn send_fitting<P: Port>(
     context: &Context<'_>,
     frame: Frame,
@@ -92,7 +92,7 @@ pub(super) fn send_fitting<P: Port>(
 /// Sends a frame that [`check`] found to fit.
 ///
 /// # Errors
-/// The reason why it was not sent; its chunk is back in the cache.
+/// The reason why it was not sent; its chunks are back in the cache.
 #[inline]
 pub(super) fn leave<P: Port>(
     context: &Context<'_>,
@@ -121,7 +121,7 @@ fn refuse<P>(
     reason: DropReason,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
-    exits.cache.give(frame.into_chunk());
+    exits.cache.give_frame(frame);
     count_at_member(context, member, reason);
     Err(reason)
 }
@@ -161,7 +161,8 @@ fn prepare(
         Circuit::Port(port) => Ok(port),
         Circuit::Session(index) => {
             let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
-            if mss_clamp::run(frame.bytes_mut(), session.mss_limit()) {
+            let beyond = frame.beyond_bytes();
+            if mss_clamp::run(frame.head_mut(), beyond, session.mss_limit()) {
                 count_clamped(context, session.counters());
             }
             encap::run(frame, session, identification)?;
@@ -177,13 +178,16 @@ fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Re
         None => (frame, DropReason::NoTxQueue),
         Some(queue) => match queue.transmit(frame) {
             Ok(()) => return Ok(()),
+            Err(frame) if frame.segment_count() > queue.max_segments() => {
+                (frame, DropReason::TooManySegments)
+            }
             Err(frame) => match exits.ports.retry(port, frame, exits.cache) {
                 Ok(()) => return Ok(()),
                 Err(frame) => (frame, DropReason::TxRingFull),
             },
         },
     };
-    exits.cache.give(refused.0.into_chunk());
+    exits.cache.give_frame(refused.0);
     Err(refused.1)
 }
 

@@ -16,10 +16,11 @@
 
 use wire::{
     ethernet::{self, EtherType},
+    front::Front,
     icmp, ipv4, ipv6,
     overhead::VLAN_TAG_BYTES,
 };
-use xsk::Frame;
+use xsk::{ChunkCache, Frame};
 
 use super::{
     Context,
@@ -83,7 +84,7 @@ pub(super) fn run<P: Port>(
     let sent = run_copy(context, &frame, member, exits);
     match (sent, Tight::of(context, member)) {
         (Err(DropReason::TooBig), Some(tight)) => answer(context, frame, origin, tight, exits),
-        _ => exits.cache.give(frame.into_chunk()),
+        _ => exits.cache.give_frame(frame),
     }
     sent
 }
@@ -130,16 +131,16 @@ fn answer<P: Port>(
 ) {
     let back = context.tables.domain(origin.domain).and_then(|domain| domain.member(origin.ingress));
     let is_wanted = origin.may_answer && tight.fragmentation != Fragmentation::Outer;
-    let answer = if is_wanted { Answer::to(frame.bytes(), tight.largest) } else { None };
+    let answer = if is_wanted { Answer::to(&frame, tight.largest) } else { None };
     let (Some(back), Some(answer)) = (back, answer) else {
-        return exits.cache.give(frame.into_chunk());
+        return exits.cache.give_frame(frame);
     };
     if !exits.answers.take(context.now_s, answer.host()) {
         count(tight, |counters| counters.icmp_limited.add(1));
-        return exits.cache.give(frame.into_chunk());
+        return exits.cache.give_frame(frame);
     }
-    if answer.write(&mut frame).is_none() {
-        return exits.cache.give(frame.into_chunk());
+    if answer.write(&mut frame, exits.cache).is_none() {
+        return exits.cache.give_frame(frame);
     }
     if send_fitting(context, frame, back, exits).is_ok() {
         count(tight, |counters| counters.icmp_sent.add(1));
@@ -169,12 +170,13 @@ enum Message {
 
 impl Answer {
     /// The answer to a frame that is larger than `largest`; `None` when there is to be none.
-    fn to(frame: &[u8], largest: usize) -> Option<Self> {
-        let view = ethernet::read(frame).ok()?;
+    fn to(frame: &Frame, largest: usize) -> Option<Self> {
+        let view = ethernet::read(frame.head()).ok()?;
         let mtu = largest.checked_sub(view.payload_offset)?;
+        let packet = Front { bytes: view.payload, beyond: frame.beyond_bytes() };
         let message = match view.ethertype {
-            EtherType::IPV4 => v4(view.payload, mtu)?,
-            EtherType::IPV6 => v6(view.payload, mtu)?,
+            EtherType::IPV4 => v4(packet, mtu)?,
+            EtherType::IPV6 => v6(packet, mtu)?,
             _ => return None,
         };
         Some(Self { link_bytes: view.payload_offset, message })
@@ -188,12 +190,14 @@ impl Answer {
         }
     }
 
-    /// Turns the frame that it is about into it; `None`, and the frame is of no more use, when there is no room.
-    fn write(&self, frame: &mut Frame) -> Option<()> {
+    /// Turns the frame that it is about into it, of which the head is enough; `None`, and the frame is of no more use, when there is no
+    /// room.
+    fn write(&self, frame: &mut Frame, cache: &mut ChunkCache) -> Option<()> {
         let front_bytes = match self.message {
             Message::V4 { .. } => icmp::V4_FRONT_BYTES,
             Message::V6 { .. } => icmp::V6_FRONT_BYTES,
         };
+        let beyond = frame.beyond_bytes();
         let bytes = frame.push_front(front_bytes)?;
         let link = front_bytes..front_bytes.checked_add(self.link_bytes)?;
         bytes.get(link.clone())?;
@@ -203,28 +207,28 @@ impl Answer {
         // Back to where it came from: the answer's source is the frame's destination.
         addresses.rotate_left(6);
         let packet_bytes = match self.message {
-            Message::V4 { mtu, .. } => icmp::write_fragmentation_needed(packet, mtu).ok()?,
-            Message::V6 { mtu, .. } => icmp::write_packet_too_big(packet, mtu).ok()?,
+            Message::V4 { mtu, .. } => icmp::write_fragmentation_needed(packet, beyond, mtu).ok()?,
+            Message::V6 { mtu, .. } => icmp::write_packet_too_big(packet, beyond, mtu).ok()?,
         };
-        frame.truncate(self.link_bytes + packet_bytes);
+        frame.truncate(self.link_bytes + packet_bytes, cache);
         Some(())
     }
 }
 
 /// The answer to an IPv4 packet. A packet that would fit without what stands behind it in the frame gets none.
-fn v4(packet: &[u8], mtu: usize) -> Option<Message> {
-    let (header, options, payload) = ipv4::split(packet).ok()?;
+fn v4(packet: Front<'_>, mtu: usize) -> Option<Message> {
+    let (header, options, payload) = packet.split_ipv4().ok()?;
     ipv4::verify_checksum(header, options).ok()?;
     let is_due = mtu >= icmp::V4_MIN_MTU
         && usize::from(header.total_length.get()) > mtu
-        && icmp::may_answer_v4(header, payload);
+        && icmp::may_answer_v4(header, payload.bytes);
     is_due.then_some(Message::V4 { host: header.source, mtu: u16::try_from(mtu).ok()? })
 }
 
 /// The answer to an IPv6 packet. A path that takes less than any IPv6 link has to gets none: no host would believe it.
-fn v6(packet: &[u8], mtu: usize) -> Option<Message> {
-    let (header, payload) = ipv6::split(packet).ok()?;
+fn v6(packet: Front<'_>, mtu: usize) -> Option<Message> {
+    let (header, payload) = packet.split_ipv6().ok()?;
     let packet_bytes = size_of::<ipv6::Ipv6Header>() + payload.len();
-    let is_due = mtu >= icmp::V6_MIN_MTU && packet_bytes > mtu && icmp::may_answer_v6(header, payload);
+    let is_due = mtu >= icmp::V6_MIN_MTU && packet_bytes > mtu && icmp::may_answer_v6(header, payload.bytes);
     is_due.then_some(Message::V6 { host: header.source, mtu: u32::try_from(mtu).ok()? })
 }

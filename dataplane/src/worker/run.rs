@@ -181,7 +181,7 @@ impl<P: Port> Worker<P> {
         for position in 0..ports.len() {
             let Some(port) = ports.at(position) else { break };
             port.reclaim(&mut setup.cache);
-            let count = port.receive(&mut batch.frames);
+            let count = port.receive(&mut setup.cache, &mut batch.frames);
             if count > 0 {
                 received += count;
                 let id = port.id();

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dataplane::{
     counters::{PerWorker, PortCounters, SessionCounters, WorkerCounters},
-    ports::mem_port::{MemPort, MemWire, mem_port},
+    ports::mem_port::{MemPort, MemWire, multi_buffer_port},
     tables::{
         PortId,
         attachment::Attachment,
@@ -69,6 +69,8 @@ pub struct Rig {
     pub pool: Arc<ChunkPool>,
     /// Chunks outside the engine: those of ports not yet attached, or closed.
     pub outside: ChunkCache,
+    /// Chunks that a frame of each port may stand in.
+    max_segments: [usize; 3],
 }
 
 /// What a test may change about the tables before they are published.
@@ -98,6 +100,22 @@ pub struct Plan {
     pub fields: OuterFields,
     /// Whether both sessions note in the frame what the outer header says of congestion.
     pub combines_ecn: bool,
+    /// Largest frame that a LAN port transmits. Units: bytes.
+    pub lan_frame_bytes: usize,
+    /// Chunks that a frame of each port may stand in.
+    pub max_segments: [usize; 3],
+}
+
+impl Plan {
+    /// Jumbo frames everywhere.
+    pub fn jumbo() -> Self {
+        Self {
+            path_mtu_bytes: 9600,
+            lan_frame_bytes: 9018,
+            max_segments: [xsk::MAX_SEGMENTS; 3],
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Plan {
@@ -131,6 +149,8 @@ impl Default for Plan {
             udp_checksum: false,
             fields: OuterFields::default(),
             combines_ecn: false,
+            lan_frame_bytes: LAN_FRAME_BYTES,
+            max_segments: [1; 3],
         }
     }
 }
@@ -225,13 +245,16 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         .zip(rx_cookies_also)
         .map(|((session, sequencing), rx_cookie_also)| RxSession { sequencing, rx_cookie_also, ..session });
     let [lan_0, lan_1, wan] = plan.attachments;
-    let port =
-        |attachment, is_underlay| PortTable { is_underlay, attachment, max_frame_bytes: LAN_FRAME_BYTES };
+    let port = |attachment, is_underlay| PortTable {
+        is_underlay,
+        attachment,
+        max_frame_bytes: plan.lan_frame_bytes,
+    };
     Tables {
         ports: vec![
             port(lan_0, false),
             port(lan_1, false),
-            PortTable { max_frame_bytes: 1618, ..port(wan, true) },
+            PortTable { max_frame_bytes: plan.path_mtu_bytes.max(1600) + 18, ..port(wan, true) },
         ],
         sessions: SessionTable::new(rx_sessions.collect()),
         tx_sessions,
@@ -276,6 +299,7 @@ impl Rig {
             (Arc::new(Fdb::new(plan.fdb_entries, 5)), snapshot::shared(), Arc::new(Clock::default()));
         let counters = PerWorker::new(1);
         let sessions: Vec<_> = (0..2).map(|_| PerWorker::new(1)).collect();
+        let (wires, port_counters, max_segments) = (Vec::new(), Vec::new(), plan.max_segments);
         shared.store(Arc::new(tables(plan, &fdb, &sessions)));
         let worker = Worker::new(WorkerSetup {
             worker: 0,
@@ -287,7 +311,6 @@ impl Rig {
             idle_rounds: 0,
         });
         let outside = ChunkCache::new(Arc::clone(&pool), 256);
-        let (wires, port_counters) = (Vec::new(), Vec::new());
         let mut rig = Self {
             worker,
             mailbox,
@@ -300,6 +323,7 @@ impl Rig {
             port_counters,
             pool,
             outside,
+            max_segments,
         };
         for id in [LAN_0, LAN_1, WAN] {
             rig.attach(id);
@@ -309,7 +333,8 @@ impl Rig {
 
     /// Attaches a queue to the worker; its far side goes to the end of [`Rig::wires`].
     pub fn attach(&mut self, id: PortId) {
-        let (port, wire) = mem_port(id, RING, &mut self.outside);
+        let segments = self.max_segments[id.index()];
+        let (port, wire) = multi_buffer_port(id, RING, segments, &mut self.outside);
         self.port_counters.push(port.counters().clone());
         self.wires.push(wire);
         self.mailbox.send(Command::Attach(port));
@@ -358,7 +383,10 @@ impl Rig {
 
     /// Lets everything that left go, without looking at it. Returns how many frames.
     pub fn discard_sent(&mut self) -> usize {
-        self.wires.iter().map(|wire| std::iter::from_fn(|| wire.receive(|_| ())).count()).sum()
+        self.wires
+            .iter()
+            .map(|wire| std::iter::repeat_with(|| wire.discard()).take_while(|gone| *gone).count())
+            .sum()
     }
 
     /// The worker's counters.

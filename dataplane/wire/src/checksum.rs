@@ -31,6 +31,37 @@ pub fn sum(bytes: &[u8]) -> Sum {
     Sum(total.wrapping_add(u64::from(u32::from_ne_bytes(last))))
 }
 
+/// Sum of bytes that come in several pieces, each of any length.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pieces {
+    sum: Sum,
+    /// The pieces so far have an odd number of bytes together.
+    is_odd: bool,
+}
+
+impl Pieces {
+    /// Goes on from the sum of an even number of bytes.
+    #[must_use]
+    pub const fn after(sum: Sum) -> Self {
+        Self { sum, is_odd: false }
+    }
+
+    /// With the next piece.
+    #[must_use]
+    pub fn with(self, piece: &[u8]) -> Self {
+        let sum = sum(piece);
+        // What starts at an odd offset has the halves of its words swapped, and so has its sum (RFC 1071 §2 B).
+        let sum = if self.is_odd { Sum::ZERO.add_u16(sum.fold().swap_bytes()) } else { sum };
+        Self { sum: self.sum + sum, is_odd: self.is_odd != (piece.len() % 2 != 0) }
+    }
+
+    /// The sum of all pieces.
+    #[must_use]
+    pub const fn sum(self) -> Sum {
+        self.sum
+    }
+}
+
 /// Sum of the IPv4 pseudo-header. `length` counts the transport header and its payload. Units: bytes.
 ///
 /// ```text

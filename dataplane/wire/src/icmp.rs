@@ -5,6 +5,7 @@
 //! Not in it: any other message, rates, who decides that a packet is too big.
 
 use crate::checksum::{self, Sum};
+use crate::front::Front;
 use crate::ipv4::{self, Ipv4Header};
 use crate::ipv6::{self, Ipv6Header};
 use zerocopy::byteorder::network_endian::{U16, U32};
@@ -114,15 +115,16 @@ fn is_host_v6(address: [u8; 16]) -> bool {
 /// Writes an ICMP "fragmentation needed" in front of the packet that it is about, and returns the length of the
 /// whole IP packet.
 ///
-/// `out` begins with [`V4_FRONT_BYTES`] bytes of room; the IPv4 packet follows, and is quoted as far as it goes. The
+/// `out` begins with [`V4_FRONT_BYTES`] bytes of room; the IPv4 packet follows, of which `beyond` more bytes may stand
+/// elsewhere, and is quoted as far as it goes. The
 /// message goes back: its source is the packet's destination. It has DF set, so nobody fragments an error about fragments.
 ///
 /// # Errors
 ///
 /// What is wrong with the packet's header, and [`Ipv4Error::NoRoom`](ipv4::Ipv4Error::NoRoom) when `out` is too short.
-pub fn write_fragmentation_needed(out: &mut [u8], mtu: u16) -> Result<usize, ipv4::Ipv4Error> {
+pub fn write_fragmentation_needed(out: &mut [u8], beyond: usize, mtu: u16) -> Result<usize, ipv4::Ipv4Error> {
     let (_, packet) = out.split_at_checked(V4_FRONT_BYTES).ok_or(ipv4::Ipv4Error::NoRoom)?;
-    let (header, _, _) = ipv4::split(packet)?;
+    let (header, _, _) = Front { bytes: packet, beyond }.split_ipv4()?;
     let quoted = usize::from(header.total_length.get()).min(V4_MAX_BYTES - V4_FRONT_BYTES);
     let total = V4_FRONT_BYTES + quoted;
     let mut ip =
@@ -140,15 +142,16 @@ pub fn write_fragmentation_needed(out: &mut [u8], mtu: u16) -> Result<usize, ipv
 /// Writes an ICMPv6 "packet too big" in front of the packet that it is about, and returns the length of the whole IP
 /// packet.
 ///
-/// `out` begins with [`V6_FRONT_BYTES`] bytes of room; the IPv6 packet follows, and is quoted as far as it goes. The
+/// `out` begins with [`V6_FRONT_BYTES`] bytes of room; the IPv6 packet follows, of which `beyond` more bytes may stand
+/// elsewhere, and is quoted as far as it goes. The
 /// message goes back: its source is the packet's destination.
 ///
 /// # Errors
 ///
 /// What is wrong with the packet's header, and [`Ipv6Error::NoRoom`](ipv6::Ipv6Error::NoRoom) when `out` is too short.
-pub fn write_packet_too_big(out: &mut [u8], mtu: u32) -> Result<usize, ipv6::Ipv6Error> {
+pub fn write_packet_too_big(out: &mut [u8], beyond: usize, mtu: u32) -> Result<usize, ipv6::Ipv6Error> {
     let (_, packet) = out.split_at_checked(V6_FRONT_BYTES).ok_or(ipv6::Ipv6Error::NoRoom)?;
-    let (header, payload) = ipv6::split(packet)?;
+    let (header, payload) = Front { bytes: packet, beyond }.split_ipv6()?;
     let quoted = (size_of::<Ipv6Header>() + payload.len()).min(V6_MAX_BYTES - V6_FRONT_BYTES);
     let message_bytes = size_of::<IcmpHeader>() + quoted;
     let mut ip = Ipv6Header::new(header.destination, header.source, NEXT_ICMPV6, message_bytes)?;

@@ -18,6 +18,7 @@
 //! | [`tcp`] | header, options, the maximum segment size |
 //! | [`icmp`] | the two errors that say "too big" |
 //! | [`l2tpv3`] | data packets over UDP and IP 115, session ids, cookies, sublayer, control detection |
+//! | [`front`] | IP and UDP of packets of which only the front is at hand |
 //! | [`checksum`] | Internet checksum: full, folded, incremental |
 //! | [`overhead`] | every length, headroom and MTU number |
 //! | [`offload_hint`] | does a frame carry a checksum that the sender left to its NIC? |
@@ -68,6 +69,7 @@ mod error;
 pub mod build;
 pub mod checksum;
 pub mod ethernet;
+pub mod front;
 mod hex;
 pub mod icmp;
 pub mod ipv4;

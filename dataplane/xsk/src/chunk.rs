@@ -25,7 +25,7 @@ impl Chunk {
     /// # Safety
     ///
     /// `base` points at `room_bytes` initialised bytes that stay mapped for the life of the process, with provenance over all
-    /// of them, and no other `Chunk`, `Frame` or kernel loan of them exists.
+    /// of them and aligned to at least 16 bytes, and no other `Chunk`, `Frame` or kernel loan of them exists.
     pub(crate) unsafe fn from_base(base: NonNull<u8>, room_bytes: u16) -> Self {
         Self { base, room_bytes }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::chunk::Chunk;
 use crate::chunk_pool::{BLOCK, Block, ChunkPool};
+use crate::frame::Frame;
 
 /// Empty chunks in the hands of one worker. Dropping it gives them all back to the pool.
 #[derive(Debug)]
@@ -47,6 +48,18 @@ impl ChunkCache {
             self.give_surplus();
         }
         self.stack.push(chunk);
+    }
+
+    /// Takes all chunks of a frame back.
+    ///
+    /// # Panics
+    ///
+    /// As [`give`](ChunkCache::give).
+    #[inline]
+    pub fn give_frame(&mut self, frame: Frame) {
+        for chunk in frame.into_chunks() {
+            self.give(chunk);
+        }
     }
 
     /// Chunks in the cache. Units: chunks.

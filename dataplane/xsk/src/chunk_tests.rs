@@ -123,8 +123,8 @@ fn work(pool: Arc<ChunkPool>, mark: u8, rounds: usize) {
             .collect();
         thread::yield_now();
         for frame in frames.drain(..) {
-            assert_eq!(frame.bytes(), [mark; 8]);
-            cache.give(frame.into_chunk());
+            assert_eq!(frame.head(), [mark; 8]);
+            cache.give_frame(frame);
         }
         if round % 16 == 0 {
             cache.flush();

@@ -1,19 +1,27 @@
-//! Frame: bytes of one Ethernet frame in the chunk they arrived in.
+//! Frame: bytes of one Ethernet frame in the chunk they arrived in, or in several when one does not hold them.
 //!
 //! ```text
 //!  base            start            start + len          base + room
-//!   |   headroom     |      frame        |     tailroom      |
+//!   |   headroom     |       head        |     tailroom      |
 //!   +----------------+-------------------+-------------------+
 //!        <- push_front  pull_front ->      <- truncate  extend_back ->
 //! ```
 //!
+//! Nearly every frame is linear: its head is all of it. A jumbo frame goes on in further segments, each in a chunk of its own
+//! (`chain`). The whole length is [`Frame::len`]; the bytes that can be seen at once are [`Frame::head`], and there is no view that
+//! calls itself the frame's bytes but [`Frame::linear`], which a frame of several segments does not have.
+//!
 //! Place on the path: everywhere. Encapsulation writes headers into the headroom, decapsulation moves the start forward;
 //! the payload is never moved. What is not here: what the bytes mean.
+
+mod chain;
 
 use core::ptr::NonNull;
 use core::slice;
 
 use arrayvec::ArrayVec;
+
+pub use chain::{Chunks, MAX_SEGMENTS, Segments};
 
 use crate::chunk::Chunk;
 
@@ -23,21 +31,30 @@ pub const BATCH: usize = 64;
 /// One pass's frames.
 pub type FrameBatch = ArrayVec<Frame, BATCH>;
 
-/// An owned chunk that holds a frame's bytes. Not `Clone`: whoever has it is the only one.
+/// An owned chunk, or a chain of them, that holds a frame's bytes. Not `Clone`: whoever has it is the only one.
 ///
-/// Dropping one loses its chunk; turn it back with [`Frame::into_chunk`] instead.
+/// Dropping one loses its chunks; give it to a [`ChunkCache`](crate::ChunkCache::give_frame), or take it apart with
+/// [`Frame::into_chunks`].
 #[derive(Debug)]
-#[must_use = "a dropped frame's chunk is lost to the pool"]
+#[must_use = "a dropped frame's chunks are lost to the pool"]
 pub struct Frame {
+    /// First byte of the window in which this segment's bytes can move.
     base: NonNull<u8>,
+    /// Offset of the segment's first byte in the window.
     start: u16,
+    /// Bytes of this segment.
     len: u16,
+    /// Size of the window.
     room: u16,
+    /// Bytes of all further segments; 0 when there is none.
+    rest: u16,
 }
 
-// Invariant of every `Frame`: `start + len <= room`, and `base` came from a `Chunk` of `room` bytes that this frame consumed.
+// Invariant of every `Frame`: `start + len <= room`, and it consumed the one `Chunk` that the window of `room` bytes at `base` is,
+// when `rest` is 0: the window is the whole chunk. Otherwise the window is all but the chunk's first `LINK_BYTES`, and there the
+// rest of the frame stands: see `chain`.
 
-// SAFETY: as for `Chunk`: the frame is the only handle on its slot, and has no thread-bound state.
+// SAFETY: as for `Chunk`: the frame is the only handle on its slots, and has no thread-bound state.
 unsafe impl Send for Frame {}
 
 impl Frame {
@@ -52,7 +69,7 @@ impl Frame {
         if start > room || len > room - start {
             return Err(chunk);
         }
-        Ok(Self { base: chunk.base(), start: narrow(start), len: narrow(len), room: narrow(room) })
+        Ok(Self { base: chunk.base(), start: narrow(start), len: narrow(len), room: narrow(room), rest: 0 })
     }
 
     /// A frame that begins `start` bytes into `chunk` and holds a copy of `bytes`.
@@ -62,52 +79,54 @@ impl Frame {
     /// Gives the chunk back when the bytes do not fit it.
     pub fn from_bytes(chunk: Chunk, start: usize, bytes: &[u8]) -> Result<Self, Chunk> {
         let mut frame = Self::new(chunk, start, bytes.len())?;
-        frame.bytes_mut().copy_from_slice(bytes);
+        frame.head_mut().copy_from_slice(bytes);
         Ok(frame)
     }
 
-    /// A copy of this frame that begins `start` bytes into `chunk`.
-    ///
-    /// # Errors
-    ///
-    /// Gives the chunk back when the bytes do not fit it.
-    #[inline]
-    pub fn copy_into(&self, chunk: Chunk, start: usize) -> Result<Self, Chunk> {
-        Self::from_bytes(chunk, start, self.bytes())
-    }
-
-    /// The chunk, empty again.
-    #[inline]
-    pub fn into_chunk(self) -> Chunk {
-        // SAFETY: by the invariant, base and room are those of the `Chunk` that this frame consumed, and `self` is consumed here,
-        // so the new chunk is again the slot's only handle.
-        unsafe { Chunk::from_base(self.base, self.room) }
-    }
-
-    /// First byte of the chunk.
+    /// First byte of the window, which lies in the chunk and is at least its first byte.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
-    /// Offset of the frame's first byte from the chunk's. Units: bytes.
-    #[must_use]
+    /// Offset of the frame's first byte from [`base`](Frame::base). Units: bytes.
     #[inline]
-    pub fn start(&self) -> usize {
+    pub(crate) fn start(&self) -> usize {
         usize::from(self.start)
     }
 
-    /// Length of the frame. Units: bytes.
+    /// Length of the head. Units: bytes.
+    #[must_use]
+    #[inline]
+    pub fn head_len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Length of the whole frame, all segments. Units: bytes.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        usize::from(self.len) + usize::from(self.rest)
+    }
+
+    /// Bytes that stand in further segments, behind the head; 0 for a linear frame. Units: bytes.
+    #[must_use]
+    #[inline]
+    pub fn beyond_bytes(&self) -> usize {
+        usize::from(self.rest)
     }
 
     /// Whether the frame has no bytes.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    /// Whether the head is all of the frame.
+    #[must_use]
+    #[inline]
+    pub fn is_linear(&self) -> bool {
+        self.rest == 0
     }
 
     /// Room in front of the frame. Units: bytes.
@@ -117,34 +136,41 @@ impl Frame {
         self.start()
     }
 
-    /// Room behind the frame. Units: bytes.
+    /// Room behind the frame; none behind the head of one with further segments. Units: bytes.
     #[must_use]
     #[inline]
     pub fn tailroom_bytes(&self) -> usize {
-        usize::from(self.room - self.start - self.len)
+        if self.is_linear() { usize::from(self.room - self.start - self.len) } else { 0 }
     }
 
-    /// The frame's bytes.
+    /// The bytes of the head: all of a linear frame, else its beginning. Headers are looked for here.
     #[must_use]
     #[inline]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn head(&self) -> &[u8] {
         let first = self.at(self.start);
-        // SAFETY: `start + len <= room`, so the slice lies in the chunk, whose bytes are initialised and stay mapped; the frame
-        // is the chunk's only handle and is borrowed for the slice's life, so nobody writes to it meanwhile.
-        unsafe { slice::from_raw_parts(first.as_ptr(), self.len()) }
+        // SAFETY: `start + len <= room`, so the slice lies in the window and thus in the chunk, whose bytes are initialised and stay
+        // mapped; the frame is the chunk's only handle and is borrowed for the slice's life, so nobody writes to it meanwhile.
+        unsafe { slice::from_raw_parts(first.as_ptr(), self.head_len()) }
     }
 
-    /// The frame's bytes, to be changed.
+    /// The bytes of the head, to be changed.
     #[must_use]
     #[inline]
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub fn head_mut(&mut self) -> &mut [u8] {
         let first = self.at(self.start);
-        // SAFETY: in bounds and initialised as in `bytes`; the frame is the chunk's only handle and is borrowed mutably for the
+        // SAFETY: in bounds and initialised as in `head`; the frame is the chunk's only handle and is borrowed mutably for the
         // slice's life, so nobody else reads or writes it meanwhile.
-        unsafe { slice::from_raw_parts_mut(first.as_ptr(), self.len()) }
+        unsafe { slice::from_raw_parts_mut(first.as_ptr(), self.head_len()) }
     }
 
-    /// Moves the start `count` bytes back and returns the whole frame, the new bytes first (they hold anything).
+    /// All bytes of a frame that stands in one chunk; `None` when it goes on elsewhere.
+    #[must_use]
+    #[inline]
+    pub fn linear(&self) -> Option<&[u8]> {
+        self.is_linear().then(|| self.head())
+    }
+
+    /// Moves the start `count` bytes back and returns the whole head, the new bytes first (they hold anything).
     /// `None`, and nothing changes, when the headroom is smaller.
     #[inline]
     pub fn push_front(&mut self, count: usize) -> Option<&mut [u8]> {
@@ -153,14 +179,16 @@ impl Frame {
         }
         self.start -= narrow(count);
         self.len += narrow(count);
-        Some(self.bytes_mut())
+        Some(self.head_mut())
     }
 
-    /// Moves the start `count` bytes forward. `None`, and nothing changes, when the frame is shorter.
+    /// Moves the start `count` bytes forward. `None`, and nothing changes, when the head is shorter, or would be empty with further
+    /// segments behind it: see [`pull_through`](Frame::pull_through).
     #[inline]
     #[must_use]
     pub fn pull_front(&mut self, count: usize) -> Option<()> {
-        if count > self.len() {
+        let left = self.head_len().checked_sub(count)?;
+        if left == 0 && !self.is_linear() {
             return None;
         }
         self.start += narrow(count);
@@ -168,23 +196,15 @@ impl Frame {
         Some(())
     }
 
-    /// Cuts the frame's end so that `len` bytes remain; does nothing when it is not longer than that.
-    #[inline]
-    pub fn truncate(&mut self, len: usize) {
-        if len < self.len() {
-            self.len = narrow(len);
-        }
-    }
-
     /// Moves the end `count` bytes back and returns the whole frame, the new bytes last (they hold anything).
-    /// `None`, and nothing changes, when the tailroom is smaller.
+    /// `None`, and nothing changes, when the tailroom is smaller or there are further segments.
     #[inline]
     pub fn extend_back(&mut self, count: usize) -> Option<&mut [u8]> {
-        if count > self.tailroom_bytes() {
+        if !self.is_linear() || count > self.tailroom_bytes() {
             return None;
         }
         self.len += narrow(count);
-        Some(self.bytes_mut())
+        Some(self.head_mut())
     }
 
     /// The `N` bytes directly in front of the frame, where a template of fixed size is copied before it is pushed.
@@ -192,16 +212,16 @@ impl Frame {
     #[inline]
     pub fn before_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         let first = self.at(narrow(self.headroom_bytes().checked_sub(N)?)).cast::<[u8; N]>();
-        // SAFETY: the `N` bytes end where the frame starts and begin inside the chunk, by the subtraction above; a byte array has
+        // SAFETY: the `N` bytes end where the frame starts and begin inside the window, by the subtraction above; a byte array has
         // alignment 1; the frame is the chunk's only handle and is borrowed mutably for the array's life.
         Some(unsafe { &mut *first.as_ptr() })
     }
 
-    /// Address of the byte `offset` into the chunk; callers pass nothing above `room`.
+    /// Address of the byte `offset` into the window; callers pass nothing above `room`.
     #[inline]
     fn at(&self, offset: u16) -> NonNull<u8> {
-        debug_assert!(offset <= self.room, "an offset inside the chunk");
-        // SAFETY: every caller passes `start` or less, and `start <= room` by the invariant, so the result is inside the chunk or
+        debug_assert!(offset <= self.room, "an offset inside the window");
+        // SAFETY: every caller passes `start` or less, and `start <= room` by the invariant, so the result is inside the window or
         // one past its end, under the provenance that `Chunk::from_base` demands.
         unsafe { self.base.add(usize::from(offset)) }
     }

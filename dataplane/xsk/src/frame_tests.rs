@@ -27,13 +27,13 @@ fn a_frame_is_sixteen_bytes_with_room_for_none() {
 #[test]
 fn a_header_pushed_in_front_leaves_the_payload_in_place() {
     let mut frame = Frame::from_bytes(chunk(2048), 256, &[0xaa, 0xbb]).unwrap();
-    let payload_at = frame.bytes().as_ptr();
+    let payload_at = frame.head().as_ptr();
     let bytes = frame.push_front(3).unwrap();
     bytes[..3].copy_from_slice(&[1, 2, 3]);
-    assert_eq!(frame.bytes(), [1, 2, 3, 0xaa, 0xbb]);
-    assert_eq!(frame.bytes()[3..].as_ptr(), payload_at);
+    assert_eq!(frame.head(), [1, 2, 3, 0xaa, 0xbb]);
+    assert_eq!(frame.head()[3..].as_ptr(), payload_at);
     frame.pull_front(4).unwrap();
-    assert_eq!(frame.bytes(), [0xbb]);
+    assert_eq!(frame.head(), [0xbb]);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_template_is_written_directly_in_front_of_the_start() {
     let mut frame = Frame::from_bytes(chunk(2048), 4, &[9]).unwrap();
     assert!(frame.before_mut::<5>().is_none());
     *frame.before_mut::<4>().unwrap() = [1, 2, 3, 4];
-    assert_eq!(frame.bytes(), [9]);
+    assert_eq!(frame.head(), [9]);
     assert_eq!(frame.push_front(4).unwrap(), [1, 2, 3, 4, 9]);
     assert!(frame.before_mut::<1>().is_none());
     assert!(frame.before_mut::<0>().is_some());
@@ -62,11 +62,11 @@ fn a_copy_is_another_chunk_with_the_same_bytes() {
     let mut chunks = cache(2, 2048);
     let mut original = Frame::from_bytes(chunks.take().unwrap(), 300, b"pseudowire").unwrap();
     let copy = original.copy_into(chunks.take().unwrap(), 100).unwrap();
-    original.bytes_mut().fill(0);
-    assert_eq!(copy.bytes(), b"pseudowire");
+    original.head_mut().fill(0);
+    assert_eq!(copy.head(), b"pseudowire");
     assert_eq!(copy.headroom_bytes(), 100);
-    chunks.give(original.into_chunk());
-    chunks.give(copy.into_chunk());
+    chunks.give_frame(original);
+    chunks.give_frame(copy);
     assert_eq!(chunks.len(), 2);
 }
 
@@ -75,13 +75,13 @@ fn a_frame_can_be_handed_to_another_thread() {
     let mut chunks = cache(1, 2048);
     let mut frame = Frame::from_bytes(chunks.take().unwrap(), 0, &[1, 2]).unwrap();
     let frame = std::thread::spawn(move || {
-        frame.bytes_mut()[0] = 7;
+        frame.head_mut()[0] = 7;
         frame
     })
     .join()
     .unwrap();
-    assert_eq!(frame.bytes(), [7, 2]);
-    chunks.give(frame.into_chunk());
+    assert_eq!(frame.head(), [7, 2]);
+    chunks.give_frame(frame);
 }
 
 /// One change of a frame's ends.
@@ -118,14 +118,14 @@ fn apply_to_model(change: Change, room: usize, start: &mut usize, end: &mut usiz
     true
 }
 
-fn apply(change: Change, frame: &mut Frame) -> bool {
+fn apply(change: Change, frame: &mut Frame, chunks: &mut ChunkCache) -> bool {
     match change {
         Change::Push(count) => frame.push_front(count).is_some(),
         Change::Pull(count) => frame.pull_front(count).is_some(),
         Change::Extend(count) => frame.extend_back(count).is_some(),
         Change::Before => frame.before_mut::<16>().is_some(),
         Change::Truncate(len) => {
-            frame.truncate(len);
+            frame.truncate(len, chunks);
             true
         }
     }
@@ -143,13 +143,14 @@ proptest! {
         let len = len.min(room - start);
         // Every byte of the chunk tells its own place, so a window that shows the right bytes is the right window.
         let image: Vec<u8> = (0..=250).cycle().take(room).collect();
-        let chunk = Frame::from_bytes(chunk(u32::from(chunk_bytes)), 0, &image).unwrap().into_chunk();
+        let mut chunks = cache(1, u32::from(chunk_bytes));
+        let chunk = Frame::from_bytes(chunks.take().unwrap(), 0, &image).unwrap().into_chunks().next().unwrap();
         let mut frame = Frame::new(chunk, start, len).unwrap();
         let (mut first, mut end) = (start, start + len);
         for change in changes {
             let possible = apply_to_model(change, room, &mut first, &mut end);
-            prop_assert_eq!(apply(change, &mut frame), possible, "{:?}", change);
-            prop_assert_eq!(frame.bytes(), &image[first..end]);
+            prop_assert_eq!(apply(change, &mut frame, &mut chunks), possible, "{:?}", change);
+            prop_assert_eq!(frame.head(), &image[first..end]);
             prop_assert_eq!((frame.headroom_bytes(), frame.tailroom_bytes()), (first, room - end));
         }
     }

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use crate::chunk::Chunk;
 use crate::chunk_pool::ChunkPool;
-use crate::frame::Frame;
+use crate::frame::{Frame, MAX_SEGMENTS};
 use crate::ring::Descriptor;
 use crate::sys::{Released, Tenure};
 use crate::umem::Umem;
@@ -72,6 +74,22 @@ impl Indices {
     }
 }
 
+/// Where a segment lies: the index of its chunk, and its entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    index: u32,
+    pub(crate) entry: Descriptor,
+}
+
+impl Place {
+    fn with_options(self, options: u32) -> Self {
+        Self { entry: Descriptor { options, ..self.entry }, ..self }
+    }
+}
+
+/// The entries of one frame.
+pub(crate) type ChainEntries = ArrayVec<Place, MAX_SEGMENTS>;
+
 /// What one queue has lent to the kernel.
 #[derive(Debug)]
 pub(crate) struct Lent {
@@ -115,20 +133,48 @@ impl Lent {
         Ok(self.umem.ring_address(index, 0))
     }
 
-    /// Lends a frame; the TX ring's entry for it.
+    /// Lends a linear frame; the TX ring's entry for it.
     ///
     /// # Errors
     ///
-    /// Gives the frame back when it lies in another memory, or is empty: the kernel would skip it and never complete it.
+    /// Gives the frame back when it has further segments, lies in another memory, or is empty: the kernel would skip it and never complete it.
     #[inline]
     pub(crate) fn for_tx(&mut self, frame: Frame) -> Result<Descriptor, Frame> {
-        let Some(index) = self.umem.index_of(frame.base()) else { return Err(frame) };
-        let Ok(len @ 1..) = u32::try_from(frame.len()) else { return Err(frame) };
-        self.tx.insert(index);
-        Ok(Descriptor { ring_address: self.umem.ring_address(index, frame.start()), len, options: 0 })
+        let Some(segment) = self.place(&frame).filter(|_| frame.is_linear()) else { return Err(frame) };
+        self.tx.insert(segment.index);
+        Ok(segment.entry)
     }
 
-    /// The frame that an RX entry names; `None` when it names a chunk that was not lent for it, or bytes outside of it (then the
+    /// Lends a frame, segment by segment; the TX ring's entries for them, in order.
+    ///
+    /// # Errors
+    ///
+    /// Gives the frame back, with nothing lent, when one of its segments lies in another memory or is empty.
+    pub(crate) fn for_tx_chain(&mut self, frame: Frame) -> Result<ChainEntries, Frame> {
+        let continued = |segment: &Frame| if segment.is_linear() { 0 } else { Descriptor::CONTINUED };
+        let places: Option<ChainEntries> = frame
+            .chain()
+            .map(|segment| Some(self.place(segment)?.with_options(continued(segment))))
+            .collect();
+        let Some(places) = places else { return Err(frame) };
+        places.iter().for_each(|place| self.tx.insert(place.index));
+        // The chunks are lent: their bits are what stands for them now.
+        frame.into_chunks().for_each(drop);
+        Ok(places)
+    }
+
+    /// Where a segment lies; `None` when it is empty or in another memory.
+    #[inline]
+    fn place(&self, segment: &Frame) -> Option<Place> {
+        let (index, base) = self.umem.place_of(segment.base())?;
+        let len @ 1.. = u32::try_from(segment.head_len()).ok()? else { return None };
+        Some(Place {
+            index,
+            entry: Descriptor { ring_address: base + segment.start() as u64, len, options: 0 },
+        })
+    }
+
+    /// The linear frame that an RX entry names, be it a whole one or a segment; `None` when it names a chunk that was not lent for it, or bytes outside of it (then the
     /// chunk stays lent).
     #[inline]
     pub(crate) fn received(&mut self, entry: Descriptor) -> Option<Frame> {

@@ -29,7 +29,7 @@
 //! # What is not in it
 //!
 //! No XDP program and no map: the loader attaches one and puts the socket (`XskQueue::as_fd`) into it. No parsing, no
-//! threads, no policy, no logging. No multi-buffer frames: a frame fits its chunk. No unaligned chunks.
+//! threads, no policy, no logging. No unaligned chunks.
 //!
 //! # Unsafe
 //!
@@ -61,7 +61,7 @@ mod umem;
 pub use chunk::Chunk;
 pub use chunk_cache::ChunkCache;
 pub use chunk_pool::{BLOCK, ChunkPool};
-pub use frame::{BATCH, Frame, FrameBatch};
+pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, Segments};
 pub use lent::Held;
 pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};
 pub use statistics::{KernelStatistics, QueueCounts};

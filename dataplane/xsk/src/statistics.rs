@@ -57,4 +57,11 @@ pub struct QueueCounts {
     pub rx_kick_errors: u64,
     /// Ring entries from the kernel that named a chunk it was not lent or bytes outside of it.
     pub bad_entries: u64,
+    /// Received frames of several segments.
+    pub rx_chained: u64,
+    /// Received frames of several segments that were not taken: more than [`MAX_SEGMENTS`](crate::MAX_SEGMENTS) of them, or a bad entry among
+    /// them. Their chunks are free again.
+    pub rx_discarded: u64,
+    /// Transmitted frames of several segments.
+    pub tx_chained: u64,
 }

@@ -168,12 +168,19 @@ impl Umem {
         &self.sockets
     }
 
-    /// Index of the chunk that begins at `base`; `None` when that is not in this memory.
+    /// Index of the chunk that `base` lies in; `None` when that is not in this memory.
     #[inline]
     pub(crate) fn index_of(&self, base: NonNull<u8>) -> Option<u32> {
-        let offset = base.addr().get().checked_sub(self.base.addr().get())?;
+        self.place_of(base).map(|(index, _)| index)
+    }
+
+    /// Index of the chunk that the address lies in, and the address as rings have it (bytes from the mapping's first); `None` when it is
+    /// not in this memory.
+    #[inline]
+    pub(crate) fn place_of(&self, address: NonNull<u8>) -> Option<(u32, u64)> {
+        let offset = address.addr().get().checked_sub(self.base.addr().get())?;
         let index = u32::try_from(offset >> self.chunk_shift).ok()?;
-        (index < self.chunk_count).then_some(index)
+        (index < self.chunk_count).then_some((index, offset as u64))
     }
 
     /// Ring address of the byte `start` into the chunk with this index. Units: bytes from the mapping's first.
@@ -200,8 +207,8 @@ impl Umem {
     pub(crate) unsafe fn chunk_unchecked(&self, index: u32) -> Chunk {
         // SAFETY: `index < chunk_count` (the caller's duty), so the offset is inside the mapping of `chunk_count` chunks.
         let base = unsafe { self.base.add((index as usize) << self.chunk_shift) };
-        // SAFETY: the slot lies in the mapping, which starts zeroed and is never unmapped; that no other handle exists is the
-        // caller's duty.
+        // SAFETY: the slot lies in the mapping, which starts zeroed, aligned to a page, and is never unmapped; slots are 2048 or 4096
+        // bytes, so each is aligned, too; that no other handle exists is the caller's duty.
         unsafe { Chunk::from_base(base, self.chunk_bytes() as u16) }
     }
 }

@@ -247,6 +247,8 @@ pub struct PortStatus {
     pub xdp_mode: Option<XdpMode>,
     /// Whether the NIC reads and writes chunks itself.
     pub zero_copy: bool,
+    /// Whether a frame may span several chunks; so it is when the MTU is more than one chunk holds.
+    pub multi_buffer: bool,
     /// Why frames are copied between NIC and memory; null with zero-copy, and where it was not tried.
     pub copy_reason: Option<String>,
     /// Queues that have a socket.
@@ -267,6 +269,12 @@ pub struct PortStatus {
     pub tx_frames: u64,
     /// Bytes of those frames.
     pub tx_bytes: u64,
+    /// Of the frames received, those that spanned several chunks.
+    pub rx_chained: u64,
+    /// Frames of several chunks that the kernel delivered and the engine could not take; not among the frames received.
+    pub rx_discarded: u64,
+    /// Of the frames sent, those that spanned several chunks.
+    pub tx_chained: u64,
     /// What the XDP program decided, by decision.
     pub steering: Counts,
     /// What the kernel counted for the sockets.

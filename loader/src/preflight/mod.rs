@@ -59,6 +59,12 @@ const KERNEL: &str = "run a kernel of version 5.11 or later";
 const XDP_SOCKETS: &str = "run a kernel built with CONFIG_XDP_SOCKETS=y";
 const BTF: &str = "run a kernel built with CONFIG_DEBUG_INFO_BTF=y";
 
+const MULTI_BUFFER: &str =
+    "run a kernel of version 6.6 or later, or keep the MTU of every port at 3818 or less";
+
+/// The first kernel whose AF_XDP sockets carry frames that span several chunks.
+const OLDEST_MULTI_BUFFER: Release = Release { major: 6, minor: 6 };
+
 /// The first kernel that does all that is relied on.
 ///
 /// XDP programs held by a file descriptor since 5.9, AF_XDP on several devices with one UMEM since 5.10, memory of BPF maps
@@ -90,6 +96,7 @@ impl Report {
         let mut items = capability_items(findings);
         items.push(memlock_item(findings, umem_bytes));
         items.push(kernel_item(findings));
+        items.push(multi_buffer_item(findings));
         items.push(item(
             "AF_XDP sockets",
             findings.xdp_socket.is_ok(),
@@ -157,6 +164,13 @@ fn kernel_item(findings: &Findings) -> Item {
     let why =
         "XDP links (5.9), one UMEM for several devices (5.10), map memory outside the lock limit (5.11)";
     item("kernel 5.11", new_enough, findings.release_text.clone(), why, KERNEL)
+}
+
+fn multi_buffer_item(findings: &Findings) -> Item {
+    let new_enough = findings.release.is_some_and(|release| release >= OLDEST_MULTI_BUFFER);
+    let state = if new_enough { State::Ok } else { State::Limited };
+    let why = "frames that one chunk does not hold, of an MTU above 3818";
+    Item { name: "multi-buffer", state, found: findings.release_text.clone(), why, how: MULTI_BUFFER }
 }
 
 fn item(name: &'static str, is_ok: bool, found: String, why: &'static str, how: &'static str) -> Item {

@@ -72,6 +72,17 @@ fn an_old_or_unreadable_kernel_version_is_missing() {
 }
 
 #[test]
+fn a_kernel_without_multi_buffer_limits_the_mtu() {
+    for (minor, state) in [(5, State::Limited), (6, State::Ok)] {
+        let release = Some(Release { major: 6, minor });
+        let report = judge(&Findings { release, ..everything() });
+        let item = report.items.iter().find(|item| item.name == "multi-buffer").unwrap();
+        assert_eq!((report.is_ok(), item.state), (true, state));
+        assert_eq!(report.to_string().contains("keep the MTU of every port at 3818"), minor == 5);
+    }
+}
+
+#[test]
 fn absent_btf_limits_but_does_not_prevent() {
     let report = judge(&Findings { has_btf: false, ..everything() });
     assert!(report.is_ok());

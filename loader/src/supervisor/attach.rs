@@ -12,7 +12,8 @@ use dataplane::{
     tables::PortId,
 };
 use ebpf::abi::{PortConfig, Roles};
-use xsk::{BindMode, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
+use rustix::io::Errno;
+use xsk::{BindError, BindMode, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
 
 use super::{crew::Crew, host};
 use crate::{
@@ -62,6 +63,8 @@ impl Tools<'_> {
 pub(super) struct AttachedPort {
     pub(super) facts: PortFacts,
     pub(super) is_zero_copy: bool,
+    /// Whether its sockets carry frames that span several chunks.
+    pub(super) has_multi_buffer: bool,
     /// Why zero-copy was not obtained, when it was tried.
     pub(super) copy_reason: Option<String>,
     slot_base: u32,
@@ -87,12 +90,14 @@ impl AttachedPort {
         let facts = PortFacts::read(link)?;
         tools.check(port, &facts)?;
         let attached = attach_program(tools.program, port, link.ifindex)?;
+        let multi_buffer = host::needs_multi_buffer(facts.mtu, tools.umem.chunk_bytes());
         let needs = PortNeeds { is_access: port.role.is_access(), mode: attached.mode() };
         let prepared = tools.keeper.prepare(link, needs)?;
         let slot_base = tools.slots_per_port * u32::from(id.0);
         let announcement = PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id));
         let mut opened = Opened::default();
-        if let Err(error) = opened.open_all(tools, port, &facts, slot_base, announcement) {
+        let config = socket_config(port, multi_buffer);
+        if let Err(error) = opened.open_all(tools, port, &facts, &config, slot_base, announcement) {
             opened.undo(tools, link.ifindex, slot_base);
             return Err(error);
         }
@@ -103,7 +108,17 @@ impl AttachedPort {
         for (worker, queue) in (0..workers).cycle().zip(queues) {
             tools.crew.attach(worker, XskPort::new(id, queue, worker, counters.clone()));
         }
-        Ok(Self { facts, is_zero_copy, copy_reason, slot_base, sockets, link: attached, prepared })
+        let has_multi_buffer = multi_buffer;
+        Ok(Self {
+            facts,
+            is_zero_copy,
+            has_multi_buffer,
+            copy_reason,
+            slot_base,
+            sockets,
+            link: attached,
+            prepared,
+        })
     }
 
     /// Makes it an interface again.
@@ -200,12 +215,14 @@ impl Opened {
         tools: &mut Tools<'_>,
         port: &Port,
         facts: &PortFacts,
+        config: &SocketConfig,
         slot_base: u32,
         announcement: PortConfig,
     ) -> anyhow::Result<()> {
-        let config = socket_config(port);
         for queue in 0..facts.rx_queues {
-            self.open(tools, facts.ifindex, queue, &config, slot_base)
+            let opened = self.open(tools, facts.ifindex, queue, config, slot_base);
+            opened
+                .map_err(|error| explain(error, config, facts, tools.umem.chunk_bytes()))
                 .with_context(|| format!("open queue {queue} of {}", port.interface))?;
         }
         Ok(tools.maps.set_port(facts.ifindex, announcement)?)
@@ -236,6 +253,21 @@ impl Opened {
     }
 }
 
+/// An error of opening a queue, with what to do about it when it may be that long frames are not to be had.
+fn explain(
+    error: anyhow::Error,
+    config: &SocketConfig,
+    facts: &PortFacts,
+    chunk_bytes: usize,
+) -> anyhow::Error {
+    let refusals = [Errno::INVAL, Errno::OPNOTSUPP].map(Errno::raw_os_error);
+    let is_refused = error.downcast_ref::<BindError>().is_some_and(|error| refusals.contains(&error.errno()));
+    if config.multi_buffer && is_refused {
+        return error.context(host::multi_buffer_cure(&facts.interface, facts.mtu, chunk_bytes));
+    }
+    error
+}
+
 /// The row of steering counters of a port; row 0 is for interfaces that are no port.
 pub(super) fn stat_row(id: PortId) -> u32 {
     u32::from(id.0) + 1
@@ -249,7 +281,7 @@ fn attach_program(program: &mut SteeringProgram, port: &Port, ifindex: u32) -> a
     })
 }
 
-fn socket_config(port: &Port) -> SocketConfig {
+fn socket_config(port: &Port, multi_buffer: bool) -> SocketConfig {
     SocketConfig {
         rx_ring: port.rx_ring,
         fill_ring: port.rx_ring,
@@ -262,5 +294,6 @@ fn socket_config(port: &Port) -> SocketConfig {
         },
         need_wakeup: true,
         busy_poll: None,
+        multi_buffer,
     }
 }

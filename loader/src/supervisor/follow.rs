@@ -5,7 +5,10 @@
 use dataplane::tables::{bridge_domains::BridgeDomain, snapshot::Tables};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::gateway::{Absence, Gateway, PortState, TunnelState};
+use super::{
+    gateway::{Absence, Gateway, PortState, TunnelState},
+    host,
+};
 use crate::{
     config::{Encap, Tunnel},
     netlink::{
@@ -51,7 +54,8 @@ fn endpoint_of(tunnel: &Tunnel) -> TunnelEndpoint {
 }
 
 impl Gateway {
-    /// Attaches ports whose interface has come, detaches those whose interface has gone or has other queues now.
+    /// Attaches ports whose interface has come, detaches those whose interface has gone, or has other queues or an MTU now that asks for
+    /// other sockets.
     fn follow_links(&mut self) -> anyhow::Result<()> {
         let view = self.network.view();
         for position in 0..self.ports.len() {
@@ -84,6 +88,12 @@ impl Gateway {
         match PortFacts::read(link) {
             Ok(now) if queues(&now) != queues(&attached.facts) => {
                 tracing::info!("{interface} has {} RX and {} TX queues now", now.rx_queues, now.tx_queues);
+                self.detach(position, Absence::gone(interface))
+            }
+            Ok(now)
+                if !attached.has_multi_buffer && host::needs_multi_buffer(now.mtu, self.chunk_bytes()) =>
+            {
+                tracing::info!("{interface} has MTU {} now, whose frames span several chunks", now.mtu);
                 self.detach(position, Absence::gone(interface))
             }
             _ => Ok(()),

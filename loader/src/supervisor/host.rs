@@ -60,35 +60,56 @@ fn queues(facts: &PortFacts) -> u32 {
     facts.rx_queues.min(facts.tx_queues)
 }
 
-/// The configured chunk size, else the smallest that holds a frame of the largest MTU.
+/// The configured chunk size, else the smallest that holds a frame of the largest MTU, else the largest: its frames span several.
 ///
 /// # Errors
-/// When a port's MTU does not fit.
+/// When a port's MTU does not fit as many chunks as one frame may span.
 pub(super) fn chunk_bytes(config: &Config, facts: &[(&Port, PortFacts)]) -> anyhow::Result<u32> {
     let Some((port, facts)) = facts.iter().max_by_key(|(_, facts)| facts.mtu) else {
         return Ok(CHUNK_BYTES[0]);
     };
-    let problem = |bytes: u32| mtu_problem(&port.interface, facts.mtu, bytes as usize);
-    match config.umem.chunk_bytes {
-        Some(bytes) => {
-            problem(bytes).map_or(Ok(bytes), |problem| bail!("{problem}, or set umem.chunk_bytes to 4096"))
-        }
-        None => match CHUNK_BYTES.into_iter().find(|bytes| problem(*bytes).is_none()) {
-            Some(bytes) => Ok(bytes),
-            None => bail!(problem(CHUNK_BYTES[1]).unwrap_or_default()),
-        },
+    let fits_one = |bytes: &u32| !needs_multi_buffer(facts.mtu, *bytes as usize);
+    let chosen = config
+        .umem
+        .chunk_bytes
+        .or_else(|| CHUNK_BYTES.into_iter().find(fits_one))
+        .unwrap_or(CHUNK_BYTES[CHUNK_BYTES.len() - 1]);
+    match mtu_problem(&port.interface, facts.mtu, chosen as usize) {
+        Some(problem) => bail!(problem),
+        None => Ok(chosen),
     }
 }
 
-/// What is wrong when frames of an interface do not fit a chunk: `None` when they do.
+/// Largest MTU whose frames, with two tags, fit this many chunks. Units: bytes.
+fn largest_mtu(chunk_bytes: usize, chunks: usize) -> usize {
+    let room = chunk_bytes.saturating_sub(overhead::XDP_HEADROOM_BYTES) * chunks;
+    room.saturating_sub(overhead::frame_bytes(0, 2))
+}
+
+/// Whether frames of an MTU span several chunks.
+pub(super) fn needs_multi_buffer(mtu: u32, chunk_bytes: usize) -> bool {
+    mtu as usize > largest_mtu(chunk_bytes, 1)
+}
+
+/// What is wrong when frames of an interface do not fit as many chunks as one may span: `None` when they do.
 pub(super) fn mtu_problem(interface: &str, mtu: u32, chunk_bytes: usize) -> Option<String> {
-    let largest = chunk_bytes.saturating_sub(overhead::frame_bytes(0, 2) + overhead::XDP_HEADROOM_BYTES);
+    let largest = largest_mtu(chunk_bytes, xsk::MAX_SEGMENTS);
     (mtu as usize > largest).then(|| {
         format!(
-            "MTU {mtu} of {interface} does not fit chunks of {chunk_bytes} bytes, which hold {largest}; \
-             lower it (`ip link set {interface} mtu {largest}`)"
+            "MTU {mtu} of {interface} does not fit {} chunks of {chunk_bytes} bytes, which hold {largest}; \
+             lower it (`ip link set {interface} mtu {largest}`)",
+            xsk::MAX_SEGMENTS
         )
     })
+}
+
+/// What to do about a port that could not be attached because its frames span several chunks.
+pub(super) fn multi_buffer_cure(interface: &str, mtu: u32, chunk_bytes: usize) -> String {
+    let largest = largest_mtu(chunk_bytes, 1);
+    format!(
+        "frames of MTU {mtu} span several chunks, which needs multi-buffer; without it the MTU can be {largest} at most \
+         (`ip link set {interface} mtu {largest}`)"
+    )
 }
 
 /// The configured number of chunks, else as many as can be in use at once: every ring of every queue full, and
@@ -123,11 +144,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_mtu_is_refused_from_the_first_byte_that_does_not_fit() {
+    fn an_mtu_needs_several_chunks_from_the_first_byte_that_does_not_fit_one() {
         // 2048 less 256 of headroom, 14 of Ethernet and 8 of tags.
-        assert_eq!(mtu_problem("eth0", 1770, 2048), None);
-        let problem = mtu_problem("eth0", 1771, 2048).unwrap();
-        assert!(problem.contains("MTU 1771 of eth0") && problem.contains("mtu 1770"), "{problem}");
-        assert_eq!(mtu_problem("eth0", 3818, 4096), None);
+        assert!(!needs_multi_buffer(1770, 2048) && needs_multi_buffer(1771, 2048));
+        assert!(!needs_multi_buffer(3818, 4096) && needs_multi_buffer(3819, 4096));
+        let cure = multi_buffer_cure("eth0", 9000, 4096);
+        assert!(cure.contains("MTU 9000") && cure.contains("`ip link set eth0 mtu 3818`"), "{cure}");
+    }
+
+    #[test]
+    fn an_mtu_is_refused_from_the_first_byte_that_does_not_fit_all_chunks_of_a_frame() {
+        assert_eq!(mtu_problem("eth0", 17 * 1792 - 22, 2048), None);
+        let problem = mtu_problem("eth0", 17 * 1792 - 21, 2048).unwrap();
+        assert!(problem.contains("MTU 30443 of eth0") && problem.contains("mtu 30442"), "{problem}");
+        assert_eq!(mtu_problem("eth0", 65_000, 4096), None);
+    }
+
+    #[test]
+    fn chunks_are_as_small_as_the_largest_mtu_allows() {
+        let text = "[gateway]\nname = \"g\"\n[port.lan]\ninterface = \"eth0\"\nrole = \"underlay\"\n";
+        let config = |more: &str| {
+            let checked = crate::config::check("test.toml", &format!("{text}{more}"), None);
+            checked.config.unwrap_or_else(|| panic!("{}", checked.findings))
+        };
+        let facts = |mtu| PortFacts {
+            interface: "eth0".into(),
+            ifindex: 1,
+            mac: wire::ethernet::MacAddr([2, 0, 0, 0, 0, 1]),
+            mtu,
+            driver: "veth".into(),
+            bus: String::new(),
+            rx_queues: 1,
+            tx_queues: 1,
+            hardware_rx_ring: None,
+            hardware_tx_ring: None,
+        };
+        let chosen = |config: &Config, mtu| chunk_bytes(config, &[(&config.ports[0], facts(mtu))]);
+        let free = config("");
+        for (mtu, bytes) in
+            [(1500, 2048), (1770, 2048), (1771, 4096), (3818, 4096), (3819, 4096), (9000, 4096)]
+        {
+            assert_eq!(chosen(&free, mtu).unwrap(), bytes, "{mtu}");
+        }
+        let small = config("[umem]\nchunk_bytes = 2048\n");
+        assert_eq!(chosen(&small, 9000).unwrap(), 2048, "as configured");
+        assert!(chosen(&small, 40_000).unwrap_err().to_string().contains("lower it"));
     }
 }

@@ -268,6 +268,7 @@ fn port_status(gateway: &Gateway, id: PortId, port: &config::Port) -> PortStatus
         driver: None,
         xdp_mode: None,
         zero_copy: false,
+        multi_buffer: false,
         copy_reason: None,
         queues: 0,
         mtu: None,
@@ -278,6 +279,9 @@ fn port_status(gateway: &Gateway, id: PortId, port: &config::Port) -> PortStatus
         rx_bytes: counters.sum(|c| c.rx_bytes.get()),
         tx_frames: counters.sum(|c| c.tx_frames.get()),
         tx_bytes: counters.sum(|c| c.tx_bytes.get()),
+        rx_chained: counters.sum(|c| c.rx_chained.get()),
+        rx_discarded: counters.sum(|c| c.rx_discarded.get()),
+        tx_chained: counters.sum(|c| c.tx_chained.get()),
         steering: Counts::new(),
         kernel_rings: KernelRings::default(),
         warnings: partial_checksum_warning(port, counters.sum(|c| c.partial_checksums.get())),
@@ -302,6 +306,7 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
         AttachMode::Generic => XdpMode::Generic,
     });
     status.zero_copy = attached.is_zero_copy;
+    status.multi_buffer = attached.has_multi_buffer;
     status.queues = attached.queue_count();
     status.mtu = Some(world.mtu_bytes);
     status.mac = Some(attached.facts.mac.to_string());

@@ -2,6 +2,11 @@ use super::*;
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpOptionElement, TransportSlice, UdpHeader, VlanId};
 use proptest::prelude::*;
 
+/// [`super::run`] on a frame in one chunk.
+fn run(frame: &mut [u8], limit: MssLimit) -> bool {
+    super::run(frame, 0, limit)
+}
+
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
 /// A TCP segment in a frame, as another implementation builds it.

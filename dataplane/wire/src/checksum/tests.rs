@@ -110,3 +110,17 @@ proptest! {
         prop_assert_eq!(update_u32(before, old, new), sum(&bytes(&words)).finish());
     }
 }
+
+proptest! {
+    /// Where bytes are cut, and into how many pieces, does not show in their sum.
+    #[test]
+    fn pieces_sum_to_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..300), cuts in proptest::collection::vec(0usize..60, 0..9)) {
+        let start = Sum::ZERO.add_u16(0xBEEF);
+        let (mut pieces, mut rest) = (Pieces::after(start), bytes.as_slice());
+        for cut in cuts {
+            let (piece, left) = rest.split_at(cut.min(rest.len()));
+            (pieces, rest) = (pieces.with(piece), left);
+        }
+        prop_assert_eq!(pieces.with(rest).sum().fold(), (start + sum(&bytes)).fold());
+    }
+}

@@ -3,6 +3,16 @@ use etherparse::{Icmpv4Type, Icmpv6Type, NetSlice, SlicedPacket, TransportSlice}
 use proptest::prelude::*;
 use std::vec::Vec;
 
+/// [`super::write_fragmentation_needed`] about a packet that is at hand as a whole.
+fn write_fragmentation_needed(out: &mut [u8], mtu: u16) -> Result<usize, ipv4::Ipv4Error> {
+    super::write_fragmentation_needed(out, 0, mtu)
+}
+
+/// [`super::write_packet_too_big`] about a packet that is at hand as a whole.
+fn write_packet_too_big(out: &mut [u8], mtu: u32) -> Result<usize, ipv6::Ipv6Error> {
+    super::write_packet_too_big(out, 0, mtu)
+}
+
 const PC: [u8; 4] = [10, 200, 101, 1];
 const SERVER: [u8; 4] = [10, 200, 101, 2];
 const PC_6: [u8; 16] = [0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -188,4 +198,30 @@ proptest! {
         let _ = ipv4::split(&bytes).map(|(header, _, payload)| may_answer_v4(header, payload));
         let _ = ipv6::split(&bytes).map(|(header, payload)| may_answer_v6(header, payload));
     }
+}
+
+#[test]
+fn the_front_of_a_longer_packet_is_quoted_as_the_whole_would_be() {
+    let whole: Vec<u8> =
+        [Ipv4Header::new([10, 0, 0, 1], [10, 0, 0, 2], 17, 9000).unwrap().as_bytes(), &[7; 9000]].concat();
+    let quote = |packet: &[u8], beyond| {
+        let mut out = [&[0; V4_FRONT_BYTES][..], packet].concat();
+        let len = super::write_fragmentation_needed(&mut out, beyond, 1446).map(|len| out[..len].to_vec());
+        len.map_err(drop)
+    };
+    let expected = quote(&whole, 0).unwrap();
+    assert_eq!(quote(&whole[..1000], 8020), Ok(expected));
+    assert_eq!(quote(&whole[..1000], 8019), Err(()), "cut short");
+    assert_eq!(quote(&whole[..500], 8520), Err(()), "not enough at hand to quote");
+
+    let whole: Vec<u8> =
+        [Ipv6Header::new([0xFD; 16], [0xFE; 16], 17, 9000).unwrap().as_bytes(), &[7; 9000]].concat();
+    let quote = |packet: &[u8], beyond| {
+        let mut out = [&[0; V6_FRONT_BYTES][..], packet].concat();
+        let len = super::write_packet_too_big(&mut out, beyond, 1446).map(|len| out[..len].to_vec());
+        len.map_err(drop)
+    };
+    let expected = quote(&whole, 0).unwrap();
+    assert_eq!(quote(&whole[..1400], 7640), Ok(expected));
+    assert_eq!(quote(&whole[..1400], 7639), Err(()), "cut short");
 }

@@ -46,15 +46,27 @@ impl<T: Slot, M: RingMemory<T>> Consumer<T, M> {
     /// Reads one entry; its slot stays taken until `release`.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        if self.available(1) == 0 {
-            return None;
-        }
-        let slot = self.shared.slot(self.next);
-        // SAFETY: valid, aligned and in bounds by `Shared::slot`; written before the producer's index passed it (acquire in
-        // `available`) and not rewritten before it is released; any bit pattern is a `T` (promise of `Slot`).
-        let entry = unsafe { slot.read() };
+        let entry = self.peek(0)?;
         self.next = self.next.wrapping_add(1);
         Some(entry)
+    }
+
+    /// Looks at the entry `ahead` places behind the one that `pop` reads next.
+    #[inline]
+    pub fn peek(&mut self, ahead: u32) -> Option<T> {
+        if self.available(ahead.saturating_add(1)) <= ahead {
+            return None;
+        }
+        let slot = self.shared.slot(self.next.wrapping_add(ahead));
+        // SAFETY: valid, aligned and in bounds by `Shared::slot`; written before the producer's index passed it (acquire in
+        // `available`) and not rewritten before it is released; any bit pattern is a `T` (promise of `Slot`).
+        Some(unsafe { slot.read() })
+    }
+
+    /// Steps back over the entry read last, which must not have been released: the next `pop` reads it again.
+    pub fn unread(&mut self) {
+        assert!(self.next != self.released, "an entry was read since the last release");
+        self.next = self.next.wrapping_sub(1);
     }
 
     /// Gives the slots of all entries read so far back to the other end; tells how many those are.

@@ -42,17 +42,29 @@ pub unsafe trait Slot: Copy + Send + 'static {}
 // SAFETY: an integer has no forbidden bit pattern. Fill and completion rings hold `__u64` addresses.
 unsafe impl Slot for u64 {}
 
-/// One entry of an RX or TX ring: where a frame lies. Byte order: the machine's.
+/// One entry of an RX or TX ring: where a frame, or a segment of one, lies. Byte order: the machine's.
 /// Source: `struct xdp_desc`, linux/if_xdp.h, v6.12.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Offset of the frame's first byte from the UMEM's. Units: bytes.
+    /// Offset of its first byte from the UMEM's. Units: bytes.
     pub ring_address: u64,
-    /// Length of the frame. Units: bytes.
+    /// Length of the frame or segment. Units: bytes.
     pub len: u32,
-    /// Flags; 0 for a frame in one chunk.
+    /// Flags: [`CONTINUED`](Descriptor::CONTINUED) or 0.
     pub options: u32,
+}
+
+impl Descriptor {
+    /// The frame goes on with the next entry. Source: `XDP_PKT_CONTD`, linux/if_xdp.h, v6.6.
+    pub const CONTINUED: u32 = 1;
+
+    /// Whether the frame goes on with the next entry.
+    #[must_use]
+    #[inline]
+    pub const fn is_continued(&self) -> bool {
+        self.options & Self::CONTINUED != 0
+    }
 }
 
 // SAFETY: three integers without padding (8 + 4 + 4 = 16 bytes), none of which has a forbidden bit pattern; `repr(C)` in the

@@ -38,6 +38,8 @@ pub struct SocketConfig {
     pub need_wakeup: bool,
     /// Busy polling; off when `None`.
     pub busy_poll: Option<BusyPoll>,
+    /// Whether a frame may span several chunks, which the kernel (6.6 at least) and, in zero-copy mode, the driver must be able to.
+    pub multi_buffer: bool,
 }
 
 impl Default for SocketConfig {
@@ -50,6 +52,7 @@ impl Default for SocketConfig {
             mode: BindMode::Auto,
             need_wakeup: true,
             busy_poll: None,
+            multi_buffer: false,
         }
     }
 }

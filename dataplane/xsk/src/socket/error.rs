@@ -53,8 +53,15 @@ pub struct BindError {
 
 impl BindError {
     /// The error for a step that the kernel refused.
-    pub(crate) fn new(operation: BindOperation, (ifindex, queue): (u32, u32), source: io::Error) -> Self {
-        let hint = hint(operation, source.raw_os_error().unwrap_or(0));
+    pub(crate) fn new(
+        operation: BindOperation,
+        (ifindex, queue): (u32, u32),
+        multi_buffer: bool,
+        source: io::Error,
+    ) -> Self {
+        let errno = source.raw_os_error().unwrap_or(0);
+        let for_multi_buffer = multi_buffer.then(|| multi_buffer_hint(operation, errno)).flatten();
+        let hint = for_multi_buffer.unwrap_or_else(|| hint(operation, errno));
         Self { operation, ifindex, queue, hint, source }
     }
 
@@ -86,6 +93,21 @@ impl BindError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         self.hint
+    }
+}
+
+/// What an error number means for binding a queue whose frames may span several chunks, where it means something else then.
+fn multi_buffer_hint(operation: BindOperation, errno: i32) -> Option<&'static str> {
+    match (operation, errno) {
+        (BindOperation::BindZeroCopy, libc::EOPNOTSUPP) => Some(
+            "the driver has no zero-copy mode for frames that span several chunks: \
+             use mode copy or auto, or lower the MTU to what one chunk holds",
+        ),
+        (BindOperation::BindZeroCopy | BindOperation::BindCopy, libc::EINVAL) => Some(
+            "the queue does not exist, or the kernel is older than 6.6 and has no frames that span several chunks: \
+             lower the MTU to what one chunk holds",
+        ),
+        _ => None,
     }
 }
 
@@ -130,7 +152,7 @@ mod tests {
     #[test]
     fn the_message_names_step_queue_interface_and_a_remedy() {
         let error =
-            BindError::new(BindOperation::BindCopy, (7, 3), io::Error::from_raw_os_error(libc::EBUSY));
+            BindError::new(BindOperation::BindCopy, (7, 3), false, io::Error::from_raw_os_error(libc::EBUSY));
         let text = error.to_string();
         assert_eq!(
             text,
@@ -142,10 +164,21 @@ mod tests {
 
     #[test]
     fn one_error_number_means_different_things_at_different_steps() {
-        let at =
-            |operation| BindError::new(operation, (1, 0), io::Error::from_raw_os_error(libc::EINVAL)).hint();
+        let at = |operation| {
+            BindError::new(operation, (1, 0), false, io::Error::from_raw_os_error(libc::EINVAL)).hint()
+        };
         assert_eq!(at(BindOperation::MakeRings), "ring sizes must be powers of two");
         assert!(at(BindOperation::BindCopy).starts_with("the queue does not exist"));
         assert_ne!(at(BindOperation::BindZeroCopy), at(BindOperation::BindCopy));
+    }
+
+    #[test]
+    fn a_queue_for_long_frames_is_told_what_it_lacks() {
+        let of = |operation, errno| {
+            BindError::new(operation, (1, 0), true, io::Error::from_raw_os_error(errno)).hint()
+        };
+        assert!(of(BindOperation::BindCopy, libc::EINVAL).contains("older than 6.6"));
+        assert!(of(BindOperation::BindZeroCopy, libc::EOPNOTSUPP).contains("lower the MTU"));
+        assert!(of(BindOperation::BindCopy, libc::EBUSY).contains("already has"), "as for any other queue");
     }
 }

@@ -39,7 +39,6 @@ pub struct XskQueue {
     rings: MappedRings,
     socket: ListedSocket,
     loans: Loans,
-    counts: QueueCounts,
     zero_copy: bool,
     need_wakeup: bool,
     busy_poll: bool,
@@ -74,17 +73,19 @@ impl XskQueue {
         open::open(umem, ifindex, queue, config, cache)
     }
 
-    /// Moves waiting frames into `out`, up to the room left in it; how many.
+    /// Moves waiting frames into `out`, up to the room left in it; how many. Chunks of frames that cannot be taken go to `cache`:
+    /// [`QueueCounts::rx_discarded`].
     #[inline]
-    pub fn receive(&mut self, out: &mut FrameBatch) -> usize {
-        self.rings.receive(&mut self.loans.lent, out)
+    pub fn receive(&mut self, cache: &mut ChunkCache, out: &mut FrameBatch) -> usize {
+        self.rings.receive(&mut self.loans.lent, cache, out)
     }
 
-    /// Writes a frame to the TX ring; it leaves with the next [`flush`](XskQueue::flush).
+    /// Writes a frame to the TX ring, all of it or nothing; it leaves with the next [`flush`](XskQueue::flush).
     ///
     /// # Errors
     ///
-    /// Gives the frame back when the ring is full, the frame is empty or of another memory.
+    /// Gives the frame back when the ring has not room for it, the frame is empty, of another memory, or of more segments than
+    /// [`max_segments`](XskQueue::max_segments).
     #[inline]
     pub fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
         self.rings.transmit(&mut self.loans.lent, frame)
@@ -112,13 +113,14 @@ impl XskQueue {
     /// Makes the kernel transmit what waits in the ring.
     fn kick_tx(&mut self, waiting: u32) {
         let Self { socket, rings, .. } = self;
+        let ends = &mut rings.ends;
         let kicks = kick::until_taken(waiting, self.kick_limit, self.zero_copy, || {
             let answer = socket.kick_tx();
-            (answer, rings.ends.tx.unconsumed())
+            (answer, ends.tx.unconsumed())
         });
-        self.counts.tx_kicks += u64::from(kicks.calls);
-        self.counts.tx_kick_errors += u64::from(kicks.refused);
-        self.counts.tx_lost += u64::from(kicks.lost);
+        self.rings.counts.tx_kicks += u64::from(kicks.calls);
+        self.rings.counts.tx_kick_errors += u64::from(kicks.refused);
+        self.rings.counts.tx_lost += u64::from(kicks.lost);
         self.link_pause.learn(kicks.link_down);
     }
 
@@ -142,9 +144,9 @@ impl XskQueue {
 
     /// Makes the driver look at the fill ring.
     fn kick_rx(&mut self) {
-        self.counts.rx_kicks += 1;
+        self.rings.counts.rx_kicks += 1;
         let refused = self.socket.kick_rx().is_err();
-        self.counts.rx_kick_errors += u64::from(refused);
+        self.rings.counts.rx_kick_errors += u64::from(refused);
     }
 
     /// Closes the queue and takes every chunk back that the kernel still held; how many those were.
@@ -170,6 +172,14 @@ impl XskQueue {
         self.zero_copy
     }
 
+    /// Segments that a transmitted frame may have at most: 1 when the queue was opened without
+    /// [`multi_buffer`](SocketConfig::multi_buffer).
+    #[must_use]
+    #[inline]
+    pub fn max_segments(&self) -> usize {
+        self.rings.max_segments
+    }
+
     /// Why zero-copy was not obtained, when [`BindMode::Auto`] fell back to copy mode.
     #[must_use]
     pub fn zero_copy_refusal(&self) -> Option<&BindError> {
@@ -188,7 +198,7 @@ impl XskQueue {
     /// This side's counters.
     #[must_use]
     pub fn counts(&self) -> QueueCounts {
-        QueueCounts { bad_entries: self.rings.bad_entries, ..self.counts }
+        self.rings.counts
     }
 
     /// The queue's number on its interface.

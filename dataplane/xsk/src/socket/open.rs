@@ -1,7 +1,7 @@
 //! Opening a queue: socket, rings, fill ring populated, bound.
 //!
 //! The first socket of a mode registers the frame memory, later ones share its registration (`XDP_SHARED_UMEM`); a socket that shares
-//! also inherits mode and need-wakeup, so only equals are asked.
+//! also inherits mode, need-wakeup and multi-buffer, so only equals are asked.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,12 +13,13 @@ use super::error::{BindError, BindOperation};
 use super::link_pause::LinkPause;
 use super::loans::Loans;
 use super::rings::{MappedRings, Rings};
-use super::shared::{Inherited, ListedSocket};
+use super::shared::ListedSocket;
 use super::{XskQueue, kick};
 use crate::chunk_cache::ChunkCache;
+use crate::frame::MAX_SEGMENTS;
 use crate::lent::Lent;
-use crate::statistics::QueueCounts;
-use crate::sys::{RingSizes, Sharing, Tenure, UnboundSocket, Witness, XdpSocket};
+use crate::nic::xdp_capabilities;
+use crate::sys::{Inherited, RingSizes, Sharing, Tenure, UnboundSocket, Witness, XdpSocket};
 use crate::umem::Umem;
 
 /// How long a queue may stay busy with the remains of a socket closed just now.
@@ -72,7 +73,7 @@ impl Opening<'_> {
         let ends = socket.give_rings(self.ring_sizes()).map_err(failed(MakeRings))?;
         // Fewer system calls on kernels that know it; others take 32 frames per call, which `flush` copes with.
         let _ = socket.set_tx_budget(self.config.tx_ring);
-        let mut rings = Rings { ends, bad_entries: 0 };
+        let mut rings = Rings::new(ends, 1);
         let mut lent = Lent::new(std::sync::Arc::clone(cache.pool()), tenure);
         let bound = if rings.refill(&mut lent, cache) == 0 {
             let none_free = io::Error::from_raw_os_error(libc::ENOBUFS);
@@ -137,7 +138,7 @@ impl Opening<'_> {
             }
             *registered = true;
         }
-        socket.bind(Sharing::Own { zero_copy, need_wakeup: self.config.need_wakeup }).map_err(refused)
+        socket.bind(Sharing::Own(inherited)).map_err(refused)
     }
 
     /// The queue, from its bound parts.
@@ -156,7 +157,6 @@ impl Opening<'_> {
             rings,
             socket,
             loans,
-            counts: QueueCounts::default(),
             zero_copy: asked_zero_copy,
             need_wakeup: self.config.need_wakeup,
             busy_poll: self.config.busy_poll.is_some(),
@@ -169,6 +169,7 @@ impl Opening<'_> {
         match obtained {
             Ok(zero_copy) => {
                 opened.zero_copy = zero_copy;
+                opened.rings.max_segments = self.max_segments(zero_copy);
                 Ok(opened)
             }
             Err(source) => {
@@ -180,11 +181,25 @@ impl Opening<'_> {
 
     /// What later sockets inherit from this one.
     fn inherited(&self, zero_copy: bool) -> Inherited {
-        Inherited { zero_copy, need_wakeup: self.config.need_wakeup }
+        let SocketConfig { need_wakeup, multi_buffer, .. } = *self.config;
+        Inherited { zero_copy, need_wakeup, multi_buffer }
+    }
+
+    /// Segments that a transmitted frame may have. A zero-copy driver has a limit of its own, beyond which frames would never be
+    /// completed; one that cannot be asked for it gets linear frames only.
+    fn max_segments(&self, zero_copy: bool) -> usize {
+        match (self.config.multi_buffer, zero_copy) {
+            (false, _) => 1,
+            (true, false) => MAX_SEGMENTS,
+            (true, true) => {
+                let limit = xdp_capabilities(self.ifindex).map_or(1, |able| able.zero_copy_segments);
+                usize::try_from(limit).unwrap_or(MAX_SEGMENTS).clamp(1, MAX_SEGMENTS)
+            }
+        }
     }
 
     /// The error for a failed step.
     fn error(&self, operation: BindOperation, source: io::Error) -> BindError {
-        BindError::new(operation, (self.ifindex, self.queue), source)
+        BindError::new(operation, (self.ifindex, self.queue), self.config.multi_buffer, source)
     }
 }

@@ -3,50 +3,192 @@
 //! Place on the path: the middle of [`XskQueue`](crate::XskQueue). No system call is made here; `XskQueue` adds those, and tests
 //! play the kernel at the other ends in plain memory.
 
+use core::ops::ControlFlow;
+
+use arrayvec::ArrayVec;
+
 use crate::chunk_cache::ChunkCache;
-use crate::frame::{Frame, FrameBatch};
+use crate::frame::{Frame, FrameBatch, MAX_SEGMENTS};
 use crate::lent::Lent;
 use crate::ring::{Descriptor, Ends, RingMemory};
+use crate::statistics::QueueCounts;
 use crate::sys::RingMap;
 
 /// The four rings of one queue; `A` is the memory of address rings, `D` that of descriptor rings.
 #[derive(Debug)]
 pub(crate) struct Rings<A, D> {
     pub(crate) ends: Ends<A, D>,
-    /// Entries from the kernel that named what it was not lent.
-    pub(crate) bad_entries: u64,
+    /// What happened on them.
+    pub(crate) counts: QueueCounts,
+    /// Segments that a transmitted frame may have.
+    pub(crate) max_segments: usize,
+    /// The entries up to the next end of a frame are of one that was discarded.
+    skipping: bool,
 }
 
 /// The rings of a real queue.
 pub(crate) type MappedRings = Rings<RingMap<u64>, RingMap<Descriptor>>;
 
 impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
-    /// Received frames into `out`, as many as wait and fit; how many.
+    /// The rings with these ends.
+    pub(crate) fn new(ends: Ends<A, D>, max_segments: usize) -> Self {
+        Self { ends, counts: QueueCounts::default(), max_segments, skipping: false }
+    }
+
+    /// Received frames into `out`, as many as wait and fit; how many. Chunks of what makes no frame go to `cache`.
     #[inline]
-    pub(crate) fn receive(&mut self, lent: &mut Lent, out: &mut FrameBatch) -> usize {
+    pub(crate) fn receive(&mut self, lent: &mut Lent, cache: &mut ChunkCache, out: &mut FrameBatch) -> usize {
+        if self.skipping {
+            self.skip(lent, cache);
+        }
         let wanted = to_count(out.remaining_capacity());
         let ready = self.ends.rx.available(wanted).min(wanted);
         let before = out.len();
         for _ in 0..ready {
             let Some(entry) = self.ends.rx.pop() else { break };
+            if entry.is_continued() {
+                match self.receive_chain(entry, lent, cache) {
+                    ControlFlow::Continue(frame) => out.extend(frame),
+                    ControlFlow::Break(()) => break,
+                }
+                continue;
+            }
             match lent.received(entry) {
                 Some(frame) => out.push(frame),
-                None => self.bad_entries += 1,
+                None => self.counts.bad_entries += 1,
             }
         }
         self.ends.rx.release();
         out.len() - before
     }
 
-    /// Writes the TX entry for `frame`, not yet visible to the kernel.
+    /// The frame whose first entry has just been read and is not its last; none when it cannot be taken, and is discarded.
+    ///
+    /// The kernel shows whole frames only (Documentation/networking/af_xdp.rst, v6.6, "Multi-Buffer Support"). Should it not, the
+    /// entries stay in the ring, their chunks lent, until it shows the end: then this breaks. A frame that fills the ring without an end
+    /// would have nobody to end it, so it is discarded.
+    #[cold]
+    fn receive_chain(
+        &mut self,
+        first: Descriptor,
+        lent: &mut Lent,
+        cache: &mut ChunkCache,
+    ) -> ControlFlow<(), Option<Frame>> {
+        let mut entries = ArrayVec::<Descriptor, MAX_SEGMENTS>::from_iter([first]);
+        let mut further = 0;
+        let is_whole = loop {
+            let Some(entry) = self.ends.rx.peek(further) else {
+                if further + 1 == self.ends.rx.size() {
+                    break false;
+                }
+                self.ends.rx.unread();
+                return ControlFlow::Break(());
+            };
+            further += 1;
+            match entries.try_push(entry) {
+                Ok(()) if entry.is_continued() => {}
+                Ok(()) => break true,
+                Err(_) => break false,
+            }
+        };
+        if !is_whole {
+            self.counts.rx_discarded += 1;
+            self.take_back(first, lent, cache);
+            self.skip(lent, cache);
+            return ControlFlow::Continue(None);
+        }
+        for _ in 0..further {
+            self.ends.rx.pop();
+        }
+        let frame = self.join(&entries, lent, cache);
+        self.counts.rx_chained += u64::from(frame.is_some());
+        self.counts.rx_discarded += u64::from(frame.is_none());
+        ControlFlow::Continue(frame)
+    }
+
+    /// One frame of these entries; `None`, and their chunks are in `cache`, when one of them names what the kernel was not lent, or they
+    /// cannot be a frame.
+    fn join(&mut self, entries: &[Descriptor], lent: &mut Lent, cache: &mut ChunkCache) -> Option<Frame> {
+        let mut joined: Option<Frame> = None;
+        let mut is_whole = true;
+        for entry in entries.iter().rev() {
+            match lent.received(*entry) {
+                None => {
+                    self.counts.bad_entries += 1;
+                    is_whole = false;
+                }
+                Some(empty) if empty.is_empty() => cache.give_frame(empty),
+                Some(segment) => match joined.take() {
+                    None => joined = Some(segment),
+                    Some(rest) => match segment.followed_by(rest) {
+                        Ok(frame) => joined = Some(frame),
+                        Err((segment, rest)) => {
+                            cache.give_frame(segment);
+                            cache.give_frame(rest);
+                            is_whole = false;
+                        }
+                    },
+                },
+            }
+        }
+        if is_whole {
+            return joined;
+        }
+        if let Some(part) = joined {
+            cache.give_frame(part);
+        }
+        None
+    }
+
+    /// Reads entries up to the end of the frame that they are of, and takes their chunks back; goes on next time when the end is not there.
+    #[cold]
+    fn skip(&mut self, lent: &mut Lent, cache: &mut ChunkCache) {
+        self.skipping = true;
+        while self.skipping
+            && let Some(entry) = self.ends.rx.pop()
+        {
+            self.take_back(entry, lent, cache);
+            self.skipping = entry.is_continued();
+        }
+        self.ends.rx.release();
+    }
+
+    /// Takes back the chunk of an entry of a discarded frame.
+    fn take_back(&mut self, entry: Descriptor, lent: &mut Lent, cache: &mut ChunkCache) {
+        match lent.received(entry) {
+            Some(segment) => cache.give_frame(segment),
+            None => self.counts.bad_entries += 1,
+        }
+    }
+
+    /// Writes the TX entries for `frame`, not yet visible to the kernel: all of them or none.
     #[inline]
     pub(crate) fn transmit(&mut self, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
+        if !frame.is_linear() {
+            return self.transmit_chain(lent, frame);
+        }
         if self.ends.tx.free_count(1) == 0 {
             return Err(frame);
         }
         let entry = lent.for_tx(frame)?;
         let pushed = self.ends.tx.push(entry);
         debug_assert!(pushed.is_ok(), "room was seen above");
+        Ok(())
+    }
+
+    /// `transmit` for a frame of several segments.
+    #[cold]
+    fn transmit_chain(&mut self, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
+        let count = frame.segment_count();
+        let wanted = to_count(count);
+        if count > self.max_segments || self.ends.tx.free_count(wanted) < wanted {
+            return Err(frame);
+        }
+        for place in lent.for_tx_chain(frame)? {
+            let pushed = self.ends.tx.push(place.entry);
+            debug_assert!(pushed.is_ok(), "room was seen above");
+        }
+        self.counts.tx_chained += 1;
         Ok(())
     }
 
@@ -62,7 +204,7 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
                     cache.give(chunk);
                     count += 1;
                 }
-                None => self.bad_entries += 1,
+                None => self.counts.bad_entries += 1,
             }
         }
         self.ends.completion.release();

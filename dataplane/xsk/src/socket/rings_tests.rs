@@ -9,6 +9,9 @@ use crate::ring::{Consumer, HeapRing, Producer, pair};
 use crate::sys::{Released, Tenure};
 use crate::{ChunkPool, Held, Umem, UmemConfig};
 
+#[path = "rings_chain_tests.rs"]
+mod chains;
+
 type Addresses = Arc<HeapRing<u64>>;
 type Descriptors = Arc<HeapRing<Descriptor>>;
 
@@ -46,7 +49,7 @@ impl Bench {
         let (tx, kernel_tx) = pair(RING, BLANK, 7);
         let (kernel_completion, completion) = pair(RING, 0, u32::MAX);
         Self {
-            rings: Rings { ends: Ends { fill, rx, tx, completion }, bad_entries: 0 },
+            rings: Rings::new(Ends { fill, rx, tx, completion }, MAX_SEGMENTS),
             kernel: Kernel { fill: kernel_fill, rx: kernel_rx, tx: kernel_tx, completion: kernel_completion },
             lent: Lent::new(Arc::clone(&pool), tenure),
             cache: ChunkCache::new(Arc::clone(&pool), 0),
@@ -62,7 +65,7 @@ impl Bench {
 
     fn receive(&mut self) -> FrameBatch {
         let mut out = FrameBatch::new();
-        self.rings.receive(&mut self.lent, &mut out);
+        self.rings.receive(&mut self.lent, &mut self.cache, &mut out);
         out
     }
 
@@ -87,22 +90,45 @@ impl Bench {
 impl Kernel {
     /// Delivers a frame of `len` bytes in the next chunk of the fill ring.
     fn deliver(&mut self, len: u32) -> bool {
+        self.deliver_segment(len, false)
+    }
+
+    /// Delivers a segment of `len` bytes in the next chunk of the fill ring, with more to follow or not.
+    fn deliver_segment(&mut self, len: u32, is_continued: bool) -> bool {
         if self.rx.free_count(1) == 0 {
             return false;
         }
         let Some(chunk) = self.fill.pop() else { return false };
         self.fill.release();
-        self.say_received(chunk + 256, len);
+        self.say_segment(chunk + 256, len, is_continued);
+        true
+    }
+
+    /// Delivers a frame of segments of these lengths, all of it or nothing.
+    fn deliver_chain(&mut self, lens: &[u32]) -> bool {
+        let count = u32::try_from(lens.len()).unwrap();
+        if self.rx.free_count(count) < count || self.fill.available(count) < count {
+            return false;
+        }
+        for (place, len) in lens.iter().enumerate() {
+            assert!(self.deliver_segment(*len, place + 1 < lens.len()));
+        }
         true
     }
 
     /// Writes any entry into the RX ring.
     fn say_received(&mut self, ring_address: u64, len: u32) {
-        self.rx.push(Descriptor { ring_address, len, options: 0 }).unwrap();
+        self.say_segment(ring_address, len, false);
+    }
+
+    /// Writes any entry into the RX ring, with more to follow or not.
+    fn say_segment(&mut self, ring_address: u64, len: u32, is_continued: bool) {
+        let options = if is_continued { Descriptor::CONTINUED } else { 0 };
+        self.rx.push(Descriptor { ring_address, len, options }).unwrap();
         self.rx.publish();
     }
 
-    /// Transmits the next frame of the TX ring.
+    /// Transmits the next entry of the TX ring.
     fn transmit(&mut self) -> Option<Descriptor> {
         if self.completion.free_count(1) == 0 {
             return None;
@@ -128,7 +154,7 @@ fn a_received_frame_lies_where_the_kernel_put_it() {
     let frame = bench.receive().pop().unwrap();
     assert_eq!((frame.len(), frame.headroom_bytes(), frame.tailroom_bytes()), (60, 256, 2048 - 256 - 60));
     assert_eq!(bench.lent.held(), Held { fill: RING - 1, tx: 0 });
-    bench.cache.give(frame.into_chunk());
+    bench.cache.give_frame(frame);
     assert_eq!(bench.refill(), 1);
     assert_eq!(bench.accounted(), CHUNKS as usize);
 }
@@ -158,8 +184,8 @@ fn a_full_tx_ring_gives_the_frame_back() {
     }
     let frame = bench.frame(&[2]);
     let refused = bench.transmit(frame).unwrap_err();
-    assert_eq!(refused.bytes(), [2]);
-    bench.cache.give(refused.into_chunk());
+    assert_eq!(refused.head(), [2]);
+    bench.cache.give_frame(refused);
     assert_eq!(bench.accounted(), CHUNKS as usize);
 }
 
@@ -169,9 +195,9 @@ fn an_empty_frame_and_one_of_another_memory_are_not_transmitted() {
     let mut other = Bench::new();
     let empty = bench.frame(&[]);
     let empty = bench.transmit(empty).unwrap_err();
-    bench.cache.give(empty.into_chunk());
+    bench.cache.give_frame(empty);
     let foreign = bench.transmit(other.frame(&[1])).unwrap_err();
-    other.cache.give(foreign.into_chunk());
+    other.cache.give_frame(foreign);
     assert_eq!(bench.lent.held(), Held::default());
 }
 
@@ -196,9 +222,9 @@ fn entries_that_name_what_was_not_lent_are_counted_and_ignored() {
     bench.kernel.say_completed(u64::MAX);
     assert!(bench.receive().is_empty());
     assert_eq!(bench.reap(), 0);
-    assert_eq!(bench.rings.bad_entries, 8);
+    assert_eq!(bench.rings.counts.bad_entries, 8);
     assert_eq!(bench.lent.held(), Held { fill: RING, tx: 0 });
-    assert_eq!(ours.bytes(), b"ours");
+    assert_eq!(ours.head(), b"ours");
     bench.kernel.say_received(lent_at + 256, 60);
     bench.kernel.say_received(lent_at + 256, 60);
     assert_eq!(bench.receive().len(), 1, "the same chunk does not come twice");
@@ -213,9 +239,9 @@ fn reception_stops_at_the_room_left_in_the_batch() {
     for _ in 0..crate::BATCH - 3 {
         out.push(bench.frame(&[0]));
     }
-    assert_eq!(bench.rings.receive(&mut bench.lent, &mut out), 3);
+    assert_eq!(bench.rings.receive(&mut bench.lent, &mut bench.cache, &mut out), 3);
     assert!(out.is_full());
-    assert_eq!(bench.rings.receive(&mut bench.lent, &mut out), 0);
+    assert_eq!(bench.rings.receive(&mut bench.lent, &mut bench.cache, &mut out), 0);
     assert_eq!(bench.receive().len(), RING as usize - 3);
 }
 
@@ -265,8 +291,14 @@ fn a_proof_about_another_socket_of_the_same_queue_takes_nothing_back() {
 enum Act {
     Refill,
     Deliver(u8),
+    /// A frame of this many segments, some of them too many.
+    DeliverChain(u8),
+    /// A segment with more to follow, of which the kernel shows the rest later.
+    DeliverPart,
     Receive,
     Forward(u8),
+    /// Each frame in hand gets the next one behind it.
+    Join(u8),
     Discard(u8),
     Flush,
     Transmit(u8),
@@ -278,8 +310,11 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         Just(Act::Refill),
         some.clone().prop_map(Act::Deliver),
+        (1u8..22).prop_map(Act::DeliverChain),
+        Just(Act::DeliverPart),
         Just(Act::Receive),
         some.clone().prop_map(Act::Forward),
+        (1u8..4).prop_map(Act::Join),
         some.clone().prop_map(Act::Discard),
         Just(Act::Flush),
         some.prop_map(Act::Transmit),
@@ -292,22 +327,59 @@ fn step(act: Act, bench: &mut Bench, hand: &mut Vec<Frame>) {
     match act {
         Act::Refill => _ = bench.refill(),
         Act::Deliver(count) => (0..count).for_each(|_| _ = bench.kernel.deliver(64)),
+        Act::DeliverChain(count) => _ = bench.kernel.deliver_chain(&vec![64; usize::from(count)]),
+        Act::DeliverPart => _ = bench.kernel.deliver_segment(64, true),
         Act::Receive => hand.extend(bench.receive()),
+        Act::Join(count) => (0..count).for_each(|_| join(bench, hand)),
         Act::Forward(count) => {
             for _ in 0..count {
                 let Some(frame) = hand.pop() else { break };
-                if let Err(frame) = bench.transmit(frame) {
-                    bench.cache.give(frame.into_chunk());
+                let (segments, before) = (to_count(frame.segment_count()), bench.lent.held().tx);
+                match bench.transmit(frame) {
+                    Ok(()) => assert_eq!(bench.lent.held().tx, before + segments),
+                    Err(frame) => {
+                        assert_eq!(
+                            (to_count(frame.segment_count()), bench.lent.held().tx),
+                            (segments, before)
+                        );
+                        bench.cache.give_frame(frame);
+                    }
                 }
             }
         }
         Act::Discard(count) => {
             let keep = hand.len().saturating_sub(usize::from(count));
-            hand.drain(keep..).for_each(|frame| bench.cache.give(frame.into_chunk()));
+            hand.drain(keep..).for_each(|frame| bench.cache.give_frame(frame));
         }
         Act::Flush => _ = bench.rings.ends.tx.publish(),
         Act::Transmit(count) => (0..count).for_each(|_| _ = bench.kernel.transmit()),
         Act::Reap => _ = bench.reap(),
+    }
+}
+
+/// Both sides finish what they have begun.
+fn settle(bench: &mut Bench) {
+    bench.rings.ends.tx.publish();
+    for _ in 0..3 {
+        while bench.kernel.transmit().is_some() {}
+        bench.reap();
+        bench.receive().into_iter().for_each(|frame| bench.cache.give_frame(frame));
+        bench.refill();
+    }
+}
+
+/// Lets one frame in hand follow another, if it can.
+fn join(bench: &mut Bench, hand: &mut Vec<Frame>) {
+    if hand.len() < 2 {
+        return;
+    }
+    let (head, rest) = (hand.pop().unwrap(), hand.pop().unwrap());
+    match head.followed_by(rest) {
+        Ok(frame) => hand.push(frame),
+        Err((head, rest)) => {
+            bench.cache.give_frame(head);
+            bench.cache.give_frame(rest);
+        }
     }
 }
 
@@ -320,8 +392,17 @@ proptest! {
         let mut hand = Vec::new();
         for act in acts {
             step(act, &mut bench, &mut hand);
-            prop_assert_eq!(bench.accounted() + hand.len(), CHUNKS as usize, "{:?}", act);
+            let in_hand: usize = hand.iter().map(Frame::segment_count).sum();
+            prop_assert_eq!(bench.accounted() + in_hand, CHUNKS as usize, "{:?}", act);
         }
-        prop_assert_eq!(bench.rings.bad_entries, 0);
+        prop_assert_eq!(bench.rings.counts.bad_entries, 0);
+        // Whatever was left half shown, the ring goes on once its end is there.
+        hand.drain(..).for_each(|frame| bench.cache.give_frame(frame));
+        settle(&mut bench);
+        prop_assert!(bench.kernel.deliver(64));
+        settle(&mut bench);
+        prop_assert!(bench.kernel.deliver(65));
+        let last = bench.receive().pop();
+        prop_assert_eq!(last.as_ref().map(Frame::len), Some(65));
     }
 }

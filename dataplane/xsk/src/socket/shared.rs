@@ -4,15 +4,8 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::sys::XdpSocket;
+use crate::sys::{Inherited, XdpSocket};
 use crate::umem::Umem;
-
-/// What a socket hands down to those that share with it: they cannot ask for anything else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Inherited {
-    pub(crate) zero_copy: bool,
-    pub(crate) need_wakeup: bool,
-}
 
 /// A bound socket on the list.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ pub(crate) use packet_membership::join_promiscuous;
 pub(crate) use released::{Released, Witness};
 pub(crate) use ring_map::RingMap;
 pub(crate) use tenure::Tenure;
-pub(crate) use xdp_socket::{RingKind, RingSizes, Sharing, UnboundSocket, XdpSocket};
+pub(crate) use xdp_socket::{Inherited, RingKind, RingSizes, Sharing, UnboundSocket, XdpSocket};
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -9,7 +9,7 @@ use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{RingKind, Sharing, Tenure, UnboundSocket};
+use super::{Inherited, RingKind, Sharing, Tenure, UnboundSocket};
 use crate::umem::Umem;
 
 /// Proof that the kernel uses neither rings nor chunks of one opening of a queue any more.
@@ -67,7 +67,7 @@ impl Witness {
         let mut socket = self.socket;
         let tenure = socket.tenure();
         loop {
-            match socket.bind(Sharing::Own { zero_copy: false, need_wakeup: false }) {
+            match socket.bind(Sharing::Own(Inherited::default())) {
                 Ok(_bound) => return Some(Released(tenure)),
                 Err((_, error)) if error.raw_os_error() == Some(libc::ENODEV) => {
                     return Some(Released(tenure));

@@ -42,16 +42,22 @@ pub(crate) enum RingKind {
     Tx,
 }
 
+/// What a socket asks for when it registers the memory, and hands down to those that share it: they cannot ask for anything else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Inherited {
+    /// `XDP_ZEROCOPY` or `XDP_COPY`.
+    pub(crate) zero_copy: bool,
+    /// `XDP_USE_NEED_WAKEUP`.
+    pub(crate) need_wakeup: bool,
+    /// `XDP_USE_SG`: a frame may span several chunks. Kept with the registration. Source: `xp_assign_dev`, net/xdp/xsk_buff_pool.c, v6.6.
+    pub(crate) multi_buffer: bool,
+}
+
 /// Where a socket to be bound gets its memory from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sharing<'a> {
     /// It registered the memory itself and asks for a mode.
-    Own {
-        /// `XDP_ZEROCOPY` or `XDP_COPY`.
-        zero_copy: bool,
-        /// `XDP_USE_NEED_WAKEUP`.
-        need_wakeup: bool,
-    },
+    Own(Inherited),
     /// It shares that of another bound socket, and its mode.
     With(BorrowedFd<'a>),
 }
@@ -166,10 +172,11 @@ impl UnboundSocket {
     pub(crate) fn bind(self, sharing: Sharing<'_>) -> Result<XdpSocket, (Self, io::Error)> {
         let (ifindex, queue) = (self.tenure.ifindex(), self.tenure.queue());
         let result = match sharing {
-            Sharing::Own { zero_copy, need_wakeup } => {
+            Sharing::Own(Inherited { zero_copy, need_wakeup, multi_buffer }) => {
                 let mut flags =
                     if zero_copy { SocketAddrXdpFlags::XDP_ZEROCOPY } else { SocketAddrXdpFlags::XDP_COPY };
                 flags.set(SocketAddrXdpFlags::XDP_USE_NEED_WAKEUP, need_wakeup);
+                flags.set(SocketAddrXdpFlags::XDP_USE_SG, multi_buffer);
                 bind(&self.fd, &SocketAddrXdp::new(flags, ifindex, queue))
             }
             Sharing::With(owner) => {
@@ -262,7 +269,7 @@ mod tests {
     fn a_refused_bind_gives_the_unbound_socket_back() {
         let tenure = Tenure::begin(u32::MAX, 0);
         let socket = UnboundSocket::create(tenure).unwrap();
-        let own = Sharing::Own { zero_copy: false, need_wakeup: true };
+        let own = Sharing::Own(Inherited { need_wakeup: true, ..Inherited::default() });
         let (socket, error) = socket.bind(own).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
         assert_eq!(socket.tenure(), tenure);

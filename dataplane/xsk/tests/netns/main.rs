@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod denied;
+mod jumbo;
 mod link;
 mod redirect;
 mod world;
@@ -39,8 +40,11 @@ struct Memory {
 
 impl Memory {
     fn map() -> Self {
-        let config =
-            UmemConfig { chunk_count: CHUNKS, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
+        Self::of_chunks(2048)
+    }
+
+    fn of_chunks(chunk_bytes: u32) -> Self {
+        let config = UmemConfig { chunk_count: CHUNKS, chunk_bytes, headroom_bytes: 0, huge_pages: false };
         let (umem, pool) = Umem::map(&config).unwrap();
         let cache = ChunkCache::new(Arc::clone(&pool), 512);
         Self { umem, pool, cache }
@@ -221,13 +225,13 @@ fn forward(memory: &mut Memory, from: &mut XskQueue, to: &mut XskQueue, numbers:
     let mut expected = numbers.clone();
     world::wait_until("all frames are received", || {
         let mut batch = FrameBatch::new();
-        from.receive(&mut batch);
+        from.receive(&mut memory.cache, &mut batch);
         for mut frame in batch {
             let number = expected.next().expect("no more than were sent");
-            assert_eq!(frame.bytes(), frame_bytes(number, 60 + usize::from(number) % 1000));
+            assert_eq!(frame.head(), frame_bytes(number, 60 + usize::from(number) % 1000));
             assert_eq!(frame.headroom_bytes(), memory.umem.rx_start_bytes());
             // A second header in front of the first one's tail, so that the EtherType stands where the sniffer looks for it.
-            let header: [u8; 14] = frame.bytes()[..14].try_into().unwrap();
+            let header: [u8; 14] = frame.head()[..14].try_into().unwrap();
             frame.push_front(4).unwrap()[..14].copy_from_slice(&header);
             to.transmit(frame).unwrap();
         }
@@ -333,7 +337,7 @@ fn a_port_that_vanishes_in_the_midst_of_traffic_loses_no_chunk() {
         assert!(near.counts().tx_kick_errors > 0);
         near.refill(&mut memory.cache);
         assert!(near.close(&mut memory.cache).total() >= RING + 10);
-        assert!(far.receive(&mut FrameBatch::new()) <= 64 && far.held().fill > 0);
+        assert!(far.receive(&mut memory.cache, &mut FrameBatch::new()) <= 64 && far.held().fill > 0);
         drop(other);
         let again = memory.open(world, "b1", BindMode::Copy);
         again.close(&mut memory.cache);

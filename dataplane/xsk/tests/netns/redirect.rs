@@ -9,6 +9,7 @@ const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_MAP_TYPE_XSKMAP: u64 = 17;
 const BPF_PROG_TYPE_XDP: u64 = 6;
 const BPF_XDP: u64 = 37;
+const BPF_F_XDP_HAS_FRAGS: u64 = 32;
 const XDP_FLAGS_DRV_MODE: u64 = 4;
 
 /// The program is attached until this is dropped.
@@ -39,6 +40,7 @@ pub(crate) fn attach(ifindex: u32, socket: BorrowedFd<'_>) -> Redirect {
     load[0] = BPF_PROG_TYPE_XDP | (program.len() as u64) << 32;
     load[1] = program.as_ptr().expose_provenance() as u64;
     load[2] = license.as_ptr().expose_provenance() as u64;
+    load[5] = BPF_F_XDP_HAS_FRAGS << 32;
     load[8] = BPF_XDP << 32;
     let program = descriptor(bpf(BPF_PROG_LOAD, &load));
     let link = [raw(&program) | u64::from(ifindex) << 32, BPF_XDP | XDP_FLAGS_DRV_MODE << 32];

@@ -59,7 +59,7 @@ pub(crate) fn sniffer() -> OwnedFd {
 
 /// The next frame heard.
 pub(crate) fn sniff(sniffer: &OwnedFd) -> Vec<u8> {
-    let mut bytes = [0; 2048];
+    let mut bytes = [0; 16_384];
     let (len, _) = recv(sniffer, &mut bytes, RecvFlags::empty()).expect("a frame within two seconds");
     bytes[..len].to_vec()
 }
