@@ -12,4 +12,5 @@ mod forward;
 mod outer_headers;
 mod pair;
 mod sites;
+mod two_ports;
 mod underlay_ipv6;
