@@ -106,7 +106,7 @@ fn endpoint() -> TunnelEndpoint {
 fn an_unresolved_next_hop_is_resolved_and_reported_with_both_addresses() {
     let net = Net::new();
     net.tell(|watch| {
-        let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = watch.until_up() else { panic!() };
+        let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu, .. } = watch.until_up() else { panic!() };
         let link = watch.network.with_view(|view| view.link(oif).unwrap().clone());
         assert_eq!((link.name.as_str(), link.mac, mtu), ("eth0", Some(src_mac), 1500));
         let router = net.router.ip("link show dev west");
@@ -277,5 +277,25 @@ fn lost_messages_are_answered_by_reading_everything_anew() {
         };
         runtime.block_on(async { tokio::time::timeout(SOON, all_seen).await }).unwrap();
         assert!(network.overruns() > 0);
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn an_address_and_route_on_a_bridge_above_the_port_are_reported_with_both_names() {
+    let net = Net::new();
+    net.tell(|watch| {
+        watch.until_up();
+        net.gateway.ip("link add br0 type bridge");
+        net.gateway.ip("link set br0 up");
+        net.gateway.ip("link set eth0 master br0");
+        net.gateway.ip("addr del 10.200.100.2/30 dev eth0");
+        net.gateway.ip("addr add 10.200.100.2/30 dev br0");
+        net.gateway.ip("route replace 10.200.100.4/30 via 10.200.100.1 dev br0");
+        let remote = ip("10.200.100.6");
+        watch.until_down(&DownReason::PortHidden { remote, interface: "br0".into(), port: "eth0".into() });
+        net.gateway.ip("link del br0");
+        net.address_and_route();
+        watch.until_up();
     });
 }

@@ -306,6 +306,13 @@ impl TxSession {
         self.port
     }
 
+    /// What stands in front of the outer IP header: Ethernet header and tag.
+    #[must_use]
+    pub fn link_header(&self) -> &[u8] {
+        let start = MAX_ENCAP_BYTES.saturating_sub(self.encap_bytes);
+        self.template.get(start..start + self.link_bytes).unwrap_or_default()
+    }
+
     /// Bytes the outer IP packet has beyond the frame it carries.
     #[must_use]
     pub const fn overhead_bytes(&self) -> usize {

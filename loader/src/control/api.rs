@@ -117,6 +117,8 @@ pub struct TunnelStatus {
     pub peer_tunnel_id: u32,
     /// Port that packets to the peer leave by; null while no route leads through a port.
     pub port: Option<String>,
+    /// VLAN that they leave with on that port; null when they leave untagged.
+    pub vlan: Option<u16>,
     /// Next hop of the route to the peer; the peer itself when it is on the link.
     pub next_hop: Option<IpAddr>,
     /// Link-layer address of the next hop; null until the kernel has resolved it.

@@ -3,9 +3,9 @@
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    VlanProtocol,
 };
-use serde::Serialize;
-use wire::ethernet::MacAddr;
+use wire::ethernet::{MacAddr, VlanId, VlanTag};
 
 /// An interface: what the gateway needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +39,12 @@ pub struct Link {
 }
 
 /// What a VLAN interface stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VlanParent {
     /// Index of the interface below.
     pub ifindex: u32,
-    /// VLAN identifier. Range: 0..=4094.
-    pub vid: u16,
+    /// The tag that its packets carry there. Its priority is 0: the kernel's map of priorities is not followed.
+    pub tag: VlanTag,
 }
 
 impl Link {
@@ -56,7 +56,8 @@ impl Link {
         let mut link = Link::from_header(message);
         let is_ethernet = message.header.link_layer_type == LinkLayerType::Ether;
         let mut below = None;
-        let mut vid = None;
+        let mut tag = None;
+        let mut is_below_elsewhere = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -66,11 +67,14 @@ impl Link {
                 LinkAttribute::NumTxQueues(count) => link.tx_queue_count = *count,
                 LinkAttribute::Controller(ifindex) => link.controller = Some(*ifindex),
                 LinkAttribute::Link(ifindex) => below = Some(*ifindex),
-                LinkAttribute::LinkInfo(infos) => (link.kind, vid) = kind_and_vid(infos),
+                // The index of an interface in another network namespace may be that of any interface here.
+                LinkAttribute::LinkNetNsId(_) => is_below_elsewhere = true,
+                LinkAttribute::LinkInfo(infos) => (link.kind, tag) = kind_and_tag(infos),
                 _ => {}
             }
         }
-        link.vlan = below.zip(vid).map(|(ifindex, vid)| VlanParent { ifindex, vid });
+        let vlan = below.zip(tag).map(|(ifindex, tag)| VlanParent { ifindex, tag });
+        link.vlan = vlan.filter(|_| !is_below_elsewhere);
         Some(link)
     }
 
@@ -99,20 +103,33 @@ pub(super) fn mac(bytes: &[u8]) -> Option<MacAddr> {
     bytes.try_into().ok().map(MacAddr)
 }
 
-fn kind_and_vid(infos: &[LinkInfo]) -> (Option<String>, Option<u16>) {
+fn kind_and_tag(infos: &[LinkInfo]) -> (Option<String>, Option<VlanTag>) {
     let kind = infos.iter().find_map(|info| match info {
         LinkInfo::Kind(InfoKind::Other(name)) => Some(name.clone()),
         LinkInfo::Kind(kind) => Some(kind.to_string()),
         _ => None,
     });
-    let vid = infos.iter().find_map(|info| match info {
-        LinkInfo::Data(InfoData::Vlan(data)) => data.iter().find_map(|item| match item {
-            InfoVlan::Id(vid) => Some(*vid),
-            _ => None,
-        }),
+    let tag = infos.iter().find_map(|info| match info {
+        LinkInfo::Data(InfoData::Vlan(data)) => tag(data),
         _ => None,
     });
-    (kind, vid)
+    (kind, tag)
+}
+
+/// The tag that a VLAN interface puts on; `None` for a kind of tag that is neither of the two.
+fn tag(data: &[InfoVlan]) -> Option<VlanTag> {
+    let mut vid = None;
+    let mut of: fn(VlanId) -> VlanTag = VlanTag::customer;
+    for item in data {
+        match item {
+            InfoVlan::Id(number) => vid = VlanId::new(*number),
+            InfoVlan::Protocol(VlanProtocol::Ieee8021Q) => of = VlanTag::customer,
+            InfoVlan::Protocol(VlanProtocol::Ieee8021Ad) => of = VlanTag::service,
+            InfoVlan::Protocol(_) => return None,
+            _ => {}
+        }
+    }
+    vid.map(of)
 }
 
 #[cfg(test)]
@@ -153,7 +170,8 @@ mod tests {
             vec![LinkAttribute::Link(3), LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Vlan), data])],
         ))
         .unwrap();
-        assert_eq!(link.vlan, Some(VlanParent { ifindex: 3, vid: 100 }));
+        let tag = VlanTag::customer(VlanId::new(100).unwrap());
+        assert_eq!(link.vlan, Some(VlanParent { ifindex: 3, tag }));
         assert_eq!(link.kind.as_deref(), Some("vlan"));
     }
 

@@ -12,9 +12,11 @@ mod network;
 pub mod next_hop;
 mod route;
 mod view;
+mod way_out;
 
 pub use link::{Link, VlanParent};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use network::{Changes, Network, NetworkError, NetworkOptions};
 pub use route::{RouteAnswer, RouteKind, RouteQuery, Unreachable};
 pub use view::{LocalAddress, View};
+pub use way_out::WayOut;

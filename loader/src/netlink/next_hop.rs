@@ -5,13 +5,14 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
-use wire::ethernet::MacAddr;
+use wire::ethernet::{MacAddr, VlanTag};
 
 use super::link::Link;
 use super::neighbour::{Neighbour, NeighbourState};
 use super::network::Network;
 use super::route::{RouteAnswer, RouteKind, RouteQuery, Unreachable};
 use super::view::LocalAddress;
+use super::way_out::WayOut;
 
 /// A tunnel's two ends, as far as the way there depends on them.
 pub type TunnelEndpoint = RouteQuery;
@@ -25,8 +26,8 @@ pub struct Facts {
     pub route: Result<RouteAnswer, Unreachable>,
     /// The link that the route leaves by, when it is known.
     pub link: Option<Link>,
-    /// Whether that link is an underlay port of the gateway.
-    pub is_underlay_port: bool,
+    /// How that link leads to an underlay port of the gateway.
+    pub way_out: WayOut,
     /// The next hop's neighbour entry.
     pub neighbour: Option<Neighbour>,
 }
@@ -38,7 +39,9 @@ pub enum TunnelReadiness {
     Up {
         /// Interface index of the underlay port.
         oif: u32,
-        /// That port's Ethernet address.
+        /// The tag that packets carry on that port; `None`: none.
+        vlan: Option<VlanTag>,
+        /// The Ethernet address that they are sent from: the port's, or that of the VLAN interface.
         src_mac: MacAddr,
         /// The next hop's Ethernet address.
         dst_mac: MacAddr,
@@ -121,6 +124,31 @@ pub enum DownReason {
         /// The interface's name.
         interface: String,
     },
+    /// The route leaves by an interface that an underlay port is a part of: a bridge, a bond, two VLAN tags.
+    #[error(
+        "route to {remote} leaves by {interface}, which stands on top of underlay port {port}: \
+         only {port} itself or one VLAN of it can carry a tunnel"
+    )]
+    PortHidden {
+        /// The tunnel's remote address.
+        remote: IpAddr,
+        /// The interface's name.
+        interface: String,
+        /// The port's interface.
+        port: String,
+    },
+    /// The route leaves by a VLAN that is also a LAN.
+    #[error("route to {remote} leaves by VLAN {vlan} of {interface}, which is a member of bridge {bridge}")]
+    VlanBridged {
+        /// The tunnel's remote address.
+        remote: IpAddr,
+        /// The port's interface.
+        interface: String,
+        /// VLAN identifier.
+        vlan: u16,
+        /// The bridge's name.
+        bridge: String,
+    },
     /// The interface is not Ethernet, or does not resolve addresses.
     #[error("interface {interface} has no Ethernet neighbours to send to")]
     NoLinkLayer {
@@ -163,8 +191,12 @@ fn way_out(endpoint: &TunnelEndpoint, facts: &Facts) -> Result<TunnelReadiness, 
     let route = usable_route(endpoint, facts)?;
     let (link, src_mac) = usable_link(endpoint, facts, route)?;
     let dst_mac = usable_neighbour(endpoint.next_hop(route), facts.neighbour)?;
-    let mtu = route.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu));
-    Ok(TunnelReadiness::Up { oif: route.oif, src_mac, dst_mac, mtu })
+    let (oif, vlan, port_mtu) = match &facts.way_out {
+        WayOut::Vlan { port, tag } => (port.ifindex, Some(*tag), port.mtu),
+        _ => (link.ifindex, None, link.mtu),
+    };
+    let mtu = route.mtu.unwrap_or(u32::MAX).min(link.mtu).min(port_mtu);
+    Ok(TunnelReadiness::Up { oif, vlan, src_mac, dst_mac, mtu })
 }
 
 fn check_local(endpoint: &TunnelEndpoint, local: &LocalAddress) -> Result<(), DownReason> {
@@ -204,18 +236,27 @@ fn usable_link<'f>(
         return Err(DownReason::InterfaceUnknown { remote, oif: route.oif });
     };
     let interface = link.name.clone();
-    if !facts.is_underlay_port {
-        return Err(DownReason::NotUnderlay { remote, interface });
+    match &facts.way_out {
+        WayOut::Port => {}
+        // Named first: the VLAN interface has no carrier because the port has none.
+        WayOut::Vlan { port, .. } => carries(port)?,
+        WayOut::Hidden { port } => {
+            return Err(DownReason::PortHidden { remote, interface, port: port.clone() });
+        }
+        WayOut::Elsewhere => return Err(DownReason::NotUnderlay { remote, interface }),
     }
-    if !link.is_up {
-        return Err(DownReason::InterfaceDown { interface });
-    }
-    if !link.has_carrier {
-        return Err(DownReason::NoCarrier { interface });
-    }
+    carries(link)?;
     match link.mac {
         Some(mac) if link.resolves_neighbours => Ok((link, mac)),
         _ => Err(DownReason::NoLinkLayer { interface }),
+    }
+}
+
+fn carries(link: &Link) -> Result<(), DownReason> {
+    match (link.is_up, link.has_carrier) {
+        (false, _) => Err(DownReason::InterfaceDown { interface: link.name.clone() }),
+        (true, false) => Err(DownReason::NoCarrier { interface: link.name.clone() }),
+        (true, true) => Ok(()),
     }
 }
 
@@ -249,8 +290,9 @@ pub async fn gather(
         let link = route.as_ref().ok().and_then(|route| view.link(route.oif)).cloned();
         let neighbour =
             route.as_ref().ok().and_then(|route| view.neighbour(route.oif, endpoint.next_hop(route)));
-        let is_underlay_port = link.as_ref().is_some_and(|link| is_underlay_port(link.ifindex));
-        Facts { local: view.local_address(endpoint.local), route, link, is_underlay_port, neighbour }
+        let way_out = link.as_ref().map(|link| WayOut::of(view, link, is_underlay_port));
+        let way_out = way_out.unwrap_or(WayOut::Elsewhere);
+        Facts { local: view.local_address(endpoint.local), route, link, way_out, neighbour }
     })
 }
 

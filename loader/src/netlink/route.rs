@@ -16,7 +16,9 @@ pub struct RouteQuery {
     pub local: IpAddr,
     /// Destination address.
     pub remote: IpAddr,
-    /// UDP source and destination port, which policy rules and multipath routes may look at; `None` for protocol 115.
+    /// UDP source and destination port, which policy rules and multipath routes may look at; `None` for protocol 115, which
+    /// the kernel cannot be asked for (`rtm_getroute_parse_ip_proto` in net/ipv4/netlink.c of Linux 6.12 takes TCP, UDP and
+    /// ICMP): it is looked up by its addresses. One tunnel is one flow, so the answer is one way, the same at each look-up.
     pub udp_ports: Option<(u16, u16)>,
 }
 

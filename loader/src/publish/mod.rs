@@ -9,6 +9,7 @@ pub mod endpoints;
 mod outer;
 pub mod plan;
 pub mod tables;
+pub mod underlay_vlan;
 
 pub use plan::Plan;
 pub use tables::{PortWorld, World};

@@ -187,13 +187,14 @@ fn tx_session(
     ports: &HashMap<u32, PortId>,
     planned: PlannedSession<'_>,
 ) -> Option<TxSession> {
-    let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu } = *world.tunnels.get(planned.tunnel_position)?
+    let TunnelReadiness::Up { oif, vlan, src_mac, dst_mac, mtu } =
+        *world.tunnels.get(planned.tunnel_position)?
     else {
         return None;
     };
     // The configuration check admits no tunnel between addresses of two versions.
     let addresses = OuterAddresses::new(planned.tunnel.local, planned.tunnel.remote)?;
-    let hop = NextHop { port: *ports.get(&oif)?, src_mac, dst_mac, vlan: None, path_mtu_bytes: mtu as usize };
+    let hop = NextHop { port: *ports.get(&oif)?, src_mac, dst_mac, vlan, path_mtu_bytes: mtu as usize };
     let encap = match planned.tunnel.encap {
         Encap::Ip => next_hops::Encap::Ip,
         Encap::Udp { sport, dport } => {

@@ -16,7 +16,7 @@ use crate::{
         next_hop::{self, TunnelEndpoint, TunnelReadiness},
     },
     nic::PortFacts,
-    publish::{self, PortWorld, World, endpoints},
+    publish::{self, PortWorld, World, endpoints, underlay_vlan},
 };
 
 /// Brings the gateway in step with the host.
@@ -136,9 +136,14 @@ impl Gateway {
     }
 
     /// Takes over what was found out, and publishes tables when anything is different from before.
-    fn take_over(&mut self, tunnels: Vec<TunnelState>) {
-        let readiness = tunnels.iter().map(|tunnel| tunnel.readiness.clone()).collect();
-        let world = World { ports: self.port_worlds(), tunnels: readiness };
+    fn take_over(&mut self, mut tunnels: Vec<TunnelState>) {
+        let mut world = World { ports: self.port_worlds(), tunnels: Vec::new() };
+        for (state, tunnel) in tunnels.iter_mut().zip(&self.plan.config.tunnels) {
+            let port_of = |oif| world.port_of(oif);
+            let readiness = state.readiness.clone();
+            state.readiness = underlay_vlan::refuse_bridged(&self.plan, tunnel.remote, readiness, port_of);
+        }
+        world.tunnels = tunnels.iter().map(|tunnel| tunnel.readiness.clone()).collect();
         self.log_changes(&tunnels);
         self.tunnels = tunnels;
         if world == self.world {

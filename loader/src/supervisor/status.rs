@@ -124,6 +124,7 @@ fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, state: Option<&Tunn
         tunnel_id: tunnel.tunnel_id.get(),
         peer_tunnel_id: tunnel.peer_tunnel_id.get(),
         port: None,
+        vlan: None,
         next_hop: state.and_then(|state| state.next_hop),
         next_hop_mac: None,
         path_mtu: None,
@@ -132,10 +133,11 @@ fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, state: Option<&Tunn
     match state.map(|state| &state.readiness) {
         None => {}
         Some(TunnelReadiness::Down(reason)) => status.reason = Some(reason.to_string()),
-        Some(TunnelReadiness::Up { oif, dst_mac, mtu, .. }) => {
+        Some(TunnelReadiness::Up { oif, vlan, dst_mac, mtu, .. }) => {
             status.state = State::Up;
             status.reason = None;
             status.port = gateway.world.port_of(*oif).and_then(|id| port_name(gateway, id));
+            status.vlan = vlan.map(|tag| tag.vid.get());
             status.next_hop_mac = Some(dst_mac.to_string());
             status.path_mtu = Some(*mtu);
         }

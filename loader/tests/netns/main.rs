@@ -15,4 +15,5 @@ mod pair;
 mod rotate;
 mod sequence;
 mod sites;
+mod two_ports;
 mod underlay_ipv6;

@@ -33,7 +33,7 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
             endpoint(row.remote, row.udp_dport),
             row.tunnel_id.to_string(),
             row.peer_tunnel_id.to_string(),
-            or_nothing(row.port.as_ref()),
+            or_nothing(leaves_by(row)),
             or_nothing(row.next_hop),
             or_nothing(row.path_mtu),
             if row.sessions.is_empty() { NOTHING.to_owned() } else { row.sessions.join(",") },
@@ -41,6 +41,12 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
         ]
     };
     render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The port that packets leave by, with their VLAN when they have one.
+fn leaves_by(row: &TunnelStatus) -> Option<String> {
+    let port = row.port.as_ref()?;
+    Some(row.vlan.map_or_else(|| port.clone(), |vlan| format!("{port}.{vlan}")))
 }
 
 /// An address, with its port when it has one.

@@ -23,7 +23,7 @@ fn a_tunnel_has_these_json_fields() {
         concat!(
             r#"{"name":"t1000","state":"up","reason":null,"encap":"udp","local":"10.200.100.2","#,
             r#""remote":"10.200.100.6","udp_sport":5001,"udp_dport":6001,"tunnel_id":1000,"peer_tunnel_id":1000,"#,
-            r#""port":"eth0","next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1500,"#,
+            r#""port":"eth0","vlan":100,"next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1500,"#,
             r#""sessions":["l2tpeth0"]}"#,
         ),
     );
@@ -32,7 +32,7 @@ fn a_tunnel_has_these_json_fields() {
         concat!(
             r#"{"name":"t2000","state":"down","reason":"no route to 10.200.100.10","encap":"ip","#,
             r#""local":"10.200.100.2","remote":"10.200.100.10","udp_sport":null,"udp_dport":null,"#,
-            r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"next_hop":null,"next_hop_mac":null,"#,
+            r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"vlan":null,"next_hop":null,"next_hop_mac":null,"#,
             r#""path_mtu":null,"sessions":["l2tpeth1"]}"#,
         ),
     );

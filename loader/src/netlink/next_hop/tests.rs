@@ -1,6 +1,7 @@
 //! Readiness from facts alone.
 
 use super::*;
+use wire::ethernet::VlanId;
 
 const SRC: MacAddr = MacAddr([0x02, 0, 0, 0, 0, 0x0a]);
 const DST: MacAddr = MacAddr([0x02, 0, 0, 0, 0, 0x01]);
@@ -50,7 +51,7 @@ fn facts() -> Facts {
         local: here(true),
         route: Ok(route()),
         link: Some(eth0()),
-        is_underlay_port: true,
+        way_out: WayOut::Port,
         neighbour: entry(NeighbourState::Reachable),
     }
 }
@@ -63,7 +64,7 @@ fn why(facts: &Facts) -> String {
 }
 
 fn up(mtu: u32) -> TunnelReadiness {
-    TunnelReadiness::Up { oif: 3, src_mac: SRC, dst_mac: DST, mtu }
+    TunnelReadiness::Up { oif: 3, vlan: None, src_mac: SRC, dst_mac: DST, mtu }
 }
 
 #[test]
@@ -136,13 +137,71 @@ fn a_remote_address_of_this_host_or_of_many_hosts_is_refused() {
 #[test]
 fn a_route_by_an_interface_that_is_no_underlay_port_names_it() {
     let link = Some(Link { name: "eth9".into(), ..eth0() });
-    let facts = Facts { link, is_underlay_port: false, ..facts() };
+    let facts = Facts { link, way_out: WayOut::Elsewhere, ..facts() };
     assert_eq!(why(&facts), "route to 10.200.100.6 leaves by eth9, which is not an underlay port");
+}
+
+const VLAN_MAC: MacAddr = MacAddr([0x02, 0, 0, 0, 0, 0x64]);
+
+/// eth0.100 on eth0.
+fn eth0_100() -> Link {
+    Link { ifindex: 7, name: "eth0.100".into(), mac: Some(VLAN_MAC), mtu: 1400, ..eth0() }
+}
+
+/// Everything as it should be, the route by eth0.100.
+fn vlan_facts(port: Link) -> Facts {
+    let tag = VlanTag::customer(VlanId::new(100).unwrap());
+    Facts {
+        route: Ok(RouteAnswer { oif: 7, ..route() }),
+        link: Some(eth0_100()),
+        way_out: WayOut::Vlan { port: Box::new(port), tag },
+        ..facts()
+    }
+}
+
+#[test]
+fn a_route_by_a_vlan_of_a_port_leaves_by_the_port_with_the_tag_and_the_vlans_address_and_mtu() {
+    let TunnelReadiness::Up { oif, vlan, src_mac, mtu, .. } = evaluate(&endpoint(), &vlan_facts(eth0()))
+    else {
+        panic!("is down");
+    };
+    assert_eq!((oif, vlan.map(|tag| tag.vid.get()), src_mac, mtu), (3, Some(100), VLAN_MAC, 1400));
+    let low = Link { mtu: 1300, ..eth0() };
+    assert!(matches!(evaluate(&endpoint(), &vlan_facts(low)), TunnelReadiness::Up { mtu: 1300, .. }));
+    let with_route_mtu = Ok(RouteAnswer { oif: 7, mtu: Some(1280), ..route() });
+    let facts = Facts { route: with_route_mtu, ..vlan_facts(eth0()) };
+    assert!(matches!(evaluate(&endpoint(), &facts), TunnelReadiness::Up { mtu: 1280, .. }));
+}
+
+#[test]
+fn the_neighbour_of_a_vlan_is_asked_for_on_the_vlan_interface() {
+    let unresolved = Facts { neighbour: None, ..vlan_facts(eth0()) };
+    assert_eq!(wanted_probe(&endpoint(), &unresolved), Some((7, ip("10.200.100.1"))));
+}
+
+#[test]
+fn a_vlan_whose_port_or_own_interface_is_down_names_which() {
+    assert_eq!(why(&vlan_facts(Link { is_up: false, ..eth0() })), "interface eth0 is down");
+    assert_eq!(why(&vlan_facts(Link { has_carrier: false, ..eth0() })), "interface eth0 has no carrier");
+    let off = Facts { link: Some(Link { is_up: false, ..eth0_100() }), ..vlan_facts(eth0()) };
+    assert_eq!(why(&off), "interface eth0.100 is down");
+}
+
+#[test]
+fn a_route_by_a_bond_on_top_of_a_port_names_both() {
+    let link = Some(Link { name: "bond0".into(), ..eth0() });
+    let facts = Facts { link, way_out: WayOut::Hidden { port: "eth0".into() }, ..facts() };
+    assert_eq!(
+        why(&facts),
+        "route to 10.200.100.6 leaves by bond0, which stands on top of underlay port eth0: \
+         only eth0 itself or one VLAN of it can carry a tunnel"
+    );
+    assert_eq!(wanted_probe(&endpoint(), &Facts { neighbour: None, ..facts }), None);
 }
 
 #[test]
 fn a_route_by_an_unknown_interface_names_its_index() {
-    let facts = Facts { link: None, is_underlay_port: false, ..facts() };
+    let facts = Facts { link: None, way_out: WayOut::Elsewhere, ..facts() };
     assert_eq!(why(&facts), "route to 10.200.100.6 leaves by interface index 3, which is not known");
 }
 
@@ -203,7 +262,7 @@ fn stale_failed_and_absent_neighbours_are_probed_and_no_others() {
 #[test]
 fn nobody_is_probed_on_an_interface_that_cannot_send() {
     let probe = |facts: Facts| wanted_probe(&endpoint(), &Facts { neighbour: None, ..facts });
-    assert_eq!(probe(Facts { is_underlay_port: false, ..facts() }), None);
+    assert_eq!(probe(Facts { way_out: WayOut::Elsewhere, ..facts() }), None);
     assert_eq!(probe(Facts { route: Err(Unreachable::NoRoute), ..facts() }), None);
     assert_eq!(probe(Facts { link: Some(Link { is_up: false, ..eth0() }), ..facts() }), None);
 }

@@ -2,7 +2,7 @@ use dataplane::tables::attachment::Ingress;
 use dataplane::tables::bridge_domains::{DomainId, MemberId};
 use dataplane::tables::session_state::RxSequencing;
 use dataplane::tables::sessions::SessionIndex;
-use wire::ethernet::MacAddr;
+use wire::ethernet::{MacAddr, VlanId, VlanTag};
 
 use super::*;
 use crate::config;
@@ -52,6 +52,7 @@ fn plan() -> Plan {
 fn up() -> TunnelReadiness {
     TunnelReadiness::Up {
         oif: 7,
+        vlan: None,
         src_mac: MacAddr([2, 0, 0, 0, 0, 1]),
         dst_mac: MacAddr([2, 0, 0, 0, 0, 2]),
         mtu: 1500,
@@ -113,6 +114,17 @@ fn only_sessions_of_tunnels_that_are_up_can_send() {
     let all_up = World { tunnels: vec![up(), up()], ..world() };
     let second = build(&plan(), &all_up);
     assert_eq!(second.tx_session(SessionIndex(1)).unwrap().overhead_bytes(), 20 + 4 + 4);
+}
+
+#[test]
+fn a_tunnel_by_a_vlan_of_its_port_has_the_tag_in_front_and_the_same_room() {
+    let TunnelReadiness::Up { oif, src_mac, dst_mac, mtu, .. } = up() else { panic!("up") };
+    let tag = VlanTag::customer(VlanId::new(100).unwrap());
+    let tagged = TunnelReadiness::Up { oif, vlan: Some(tag), src_mac, dst_mac, mtu };
+    let tables = build(&plan(), &World { tunnels: vec![tagged, down()], ..world() });
+    let session = tables.tx_session(SessionIndex(0)).unwrap();
+    assert_eq!((session.port(), session.overhead_bytes(), session.max_frame_bytes()), (PortId(0), 40, 1460));
+    assert_eq!(session.link_header()[12..], [0x81, 0x00, 0, 100, 0x08, 0x00]);
 }
 
 #[test]

@@ -8,9 +8,9 @@ fn tunnels_are_shown_with_endpoints_and_the_reason_last() {
     assert_eq!(
         tunnels(&rows::tunnels()),
         "\
-NAME   STATE  ENCAP  LOCAL              REMOTE               ID     PEER-ID  PORT  NEXT-HOP      PATH-MTU  SESSIONS  REASON
-t1000  up     udp    10.200.100.2:5001  10.200.100.6:6001  1000        1000  eth0  10.200.100.1      1500  l2tpeth0  -
-t2000  down   ip     10.200.100.2       10.200.100.10      2000  4294967295  -     -                    -  l2tpeth1  no route to 10.200.100.10
+NAME   STATE  ENCAP  LOCAL              REMOTE               ID     PEER-ID  PORT      NEXT-HOP      PATH-MTU  SESSIONS  REASON
+t1000  up     udp    10.200.100.2:5001  10.200.100.6:6001  1000        1000  eth0.100  10.200.100.1      1500  l2tpeth0  -
+t2000  down   ip     10.200.100.2       10.200.100.10      2000  4294967295  -         -                    -  l2tpeth1  no route to 10.200.100.10
 "
     );
 }
