@@ -83,7 +83,7 @@ fn the_sender_of_a_jumbo_packet_is_told_what_fits() {
     let answer = rig.sent(LAN_0).pop().unwrap();
     let judged = SlicedPacket::from_ethernet(&answer).unwrap();
     let Some(TransportSlice::Icmpv4(icmp)) = &judged.transport else { panic!("no ICMP") };
-    let expected = FragmentationNeeded { next_hop_mtu: (1500 - OVERHEAD_A - 14) as u16 };
+    let expected = FragmentationNeeded { next_hop_mtu: u16::try_from(1500 - OVERHEAD_A - 14).unwrap() };
     assert_eq!(icmp.icmp_type(), Icmpv4Type::DestinationUnreachable(expected));
     assert_eq!(icmp.payload(), &long[14..][..548], "the packet is quoted");
     rig.assert_conserved();
@@ -112,7 +112,7 @@ fn a_syn_that_brings_a_jumbo_payload_is_clamped_both_ways() {
     for kind in [Kind::Syn4, Kind::Syn6] {
         let mut rig = rig(plan(Fragmentation::Outer, 8900));
         let headers = if matches!(kind, Kind::Syn4) { 40 } else { 60 };
-        let expected = (8900 - OVERHEAD_A - 14 - headers) as u16;
+        let expected = u16::try_from(8900 - OVERHEAD_A - 14 - headers).unwrap();
         rig.deliver(LAN_0, &frame(kind, PC_2, PC_1, 5001));
         assert_eq!(mss_of(&rig.sent(WAN)[0][14 + OVERHEAD_A..]), expected);
         rig.deliver(WAN, &packet_a(&frame(kind, PC_1, PC_2, 5001)));

@@ -52,7 +52,7 @@ impl Pieces {
         let sum = sum(piece);
         // What starts at an odd offset has the halves of its words swapped, and so has its sum (RFC 1071 §2 B).
         let sum = if self.is_odd { Sum::ZERO.add_u16(sum.fold().swap_bytes()) } else { sum };
-        Self { sum: self.sum + sum, is_odd: self.is_odd != (piece.len() % 2 != 0) }
+        Self { sum: self.sum + sum, is_odd: self.is_odd == piece.len().is_multiple_of(2) }
     }
 
     /// The sum of all pieces.

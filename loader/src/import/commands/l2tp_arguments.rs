@@ -119,12 +119,7 @@ pub(super) fn note_checksums(arguments: &Arguments, local: IpAddr, encap: Encap,
 
 /// Settings without a key of their own.
 pub(super) fn note_settings(arguments: &Arguments, state: &mut State) {
-    for (key, value) in &arguments.0 {
-        match (*key, value.as_str()) {
-            ("offset" | "peer_offset", _) => {
-                state.note(NoteKind::NotNeeded, format!("{key} is ignored by the kernel, too"));
-            }
-            _ => {}
-        }
+    for key in ["offset", "peer_offset"].iter().filter(|key| arguments.get(key).is_some()) {
+        state.note(NoteKind::NotNeeded, format!("{key} is ignored by the kernel, too"));
     }
 }
