@@ -160,7 +160,7 @@ keys! {
         "Unix socket on which the other subcommands reach this gateway.";
 
     UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 1_048_576 }, "chunks",
-        Absent::Text("what all rings of all queues hold, and 1024 per worker"),
+        Absent::Text("what all rings of all queues hold, and 2048 per worker"),
         "Number of frame slots in the memory that all sockets share. No power of two is needed. Fewer than the default are refused.";
     UMEM_CHUNK_BYTES = "umem.chunk_bytes", Kind::OneOf(&[2048, 4096]), "bytes",
         Absent::Text("the smaller that fits the ports' MTU"),
