@@ -120,6 +120,10 @@ impl Port for CirclePort {
         1
     }
 
+    fn has_room(&mut self, _count: usize) -> bool {
+        true
+    }
+
     fn flush(&mut self) {}
 
     fn reclaim(&mut self, _cache: &mut ChunkCache) {}

@@ -277,6 +277,10 @@ impl Port for MemPort {
         self.rings.max_segments
     }
 
+    fn has_room(&mut self, count: usize) -> bool {
+        (self.ring_chunks - self.held.tx) as usize >= count
+    }
+
     fn flush(&mut self) {}
 
     #[inline]

@@ -29,7 +29,8 @@ use crate::{
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
     for (frame, slot) in batch.undecided() {
         match open(context, frame, slot) {
-            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
+            Ok(Some((session, inner))) => unwrap(context, frame, slot, session, &inner, cache),
+            Ok(None) => slot.fate = Fate::Fragment,
             Err(reason) => slot.discard(reason),
         }
     }
@@ -43,14 +44,15 @@ struct Inner {
     is_cookie_also: bool,
 }
 
-/// Checks a packet from the outside in.
+/// Checks a packet from the outside in. `None`: it is a fragment.
 #[inline]
 fn open<'t>(
     context: &Context<'t>,
     frame: &Frame,
     slot: &mut Slot,
-) -> Result<(&'t RxSession, Inner), DropReason> {
+) -> Result<Option<(&'t RxSession, Inner)>, DropReason> {
     let outer = if frame.is_linear() { outer::read(frame.head())? } else { outer_chained::read(frame)? };
+    let Some(outer) = outer else { return Ok(None) };
     let (session_id, rest) = match outer.endpoint.protocol {
         ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
         _ => l2tpv3::split_ip(outer.payload)?,
@@ -71,7 +73,7 @@ fn open<'t>(
     sequence::check(context, session, sublayer)?;
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
     let offset = inner.as_ptr().addr().wrapping_sub(frame.head().as_ptr().addr());
-    Ok((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also }))
+    Ok(Some((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also })))
 }
 
 /// Takes the cookie off: either of the two that the session may accept. Says whether it was the second.

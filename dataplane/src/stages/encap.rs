@@ -15,13 +15,13 @@ use wire::{
 use xsk::Frame;
 use zerocopy::FromBytes;
 
-use super::{outer_chained, traffic_class};
+use super::{identification::Identification, outer_chained, traffic_class};
 use crate::{
     tables::next_hops::{IpPatch, TxSession, UdpPatch},
     verdict::DropReason,
 };
 
-/// Encapsulates `frame` for a session; `identification` is the worker's next IPv4 identification.
+/// Encapsulates `frame` for a session. Where the packet is then longer than the path allows, [`super::fragment`] has to follow.
 ///
 /// # Errors
 /// [`DropReason::TooBig`] and [`DropReason::NoHeadroom`]; the frame is then as it was.
@@ -29,9 +29,9 @@ use crate::{
 pub(super) fn run(
     frame: &mut Frame,
     session: &TxSession,
-    identification: &mut u16,
+    identification: &mut Identification,
 ) -> Result<(), DropReason> {
-    if frame.len() > session.max_frame_bytes {
+    if frame.len() > session.max_sent_bytes {
         return Err(DropReason::TooBig);
     }
     let class = match session.copied_class {
@@ -44,7 +44,7 @@ pub(super) fn run(
     if let Some(state) = &session.sequence {
         write_number(bytes, session, state.next_tx()).ok_or(DropReason::NoHeadroom)?;
     }
-    patch(bytes, beyond, session, *identification).ok_or(DropReason::NoHeadroom)?;
+    patch(bytes, beyond, session, identification.next_ipv4()).ok_or(DropReason::NoHeadroom)?;
     if class != 0
         && let Some(packet) = bytes.get_mut(session.link_bytes..)
     {
@@ -53,7 +53,6 @@ pub(super) fn run(
     if beyond != 0 {
         seal_chained(frame, session).ok_or(DropReason::NoHeadroom)?;
     }
-    *identification = identification.wrapping_add(1);
     Ok(())
 }
 

@@ -6,7 +6,8 @@
 //!  \____________________ read ___________________/                \_ cut __/
 //! ```
 //! Place on the path: first part of `decap`. From here on a packet is an [`Endpoint`] and an L2TPv3 packet, whatever carried
-//! it. Deliberately not here: which endpoint belongs to a session; packets in several chunks, which `outer_chained` reads.
+//! it. Deliberately not here: which endpoint belongs to a session; packets in several chunks, which `outer_chained` reads; what
+//! becomes of fragments ([`super::reassemble`]).
 
 use wire::{
     checksum::Sum,
@@ -30,12 +31,12 @@ pub(super) struct Outer<'a> {
     pub(super) lacks_checksum: bool,
 }
 
-/// Checks a packet's outer headers, from the outside in.
+/// Checks a packet's outer headers, from the outside in. `None`: it is a fragment, of whatever protocol.
 ///
 /// # Errors
 /// The reason to drop it for.
 #[inline]
-pub(super) fn read(bytes: &[u8]) -> Result<Outer<'_>, DropReason> {
+pub(super) fn read(bytes: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let link = ethernet::read(bytes)?;
     match link.ethertype {
         EtherType::IPV4 => read_ipv4(link.payload),
@@ -45,13 +46,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Outer<'_>, DropReason> {
 }
 
 #[inline]
-fn read_ipv4(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
+fn read_ipv4(packet: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let (header, options, payload) = ipv4::split(packet)?;
     ipv4::verify_checksum(header, options)?;
     if header.is_fragment() {
-        return Err(DropReason::OuterFragment);
+        return Ok(None);
     }
-    transport(endpoint_v4(header), payload, |length| header.pseudo_header(length))
+    transport(endpoint_v4(header), payload, |length| header.pseudo_header(length)).map(Some)
 }
 
 /// Addresses and protocol of an IPv4 header.
@@ -67,14 +68,14 @@ pub(super) fn endpoint_v4(header: &Ipv4Header) -> Endpoint {
 }
 
 /// Out of the IPv4 path's way: most underlays are IPv4.
-fn read_ipv6(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
+fn read_ipv6(packet: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let (header, payload) = ipv6::split(packet)?;
     let upper = ipv6::upper_layer(header, payload)?;
     if upper.is_fragment() {
-        return Err(DropReason::OuterFragment);
+        return Ok(None);
     }
     let pseudo = |length| header.pseudo_header(upper.protocol, u32::from(length));
-    transport(endpoint_v6(header, upper.protocol)?, upper.payload, pseudo)
+    transport(endpoint_v6(header, upper.protocol)?, upper.payload, pseudo).map(Some)
 }
 
 /// Addresses of an IPv6 header, and the protocol behind its extension headers.

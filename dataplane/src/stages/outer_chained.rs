@@ -33,12 +33,12 @@ pub(super) fn check(frame: &Frame) -> Result<(), DropReason> {
     }
 }
 
-/// Checks the outer headers of a packet in several chunks, from the outside in.
+/// Checks the outer headers of a packet in several chunks, from the outside in. `None`: it is a fragment.
 ///
 /// # Errors
 /// The reason to drop it for.
 #[cold]
-pub(super) fn read(frame: &Frame) -> Result<Outer<'_>, DropReason> {
+pub(super) fn read(frame: &Frame) -> Result<Option<Outer<'_>>, DropReason> {
     check(frame)?;
     let link = ethernet::read(frame.head())?;
     let packet = Front { bytes: link.payload, beyond: frame.beyond_bytes() };
@@ -49,24 +49,24 @@ pub(super) fn read(frame: &Frame) -> Result<Outer<'_>, DropReason> {
     }
 }
 
-fn read_ipv4<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Outer<'a>, DropReason> {
+fn read_ipv4<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Option<Outer<'a>>, DropReason> {
     let (header, options, payload) = packet.split_ipv4()?;
     ipv4::verify_checksum(header, options)?;
     if header.is_fragment() {
-        return Err(DropReason::OuterFragment);
+        return Ok(None);
     }
-    transport(frame, outer::endpoint_v4(header), payload, |length| header.pseudo_header(length))
+    transport(frame, outer::endpoint_v4(header), payload, |length| header.pseudo_header(length)).map(Some)
 }
 
-fn read_ipv6<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Outer<'a>, DropReason> {
+fn read_ipv6<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Option<Outer<'a>>, DropReason> {
     let (header, payload) = packet.split_ipv6()?;
     let upper = ipv6::upper_layer(header, payload.bytes)?;
     if upper.is_fragment() {
-        return Err(DropReason::OuterFragment);
+        return Ok(None);
     }
     let pseudo = |length| header.pseudo_header(upper.protocol, u32::from(length));
     let payload = Front { bytes: upper.payload, ..payload };
-    transport(frame, outer::endpoint_v6(header, upper.protocol)?, payload, pseudo)
+    transport(frame, outer::endpoint_v6(header, upper.protocol)?, payload, pseudo).map(Some)
 }
 
 /// Takes the UDP header off, where there is one.

@@ -196,6 +196,15 @@ impl Frame {
         Some(())
     }
 
+    /// Cuts a linear frame's end so that `len` bytes remain; does nothing when it is not longer, or stands in several chunks:
+    /// [`truncate`](Frame::truncate) takes those apart.
+    #[inline]
+    pub fn truncate_linear(&mut self, len: usize) {
+        if self.is_linear() && len < self.head_len() {
+            self.len = narrow(len);
+        }
+    }
+
     /// Moves the end `count` bytes back and returns the whole frame, the new bytes last (they hold anything).
     /// `None`, and nothing changes, when the tailroom is smaller or there are further segments.
     #[inline]

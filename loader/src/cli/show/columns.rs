@@ -163,14 +163,17 @@ pub(super) fn fdb(rows: &[FdbEntryStatus]) -> String {
 
 /// The table of workers.
 pub(super) fn workers(rows: &[WorkerStatus]) -> String {
-    const COLUMNS: [Column; 17] = [
+    const COLUMNS: [Column; 21] = [
         ("ID", Right),
         ("CPU", Right),
         ("STATE", Left),
         ("RECEIVED", Right),
+        ("TAKEN", Right),
         ("FORWARDED", Right),
         ("FLOODED", Right),
         ("DROPPED", Right),
+        ("HANDED", Right),
+        ("REASSEMBLED", Right),
         ("COPIES", Right),
         ("BATCHES", Right),
         ("POLLS", Right),
@@ -179,6 +182,7 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
         ("FREE", Right),
         ("FILL", Right),
         ("TX", Right),
+        ("PARKED", Right),
         ("CHUNKS", Right),
         ("CONSERVED", Left),
     ];
@@ -188,9 +192,12 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
             or_nothing(row.cpu),
             row.state.to_string(),
             row.received.to_string(),
+            row.taken.to_string(),
             row.forwarded.to_string(),
             row.flooded.to_string(),
             row.dropped.to_string(),
+            row.handed.to_string(),
+            row.reassembled.to_string(),
             row.copies.to_string(),
             row.batches.to_string(),
             row.polls.to_string(),
@@ -199,6 +206,7 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
             row.chunks.free.to_string(),
             row.chunks.fill.to_string(),
             row.chunks.tx.to_string(),
+            row.chunks.parked.to_string(),
             row.chunks.total.to_string(),
             if row.chunks.conserved { "yes" } else { "no" }.to_owned(),
         ]
