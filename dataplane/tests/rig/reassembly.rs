@@ -57,7 +57,10 @@ impl Piece {
 
     /// Its payload: every byte of a packet differs from its neighbours, and from those of other packets.
     fn payload(&self) -> Vec<u8> {
-        let byte = |at: usize| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ self.packet ^ self.spoilt;
+        let byte = |at: usize| {
+            let [low, high, ..] = at.to_le_bytes();
+            low.wrapping_mul(31) ^ high ^ self.packet ^ self.spoilt
+        };
         (self.offset..self.end()).map(byte).collect()
     }
 
@@ -73,7 +76,7 @@ impl Piece {
         if is_tiny {
             Some(DropReason::FragmentTiny)
         } else if (self.offset == 0 && !self.more)
-            || (self.more && self.len % 8 != 0)
+            || (self.more && !self.len.is_multiple_of(8))
             || self.len == 0
             || header_bytes + self.end() > 65_535
         {

@@ -20,7 +20,7 @@ fn running(name: &str, queue_count: u32) -> Sites {
 
 /// What a TCP connection carries: no two of its blocks are alike.
 fn text(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at as u32).wrapping_mul(0x9E37_79B1).to_be_bytes()[0]).collect()
+    (0u32..).take(len).map(|at| at.wrapping_mul(0x9E37_79B1).to_be_bytes()[0]).collect()
 }
 
 /// A TCP connection between two machines: both ends.
