@@ -27,6 +27,8 @@ pub enum Fate {
     Flood,
     /// Leaves nowhere.
     Drop(DropReason),
+    /// A fragment of an outer packet, on its way to be put together with the others.
+    Fragment,
 }
 
 /// What is known about one frame.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, Verdict};
 
 /// A number that one thread adds to and others read. Units: as its field says.
 #[derive(Debug, Default)]
@@ -71,7 +71,9 @@ impl DropCounters {
     }
 }
 
-/// What one worker did. Master invariant: `received = forwarded + flooded + drops.total()`.
+/// What one worker did. Master invariant: each frame that it received or took over ends in one place,
+/// `received + taken = forwarded + flooded + drops.total() + handed + reassembled + parked`, where only [`Whereabouts::parked`] can
+/// become less again.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Frames taken from receive rings.
@@ -82,6 +84,17 @@ pub struct WorkerCounters {
     pub flooded: Counter,
     /// Frames dropped, by reason.
     pub drops: DropCounters,
+    /// Fragments of outer packets given to the worker that puts them together.
+    pub handed: Counter,
+    /// Fragments taken over from the workers that received them.
+    pub taken: Counter,
+    /// Fragments whose payload now stands in another fragment's chunk: all of a packet's but one, which ends like any frame.
+    pub reassembled: Counter,
+    /// Outer packets put together.
+    pub reassembled_packets: Counter,
+    /// Outer fragments sent beyond the first of their packet. What the transmit rings got is
+    /// `forwarded + flooded + copies + extra_fragments`.
+    pub extra_fragments: Counter,
     /// Copies made for floods, the original not counted.
     pub copies: Counter,
     /// Flood destinations that were left out, by the reason a unicast frame would have been dropped for.
@@ -102,6 +115,27 @@ pub struct WorkerCounters {
     pub running: Counter,
 }
 
+impl WorkerCounters {
+    /// Counts what became of one frame.
+    #[inline]
+    pub fn count(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Forwarded => self.forwarded.add(1),
+            Verdict::Flooded => self.flooded.add(1),
+            Verdict::Dropped(reason) => self.drops.add(reason),
+            Verdict::Handed => self.handed.add(1),
+            Verdict::Reassembled => self.reassembled.add(1),
+        }
+    }
+
+    /// How many frames have had their end at this worker: each of those received and taken over, but for the parked ones.
+    #[must_use]
+    pub fn ends(&self) -> u64 {
+        let sent = self.forwarded.get() + self.flooded.get();
+        sent + self.drops.total() + self.handed.get() + self.reassembled.get()
+    }
+}
+
 /// Where the chunks are that one worker answers for. Units: chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Whereabouts {
@@ -111,15 +145,18 @@ pub struct Whereabouts {
     pub fill: u64,
     /// Handed to the kernel for transmission and not yet completed.
     pub tx: u64,
-    /// All that the worker answers for: taken from the shared pool or come with a queue, and not given back.
+    /// Fragments of outer packets that wait for the others.
+    pub parked: u64,
+    /// All that the worker answers for: taken from the shared pool or from another worker, or come with a queue, and not
+    /// given back.
     pub on_loan: u64,
 }
 
 impl Whereabouts {
-    /// Whether every chunk is where the worker knows of it: `on_loan = cached + fill + tx`.
+    /// Whether every chunk is where the worker knows of it: `on_loan = cached + fill + tx + parked`.
     #[must_use]
     pub const fn is_conserved(&self) -> bool {
-        self.on_loan == self.cached + self.fill + self.tx
+        self.on_loan == self.cached + self.fill + self.tx + self.parked
     }
 }
 
@@ -130,7 +167,7 @@ impl Whereabouts {
 #[derive(Debug, Default)]
 pub struct ChunkGauge {
     sequence: AtomicU32,
-    numbers: [Counter; 4],
+    numbers: [Counter; 5],
 }
 
 impl ChunkGauge {
@@ -141,7 +178,8 @@ impl ChunkGauge {
         self.sequence.store(sequence.wrapping_add(1), Relaxed);
         // The odd sequence is visible before any number that follows.
         fence(Release);
-        for (counter, number) in self.numbers.iter().zip([now.cached, now.fill, now.tx, now.on_loan]) {
+        let numbers = [now.cached, now.fill, now.tx, now.parked, now.on_loan];
+        for (counter, number) in self.numbers.iter().zip(numbers) {
             counter.set(number);
         }
         self.sequence.store(sequence.wrapping_add(2), Release);
@@ -152,11 +190,11 @@ impl ChunkGauge {
     pub fn read(&self) -> Whereabouts {
         loop {
             let before = self.sequence.load(Acquire);
-            let [cached, fill, tx, on_loan] = [0, 1, 2, 3].map(|number: usize| self.numbers[number].get());
+            let [cached, fill, tx, parked, on_loan] = self.numbers.each_ref().map(Counter::get);
             // The numbers are read before the sequence is looked at again.
             fence(Acquire);
             if before.is_multiple_of(2) && before == self.sequence.load(Relaxed) {
-                return Whereabouts { cached, fill, tx, on_loan };
+                return Whereabouts { cached, fill, tx, parked, on_loan };
             }
             core::hint::spin_loop();
         }
@@ -186,6 +224,8 @@ pub struct SessionCounters {
     pub rx_duplicates: Counter,
     /// Times that a row of packets far from the expected sequence number became what is expected.
     pub rx_resyncs: Counter,
+    /// Outer fragments sent for frames that did not fit the path whole.
+    pub tx_fragments: Counter,
     /// Second, on the engine's clock, of the last frame received; 0: never.
     pub last_heard_s: AtomicU32,
     /// Frames that were dropped on the way in (after the session was known) or on the way out.
@@ -277,7 +317,8 @@ mod tests {
                         cached: round,
                         fill: 2 * round,
                         tx: 3 * round,
-                        on_loan: 6 * round,
+                        parked: 4 * round,
+                        on_loan: 10 * round,
                     });
                 }
                 is_over.store(1, Relaxed);
@@ -292,9 +333,10 @@ mod tests {
 
     #[test]
     fn a_missing_or_doubled_chunk_is_not_conserved() {
-        let whole = Whereabouts { cached: 1, fill: 2, tx: 3, on_loan: 6 };
+        let whole = Whereabouts { cached: 1, fill: 2, tx: 3, parked: 4, on_loan: 10 };
         assert!(whole.is_conserved());
         assert!(!Whereabouts { on_loan: 7, ..whole }.is_conserved());
         assert!(!Whereabouts { tx: 4, ..whole }.is_conserved());
+        assert!(!Whereabouts { parked: 3, ..whole }.is_conserved());
     }
 }

@@ -12,9 +12,12 @@
 
 pub mod batch;
 pub mod counters;
+pub mod exchange;
 pub mod ports;
+pub mod reassembly;
 pub mod sequence;
 pub mod stages;
 pub mod tables;
 pub mod verdict;
+pub mod waker;
 pub mod worker;

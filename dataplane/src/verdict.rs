@@ -13,6 +13,10 @@ pub enum Verdict {
     Flooded,
     /// Left nowhere.
     Dropped(DropReason),
+    /// A fragment of an outer packet, given to the worker that puts it together, where it has its end.
+    Handed,
+    /// A fragment whose payload now stands in another one's chunk: all of a packet's but one, which has the packet's verdict.
+    Reassembled,
 }
 
 macro_rules! drop_reasons {
@@ -57,10 +61,32 @@ drop_reasons! {
     IpMalformed => "ip_malformed", "outer IP header is truncated or inconsistent";
     /// IPv4 header checksum is wrong.
     IpChecksum => "ip_checksum", "outer IPv4 header checksum is wrong";
-    /// A fragment of an outer packet.
-    OuterFragment => "outer_fragment", "outer packet is an IP fragment";
     /// An IP protocol no tunnel uses.
     NotTunnelProtocol => "not_tunnel_protocol", "outer packet is neither UDP nor IP protocol 115";
+    /// Empty, not a multiple of 8 bytes although more follow, or beyond 65535 bytes (RFC 791 §3.2, RFC 8200 §4.5).
+    FragmentMalformed => "fragment_malformed", "outer fragment is empty, uneven, or ends beyond 65535 bytes";
+    /// Smaller than any path needs (RFC 791 §3.2, RFC 8200 §5).
+    FragmentTiny => "fragment_tiny", "outer fragment is smaller than any path asks for";
+    /// The queue to the worker that puts its packet together is full.
+    HandOverFull => "hand_over_full", "queue of outer fragments to another worker is full";
+    /// The same fragment was there already; its packet is none the worse.
+    FragmentDuplicate => "fragment_duplicate", "outer fragment came twice";
+    /// Overlaps another fragment of its packet, which is refused as a whole (RFC 5722 §4).
+    FragmentOverlap => "fragment_overlap", "outer fragments of one packet overlap";
+    /// Two fragments say different things about where the packet ends.
+    FragmentLength => "fragment_length", "outer fragments disagree about the length of their packet";
+    /// More fragments than an honest sender makes.
+    FragmentTooMany => "fragment_too_many", "outer packet comes in too many fragments";
+    /// One fragment met congestion, another says that its sender does not speak ECN (RFC 3168 §5.3).
+    FragmentEcn => "fragment_ecn", "outer fragments of one packet contradict each other about ECN";
+    /// The whole packet would not fit a chunk.
+    ReassembledTooBig => "reassembled_too_big", "outer packet is too long to be put together in one chunk";
+    /// The other fragments did not come in time.
+    FragmentTimeout => "fragment_timeout", "the other fragments of the outer packet did not come in time";
+    /// Its sender began too many packets after this one.
+    FragmentShare => "fragment_share", "sender has too many unfinished outer packets, and this was its oldest";
+    /// The table of unfinished packets is full, and its sender has most of it.
+    ReassemblyFull => "reassembly_full", "too many unfinished outer packets of all senders together";
     /// UDP header: length against the IP payload.
     UdpMalformed => "udp_malformed", "outer UDP header is truncated or inconsistent";
     /// UDP checksum present and wrong.

@@ -17,6 +17,7 @@ use rig::{
         EVERYBODY, PC_1, PC_2, changed, from_peer, inner, lan_frame, lan_frame_of, packet_a, packet_b,
         raw_packet,
     },
+    pieces::pieces,
 };
 use wire::build::Transport;
 
@@ -123,7 +124,7 @@ fn chunks_are_counted_where_they_are() {
         assert_eq!(rig.pool.free_count() as u64 + chunks.on_loan, u64::from(CHUNKS));
         chunks
     };
-    let whole = Whereabouts { cached: 0, fill: 3 * ring, tx: 0, on_loan: 3 * ring };
+    let whole = Whereabouts { fill: 3 * ring, on_loan: 3 * ring, ..Whereabouts::default() };
     assert_eq!(now(&mut rig), whole, "attached with full fill rings");
 
     rig.fdb.learn(MacKey::new(PC_2), MemberId(1), 1);
@@ -132,6 +133,14 @@ fn chunks_are_counted_where_they_are() {
     }
     let sent = now(&mut rig);
     assert_eq!((sent.fill, sent.tx), (3 * ring, 5), "five wait for the far side, five others were lent");
+
+    rig.deliver(WAN, &pieces(&packet_a(&lan_frame_of(PC_2, PC_1, 1000)), 1, 480)[1]);
+    let parked = now(&mut rig);
+    assert_eq!(
+        (parked.parked, parked.fill, parked.tx),
+        (1, 3 * ring, 5),
+        "a fragment waits, another chunk was lent"
+    );
 
     assert_eq!(rig.detach(LAN_0), 1);
     let detached = now(&mut rig);
@@ -146,5 +155,5 @@ fn chunks_are_counted_where_they_are() {
     assert_eq!(now(&mut rig).fill, 2 * ring);
     assert_eq!((rig.detach(WAN), rig.detach(LAN_0), rig.detach(LAN_0)), (1, 1, 0));
     let bare = now(&mut rig);
-    assert_eq!((bare.fill, bare.tx, bare.cached), (0, 0, bare.on_loan));
+    assert_eq!((bare.fill, bare.tx, bare.parked, bare.cached), (0, 0, 1, bare.on_loan - 1));
 }

@@ -9,6 +9,7 @@ use dataplane::{
         attachment::Attachment,
         bridge_domains::{Circuit, DomainId, Member, MemberId},
         fdb::MacKey,
+        oversize::Fragmentation,
     },
     verdict::DropReason,
 };
@@ -209,7 +210,8 @@ fn frames_towards_a_member_that_is_down_are_counted() {
 
 #[test]
 fn frames_that_do_not_fit_the_way_out_are_counted_and_the_others_pass() {
-    let mut rig = Rig::with(Plan { path_mtu_bytes: 100, ..Plan::default() });
+    let mut rig =
+        Rig::with(Plan { path_mtu_bytes: 100, fragmentation: Fragmentation::Drop, ..Plan::default() });
     let sent = lan_frame_of(EVERYBODY, PC_1, 200);
     rig.deliver(LAN_0, &sent);
     assert_eq!(rig.sent(LAN_1), [sent], "the LAN takes what the pseudowires cannot");

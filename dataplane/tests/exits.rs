@@ -5,7 +5,7 @@
 mod rig;
 
 use dataplane::{
-    tables::{bridge_domains::MemberId, fdb::MacKey},
+    tables::{bridge_domains::MemberId, fdb::MacKey, oversize::Fragmentation},
     verdict::DropReason,
 };
 use rig::{
@@ -88,7 +88,8 @@ fn the_tag_that_a_member_pushes_counts_towards_the_limit() {
 fn a_path_takes_frames_up_to_its_mtu_and_no_larger_ones() {
     // IPv4 20, UDP 8, flags 4, session id 4, cookie 8, sublayer 4: what is left of the path for the frame.
     let largest = 1500 - 48;
-    let mut rig = Rig::with(Plan { path_mtu_bytes: 1500, ..Plan::default() });
+    let fragmentation = Fragmentation::Drop;
+    let mut rig = Rig::with(Plan { path_mtu_bytes: 1500, fragmentation, ..Plan::default() });
     rig.fdb.learn(MacKey::new(PC_2), MemberId(2), 1);
     rig.deliver(LAN_0, &lan_frame_of(PC_2, PC_1, largest));
     assert_eq!(rig.sent(WAN)[0].len(), 14 + 1500);

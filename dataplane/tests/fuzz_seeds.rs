@@ -7,7 +7,7 @@ mod rig;
 use std::{fs, path::Path};
 
 use dataplane::verdict::Verdict;
-use rig::any_bytes::AnyBytes;
+use rig::{any_bytes::AnyBytes, reassembly::Judge};
 
 /// Gives every seed of a target to the engine and compares what became of it with its name.
 fn assert_named_rightly(target: &str, mut arrive: impl FnMut(&mut AnyBytes, &[u8]) -> Option<Verdict>) {
@@ -21,6 +21,7 @@ fn assert_named_rightly(target: &str, mut arrive: impl FnMut(&mut AnyBytes, &[u8
         match verdict {
             Verdict::Dropped(reason) => assert!(name.starts_with(reason.name()), "{name}: {verdict:?}"),
             Verdict::Forwarded | Verdict::Flooded => assert!(name.starts_with("good"), "{name}: {verdict:?}"),
+            Verdict::Handed | Verdict::Reassembled => panic!("{name}: {verdict:?} by a worker on its own"),
         }
         seeds += 1;
     }
@@ -30,6 +31,28 @@ fn assert_named_rightly(target: &str, mut arrive: impl FnMut(&mut AnyBytes, &[u8
 #[test]
 fn seeds_of_decap_bytes_are_what_they_are_named() {
     assert_named_rightly("decap_bytes", AnyBytes::arrive_on_wan);
+}
+
+#[test]
+fn seeds_of_reassembly_are_what_they_are_named() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/reassembly");
+    let mut seeds = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut judge = Judge::new(Judge::LIMITS);
+        judge.take_bytes(&fs::read(&path).unwrap());
+        match name.strip_prefix("good_") {
+            Some(_) => assert!(judge.whole > 0 && judge.seen.is_empty(), "{name}: {:?}", judge.seen),
+            None => assert!(
+                judge.seen.iter().any(|reason| name.starts_with(reason.name())),
+                "{name}: {:?}",
+                judge.seen
+            ),
+        }
+        seeds += 1;
+    }
+    assert!(seeds >= 8, "{seeds} seeds of reassembly");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use dataplane::{
     ports::mem_port::MemWire,
     tables::{
         PortId,
-        oversize::{Fragmentation, MssClamp, Oversize},
+        oversize::{Fragmentation, MssClamp},
         session_state::RxSequencing,
         snapshot::Tables,
     },
@@ -21,7 +21,8 @@ use dataplane::{
 use rig::{
     LAN_0, LAN_1, Plan, RING, Rig, WAN,
     crew::{Crew, wait_until},
-    frames::{EVERYBODY, PC_1, PC_2, changed, ipv4_frame, lan_frame, packet_a, packet_b},
+    frames::{EVERYBODY, PC_1, PC_2, changed, ipv4_frame, lan_frame, lan_frame_of, packet_a, packet_b},
+    pieces::pieces,
     tables,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -34,10 +35,17 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// to wait for the test; what the path allocates it allocates every time.
 const ATTEMPTS: usize = 3;
 
-/// Floods, unicast both ways, relays, and drops: everything a frame can meet.
+/// Floods, unicast both ways, relays, fragments both ways, and drops: everything a frame can meet.
 fn traffic() -> Vec<(PortId, Vec<u8>)> {
     let (behind_a, unknown) = ([2, 0, 0, 0, 0, 3], [2, 0, 0, 0, 9, 9]);
+    let in_fragments = pieces(&packet_a(&lan_frame_of(PC_1, behind_a, 1500)), 7, 1480);
+    let [first, second]: [Vec<u8>; 2] = in_fragments.try_into().unwrap();
+    let lonely = pieces(&packet_a(&lan_frame_of(PC_1, behind_a, 1500)), 8, 1480).remove(0);
     vec![
+        (WAN, first),
+        (WAN, second),
+        (WAN, lonely),
+        (LAN_0, lan_frame_of(behind_a, PC_1, 1600)),
         (LAN_0, lan_frame(EVERYBODY, PC_1)),
         (LAN_1, lan_frame(PC_1, PC_2)),
         (WAN, packet_a(&lan_frame(PC_1, behind_a))),
@@ -88,6 +96,7 @@ fn carry(crew: &Crew, wires: &[MemWire], traffic: &[(PortId, Vec<u8>)]) {
 
 /// One worker in this thread: every stage.
 fn assert_stages_do_not_allocate(plan: Plan, traffic: &[(PortId, Vec<u8>)]) {
+    let cuts = plan.fragmentation == Fragmentation::Outer;
     let mut rig = Rig::with(plan);
     let pass = |rig: &mut Rig| {
         for (port, bytes) in traffic.iter().cycle().take(90) {
@@ -100,6 +109,7 @@ fn assert_stages_do_not_allocate(plan: Plan, traffic: &[(PortId, Vec<u8>)]) {
     let calls = (0..ATTEMPTS).map(|_| allocator_calls(|| (0..20).for_each(|_| pass(&mut rig)))).min();
     assert_eq!(calls, Some(0), "in 1800 frames");
     let counters = rig.count();
+    assert!(counters.reassembled_packets.get() > 0 && (counters.extra_fragments.get() > 0) == cuts);
     assert!(counters.forwarded.get() > 0 && counters.flooded.get() > 0 && counters.drops.total() > 0);
     rig.assert_conserved();
 }
@@ -138,8 +148,12 @@ fn a_warm_path_does_not_touch_the_allocator() {
     assert_stages_do_not_allocate(plan(), &traffic);
     // Packets that are cut up, packets that are answered with an error, and others.
     let frames = [(1400, false), (1400, true), (400, true)].map(|(bytes, df)| (LAN_0, ipv4_frame(bytes, df)));
-    let oversize = Oversize { fragmentation: Fragmentation::Inner, mss_clamp: MssClamp::Path };
-    let narrow = Plan { path_mtu_bytes: 600, oversize: [oversize; 2], ..Plan::default() };
+    let narrow = Plan {
+        path_mtu_bytes: 600,
+        fragmentation: Fragmentation::Inner,
+        mss_clamp: MssClamp::Path,
+        ..Plan::default()
+    };
     assert_stages_do_not_allocate(narrow, &[&frames, &traffic[..]].concat());
     assert_publications_cost_the_worker_nothing(&traffic);
 }

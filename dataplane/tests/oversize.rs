@@ -10,7 +10,7 @@ use dataplane::{
         attachment::Attachment,
         bridge_domains::{Circuit, DomainId, MemberId},
         fdb::MacKey,
-        oversize::{Fragmentation, MssClamp, Oversize},
+        oversize::{Fragmentation, MssClamp},
     },
     verdict::DropReason,
 };
@@ -35,13 +35,9 @@ const OVERHEAD_A: usize = 20 + 8 + 4 + 4 + 8 + 4;
 /// Largest inner IP packet of an untagged frame on session A over a path of 1500.
 const INNER_MTU_A: u16 = 1500 - 48 - 14;
 
-fn oversize(fragmentation: Fragmentation) -> [Oversize; 2] {
-    [Oversize { fragmentation, mss_clamp: MssClamp::Off }; 2]
-}
-
 /// A path of 1500, the server behind session A, the host on LAN 0.
 fn plan(fragmentation: Fragmentation) -> Plan {
-    Plan { path_mtu_bytes: 1500, oversize: oversize(fragmentation), ..Plan::default() }
+    Plan { path_mtu_bytes: 1500, fragmentation, ..Plan::default() }
 }
 
 fn rig(plan: Plan) -> Rig {
@@ -261,9 +257,10 @@ fn nobody_is_told_where_nobody_may_be() {
 }
 
 #[test]
-fn by_default_a_frame_that_does_not_fit_is_dropped_in_silence() {
+fn by_default_a_frame_that_does_not_fit_leaves_in_outer_fragments_and_nobody_is_told() {
     let mut rig = rig(plan(Fragmentation::Outer));
-    assert_eq!(answers(&mut rig, &udp_frame(1500, true, PC_2)), [[0; 0]; 0]);
+    rig.deliver(LAN_0, &udp_frame(1500, true, PC_2));
+    assert_eq!((rig.sent(LAN_0).len(), rig.sent(WAN).len()), (0, 2));
     rig.assert_conserved();
 }
 
@@ -454,8 +451,7 @@ fn mss_of(frame: &[u8]) -> (u16, bool) {
 }
 
 fn clamped(mss_clamp: MssClamp) -> Plan {
-    let oversize = [Oversize { mss_clamp, ..Oversize::default() }; 2];
-    Plan { path_mtu_bytes: 1500, oversize, ..Plan::default() }
+    Plan { path_mtu_bytes: 1500, mss_clamp, ..Plan::default() }
 }
 
 #[test]
@@ -547,8 +543,7 @@ proptest! {
         frames in proptest::collection::vec((any::<bool>(), any_ip_frame()), 0..60),
         path_mtu_bytes in 68usize..1600, fragmentation in any_fragmentation(),
     ) {
-        let mut plan = Plan { path_mtu_bytes, oversize: oversize(fragmentation), ..Plan::default() };
-        plan.oversize[1].mss_clamp = MssClamp::Path;
+        let plan = Plan { path_mtu_bytes, fragmentation, mss_clamp: MssClamp::Path, ..Plan::default() };
         let mut rig = rig(plan);
         for (is_from_b, frame) in &frames {
             if *is_from_b {

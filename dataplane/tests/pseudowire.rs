@@ -153,8 +153,6 @@ fn link_and_ip_faults_have_their_reasons() {
     let mut wrong_sum = packet_a();
     wrong_sum[25] ^= 1;
     expect_drop(&wrong_sum, DropReason::IpChecksum);
-    expect_drop(&changed(packet_a(), |p| p[20] |= 0x20), DropReason::OuterFragment);
-    expect_drop(&changed(packet_a(), |p| p[21] = 1), DropReason::OuterFragment);
     expect_drop(&changed(packet_a(), |p| p[23] = 6), DropReason::NotTunnelProtocol);
 }
 

@@ -7,7 +7,10 @@ mod rig;
 use std::sync::Arc;
 
 use dataplane::{
-    tables::session_state::{RxSequencing, SessionState},
+    tables::{
+        oversize::Fragmentation,
+        session_state::{RxSequencing, SessionState},
+    },
     verdict::DropReason,
 };
 use etherparse::{SlicedPacket, TransportSlice};
@@ -103,7 +106,8 @@ fn a_session_without_sublayer_has_no_place_for_numbers() {
 #[test]
 fn a_frame_that_is_too_big_takes_no_number() {
     let tx_numbers = [Some(Arc::default()), None];
-    let mut rig = Rig::with(Plan { tx_numbers, path_mtu_bytes: 200, ..Plan::default() });
+    let fragmentation = Fragmentation::Drop;
+    let mut rig = Rig::with(Plan { tx_numbers, path_mtu_bytes: 200, fragmentation, ..Plan::default() });
     rig.deliver(LAN_0, &inner());
     rig.deliver(LAN_0, &lan_frame_of([0xFF; 6], PC_1, 400));
     rig.deliver(LAN_0, &inner());

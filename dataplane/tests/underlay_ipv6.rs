@@ -140,7 +140,7 @@ fn an_atomic_fragment_is_a_whole_packet_and_any_other_is_a_part() {
     let mut rig = Rig::with(plan());
     rig.deliver(WAN, &with_extension(packet_b(), 44, [0; 8]));
     assert_eq!(rig.sent(LAN_0), [inner()]);
-    expect_drop(&with_extension(packet_b(), 44, [0, 0, 0, 1, 0, 0, 0, 9]), DropReason::OuterFragment);
+    expect_drop(&with_extension(packet_b(), 44, [0, 0, 0, 1, 0, 0, 0, 9]), DropReason::FragmentTiny);
 }
 
 #[test]

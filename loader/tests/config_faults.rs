@@ -295,6 +295,36 @@ fn cookies_of_odd_or_wrong_length_or_other_digits_are_refused() {
 }
 
 #[test]
+fn a_packet_that_may_not_be_cut_up_is_not_to_be_cut_up() {
+    let udp = "udp_dport = 5001\n[tunnel.t1000.session";
+    let refused = "26 tunnel.t1000.df: is true, and fragmentation is \"outer\": such a packet may not be cut up; \
+                   give fragmentation = \"drop\", or df = false";
+    expect(&[(udp, "udp_dport = 5001\ndf = true\n[tunnel.t1000.session")], &[refused]);
+    expect(
+        &[(udp, "udp_dport = 5001\ndf = true\nfragmentation = \"outer\"\n[tunnel.t1000.session")],
+        &[refused],
+    );
+    expect(&[(udp, "udp_dport = 5001\ndf = true\nfragmentation = \"drop\"\n[tunnel.t1000.session")], &[]);
+    expect(&[(udp, "udp_dport = 5001\ndf = false\nfragmentation = \"outer\"\n[tunnel.t1000.session")], &[]);
+    expect(
+        &[(udp, "udp_dport = 5001\nfragmentation = \"inside\"\n[tunnel.t1000.session")],
+        &["26 tunnel.t1000.fragmentation: \"inside\" is not known; the words here are outer, drop"],
+    );
+}
+
+#[test]
+fn dont_fragment_is_refused_where_there_is_no_such_bit() {
+    let text = edited(&[
+        ("local = \"10.200.100.6\"\nremote = \"10.200.100.2\"", "local = \"fd00::1\"\nremote = \"fd00::2\""),
+        ("udp_dport = 5001\n[tunnel.t1000.session", "udp_dport = 5001\ndf = true\n[tunnel.t1000.session"),
+    ]);
+    let found = lines(&check("x", &text, None).findings);
+    let expected =
+        "26 tunnel.t1000.df: has no meaning over IPv6, whose routers never cut packets up; remove it";
+    assert!(found.iter().any(|line| line == expected), "{found:?}");
+}
+
+#[test]
 fn a_session_id_used_twice_in_a_tunnel_is_refused() {
     let second = "[tunnel.t1000.session.s2]\nsession_id = 1000\npeer_session_id = 1001\n[tunnel.t2000]\n";
     expect(

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Outer, Port, Role, Session, SessionId,
-    Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Link, Member, Mode, Outer, Port, Role, Session,
+    SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -59,19 +59,21 @@ fn ports() -> impl Strategy<Value = Vec<Port>> {
 }
 
 /// Settings that fit a tunnel of this kind.
-fn outers(is_ipv6: bool, is_udp: bool) -> impl Strategy<Value = Outer> {
+fn outers(is_ipv6: bool, is_udp: bool, may_df: bool) -> impl Strategy<Value = Outer> {
     let dscp = prop_oneof![Just(Dscp::Copy), (0_u8..64).prop_map(Dscp::Fixed)];
     let ecn = prop_oneof![Just(Ecn::Zero), Just(Ecn::Copy)];
-    (any::<[bool; 3]>(), 1_u8.., dscp, ecn).prop_map(move |([v4, tx, rx], ttl, dscp, ecn)| {
+    (any::<[bool; 4]>(), 1_u8.., dscp, ecn).prop_map(move |([v4, tx, rx, df], ttl, dscp, ecn)| {
         let udp_csum = is_udp && !is_ipv6 && v4;
         let [udp6_csum_tx, udp6_csum_rx] = [tx, rx].map(|flag| !(is_udp && is_ipv6) || flag);
-        Outer { udp_csum, udp6_csum_tx, udp6_csum_rx, ttl, dscp, ecn }
+        let df = may_df && !is_ipv6 && df;
+        Outer { udp_csum, udp6_csum_tx, udp6_csum_rx, ttl, dscp, ecn, df }
     })
 }
 
 fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
     let session = (cookies(), cookies(), any::<bool>());
-    let kind = any::<[bool; 2]>().prop_flat_map(|[ipv6, udp]| (Just(ipv6), Just(udp), outers(ipv6, udp)));
+    let kind = any::<[bool; 3]>()
+        .prop_flat_map(|[ipv6, udp, drop]| (Just(ipv6), Just(udp), outers(ipv6, udp, drop), Just(drop)));
     let tunnel = (kind, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
     proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
         let mut id = u32::MAX;
@@ -80,7 +82,7 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             id
         };
         let mut built = Vec::new();
-        for (index, ((ipv6, udp, outer), sport, dport, sessions)) in tunnels.into_iter().enumerate() {
+        for (index, ((ipv6, udp, outer, drop), sport, dport, sessions)) in tunnels.into_iter().enumerate() {
             let host = u8::try_from(index).expect("few tunnels");
             let sessions =
                 sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none))| Session {
@@ -100,6 +102,7 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
                 peer_tunnel_id: TunnelId::new(next()).expect("not 0"),
                 encap: if udp { Encap::Udp { sport, dport } } else { Encap::Ip },
                 outer,
+                fragmentation: if drop { Fragmentation::Drop } else { Fragmentation::Outer },
                 sessions,
             });
         }

@@ -116,6 +116,10 @@ impl Port for CirclePort {
         Ok(())
     }
 
+    fn has_room(&mut self, _count: usize) -> bool {
+        true
+    }
+
     fn flush(&mut self) {}
 
     fn reclaim(&mut self, _cache: &mut ChunkCache) {}

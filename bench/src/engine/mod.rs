@@ -98,6 +98,7 @@ impl Rig {
             counters: counters.clone(),
             clock: Arc::new(Clock::default()),
             idle_rounds: 0,
+            exchange: None,
         });
         for port in Circle::ports(&circle) {
             mailbox.send(Command::Attach(port));

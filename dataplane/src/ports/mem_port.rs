@@ -184,6 +184,10 @@ impl Port for MemPort {
         Ok(())
     }
 
+    fn has_room(&mut self, count: usize) -> bool {
+        (self.ring_frames - self.held.tx) as usize >= count
+    }
+
     fn flush(&mut self) {}
 
     #[inline]

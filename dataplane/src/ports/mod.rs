@@ -26,6 +26,9 @@ pub trait Port {
     /// Gives the frame back when the ring is full.
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame>;
 
+    /// Whether the ring takes `count` frames more.
+    fn has_room(&mut self, count: usize) -> bool;
+
     /// Sends what was queued.
     fn flush(&mut self);
 
@@ -103,12 +106,25 @@ impl<P: Port> PortSet<P> {
     /// Gives the frame back when there is still no room, or the round's extra flushes are used up.
     #[cold]
     pub fn retry(&mut self, id: PortId, frame: Frame, cache: &mut ChunkCache) -> Result<(), Frame> {
-        let Some(left) = self.extra_flushes.checked_sub(1) else { return Err(frame) };
-        self.extra_flushes = left;
-        let Some(port) = self.tx(id) else { return Err(frame) };
+        match self.flush_full(id, cache) {
+            Some(port) => port.transmit(frame),
+            None => Err(frame),
+        }
+    }
+
+    /// Makes room for `count` frames in a full transmit ring. Returns whether it takes them now.
+    #[cold]
+    pub fn make_room(&mut self, id: PortId, count: usize, cache: &mut ChunkCache) -> bool {
+        self.flush_full(id, cache).is_some_and(|port| port.has_room(count))
+    }
+
+    /// Sends what a full ring holds; `None`: the round's extra flushes are used up.
+    fn flush_full(&mut self, id: PortId, cache: &mut ChunkCache) -> Option<&mut P> {
+        self.extra_flushes = self.extra_flushes.checked_sub(1)?;
+        let port = self.tx(id)?;
         port.flush();
         port.reclaim(cache);
-        port.transmit(frame)
+        Some(port)
     }
 
     /// Sends what was queued on every queue, and begins a new round.

@@ -69,6 +69,11 @@ impl Port for XskPort {
     }
 
     #[inline]
+    fn has_room(&mut self, count: usize) -> bool {
+        self.queue.has_tx_room(count)
+    }
+
+    #[inline]
     fn flush(&mut self) {
         self.queue.flush();
     }

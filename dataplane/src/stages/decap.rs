@@ -29,7 +29,8 @@ use crate::{
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
     for (frame, slot) in batch.undecided() {
         match open(context, frame.bytes(), slot) {
-            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner),
+            Ok(Some((session, inner))) => unwrap(context, frame, slot, session, &inner),
+            Ok(None) => slot.fate = Fate::Fragment,
             Err(reason) => slot.discard(reason),
         }
     }
@@ -43,14 +44,14 @@ struct Inner {
     is_cookie_also: bool,
 }
 
-/// Checks a packet from the outside in.
+/// Checks a packet from the outside in. `None`: it is a fragment.
 #[inline]
 fn open<'t>(
     context: &Context<'t>,
     bytes: &[u8],
     slot: &mut Slot,
-) -> Result<(&'t RxSession, Inner), DropReason> {
-    let outer = outer::read(bytes)?;
+) -> Result<Option<(&'t RxSession, Inner)>, DropReason> {
+    let Some(outer) = outer::read(bytes)? else { return Ok(None) };
     let (session_id, rest) = match outer.endpoint.protocol {
         ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
         _ => l2tpv3::split_ip(outer.payload)?,
@@ -71,7 +72,7 @@ fn open<'t>(
     sequence::check(context, session, sublayer)?;
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
     let offset = frame.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
-    Ok((session, Inner { offset, len: frame.len(), is_cookie_also }))
+    Ok(Some((session, Inner { offset, len: frame.len(), is_cookie_also })))
 }
 
 /// Takes the cookie off: either of the two that the session may accept. Says whether it was the second.

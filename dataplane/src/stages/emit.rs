@@ -1,13 +1,13 @@
 //! emit: carries out what was decided, and counts it. The one place where a frame's way through the engine ends.
 //!
 //! Place on the path: last. Every frame of the batch passes [`run`] once and gets one [`Verdict`]; its chunk goes to a
-//! transmit ring or back to the worker's cache, never anywhere else.
+//! transmit ring or back to the worker's cache; a fragment of an outer packet goes to where it is put together.
 
 use xsk::Frame;
 
 use super::{
-    Context, flood,
-    send::{Exits, count_at_session, send},
+    Context, Exits, flood, reassemble,
+    send::{count_at_session, send},
     too_big::Origin,
 };
 use crate::{
@@ -24,6 +24,11 @@ pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut
             Fate::Forward(egress) => forward(context, frame, &slot, egress, exits),
             Fate::Flood => flood::run(context, frame, &slot, exits),
             Fate::Drop(reason) => discard(frame, reason, exits),
+            Fate::Fragment => match reassemble::arrive(context, frame, exits) {
+                Some(verdict) => verdict,
+                // The table has it, and counts what becomes of it.
+                None => continue,
+            },
             // Neither an access circuit nor a tunnel claimed it: the port carries nothing for it.
             Fate::Undecided | Fate::Entered => discard(frame, DropReason::VlanNotMember, exits),
         };
@@ -34,16 +39,9 @@ pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut
 /// Adds one verdict to the counters.
 #[inline]
 fn count(context: &Context<'_>, slot: &Slot, verdict: Verdict) {
-    let counters = context.counters;
-    match verdict {
-        Verdict::Forwarded => counters.forwarded.add(1),
-        Verdict::Flooded => counters.flooded.add(1),
-        Verdict::Dropped(reason) => {
-            counters.drops.add(reason);
-            if let Some(position) = slot.session {
-                count_at_session(context, position, reason);
-            }
-        }
+    context.counters.count(verdict);
+    if let (Verdict::Dropped(reason), Some(position)) = (verdict, slot.session) {
+        count_at_session(context, position, reason);
     }
 }
 

@@ -15,13 +15,13 @@ use wire::{
 use xsk::Frame;
 use zerocopy::FromBytes;
 
-use super::traffic_class;
+use super::{identification::Identification, traffic_class};
 use crate::{
     tables::next_hops::{IpPatch, TxSession, UdpPatch},
     verdict::DropReason,
 };
 
-/// Encapsulates `frame` for a session; `identification` is the worker's next IPv4 identification.
+/// Encapsulates `frame` for a session. Where the packet is then longer than the path allows, [`super::fragment`] has to follow.
 ///
 /// # Errors
 /// [`DropReason::TooBig`] and [`DropReason::NoHeadroom`]; the frame is then as it was.
@@ -29,9 +29,9 @@ use crate::{
 pub(super) fn run(
     frame: &mut Frame,
     session: &TxSession,
-    identification: &mut u16,
+    identification: &mut Identification,
 ) -> Result<(), DropReason> {
-    if frame.len() > session.max_frame_bytes {
+    if frame.len() > session.max_sent_bytes {
         return Err(DropReason::TooBig);
     }
     let class = match session.copied_class {
@@ -43,13 +43,12 @@ pub(super) fn run(
     if let Some(state) = &session.sequence {
         write_number(bytes, session, state.next_tx()).ok_or(DropReason::NoHeadroom)?;
     }
-    patch(bytes, session, *identification).ok_or(DropReason::NoHeadroom)?;
+    patch(bytes, session, identification.next_ipv4()).ok_or(DropReason::NoHeadroom)?;
     if class != 0
         && let Some(packet) = bytes.get_mut(session.link_bytes..)
     {
         traffic_class::stamp(packet, session, class);
     }
-    *identification = identification.wrapping_add(1);
     Ok(())
 }
 

@@ -6,8 +6,8 @@
 use xsk::Frame;
 
 use super::{
-    COPY_START_BYTES, Context,
-    send::{Exits, check, count_at_member, leave, send},
+    COPY_START_BYTES, Context, Exits,
+    send::{check, count_at_member, leave, send},
     too_big::{self, Origin},
 };
 use crate::{

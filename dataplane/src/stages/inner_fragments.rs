@@ -21,8 +21,8 @@ use wire::{
 use xsk::Frame;
 
 use super::{
-    COPY_START_BYTES, Context,
-    send::{Exits, count_at_member, leave},
+    COPY_START_BYTES, Context, Exits,
+    send::{count_at_member, leave},
 };
 use crate::{ports::Port, tables::bridge_domains::Member, verdict::DropReason};
 

@@ -5,6 +5,9 @@
 //!                            +-> learn -> forward -> flood -+
 //!  access port ---> admit ---+                              +---------> access port
 //! ```
+//! Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
+//! [`reassemble`], and the packet that comes out of it through decap again.
+//!
 //! [`run`] is that picture in code. Stages know no sockets and no configuration: they see a [`Batch`], the [`Tables`]
 //! of the moment, and at the end a set of ports.
 
@@ -15,16 +18,21 @@ mod emit;
 mod encap;
 mod flood;
 mod forward;
+mod fragment;
+mod identification;
 mod inner_fragments;
 mod learn;
 mod mss_clamp;
 mod outer;
+mod reassemble;
 mod send;
 mod sequence;
 mod too_big;
 mod traffic_class;
 
 pub use answer_budget::AnswerBudget;
+pub use identification::Identification;
+pub use reassemble::Fragments;
 
 use wire::{
     offload_hint,
@@ -57,21 +65,28 @@ pub struct Context<'a> {
     pub now_s: u32,
 }
 
+/// What the stages change besides the batch: where frames and chunks can go.
+#[derive(Debug)]
+pub struct Exits<'a, P> {
+    /// The worker's queues.
+    pub ports: &'a mut PortSet<P>,
+    /// The worker's free chunks.
+    pub cache: &'a mut ChunkCache,
+    /// Identifications of the worker's outer packets.
+    pub identification: &'a mut Identification,
+    /// The worker's outer packets that are not whole.
+    pub fragments: &'a mut Fragments,
+    /// ICMP errors that the worker may still send.
+    pub answers: &'a mut AnswerBudget,
+}
+
 /// Takes a batch that arrived on `port` through all stages; the batch is empty afterwards.
 #[inline]
-pub fn run<P: Port>(
-    context: &Context<'_>,
-    port: PortId,
-    batch: &mut Batch,
-    ports: &mut PortSet<P>,
-    cache: &mut ChunkCache,
-    identification: &mut u16,
-    answers: &mut AnswerBudget,
-) {
+pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exits: &mut Exits<'_, P>) {
     batch.open();
     context.counters.batches.add(1);
     context.counters.received.add(batch.frames.len() as u64);
-    look_for_unfilled_checksum(port, batch, ports);
+    look_for_unfilled_checksum(port, batch, exits.ports);
     if let Some(table) = context.tables.port(port) {
         if !table.attachment.is_empty() {
             admit::run(table, batch);
@@ -80,9 +95,35 @@ pub fn run<P: Port>(
             decap::run(context, batch);
         }
     }
+    carry_on(context, batch, exits);
+    run_whole(context, batch, exits);
+}
+
+/// Takes over fragments from other workers, and gives up packets that took too long; once per round. Returns the number of fragments.
+#[inline]
+pub fn run_fragments<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) -> usize {
+    let taken = reassemble::take_over(context, exits);
+    run_whole(context, batch, exits);
+    taken
+}
+
+/// The stages that all frames have in common.
+#[inline]
+fn carry_on<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
     learn::run(context, batch);
     forward::run(context, batch);
-    emit::run(context, batch, &mut send::Exits { ports, cache, identification, answers });
+    emit::run(context, batch, exits);
+}
+
+/// Takes packets that have become whole through the stages, as if they had arrived like that.
+#[inline]
+fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
+    if !exits.fragments.take_whole(&mut batch.frames) {
+        return;
+    }
+    batch.open();
+    decap::run(context, batch);
+    carry_on(context, batch, exits);
 }
 
 /// Looks at one frame of the batch for a checksum that its sender left to hardware: on a veth there is none, and the

@@ -6,7 +6,7 @@
 //!  \____________________ read ___________________/                \_ cut __/
 //! ```
 //! Place on the path: first part of `decap`. From here on a packet is an [`Endpoint`] and an L2TPv3 packet, whatever carried
-//! it. Deliberately not here: which endpoint belongs to a session.
+//! it. Deliberately not here: which endpoint belongs to a session, and what becomes of fragments ([`super::reassemble`]).
 
 use wire::{
     checksum::Sum,
@@ -28,12 +28,12 @@ pub(super) struct Outer<'a> {
     pub(super) lacks_checksum: bool,
 }
 
-/// Checks a packet's outer headers, from the outside in.
+/// Checks a packet's outer headers, from the outside in. `None`: it is a fragment, of whatever protocol.
 ///
 /// # Errors
 /// The reason to drop it for.
 #[inline]
-pub(super) fn read(bytes: &[u8]) -> Result<Outer<'_>, DropReason> {
+pub(super) fn read(bytes: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let link = ethernet::read(bytes)?;
     match link.ethertype {
         EtherType::IPV4 => read_ipv4(link.payload),
@@ -43,11 +43,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Outer<'_>, DropReason> {
 }
 
 #[inline]
-fn read_ipv4(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
+fn read_ipv4(packet: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let (header, options, payload) = ipv4::split(packet)?;
     ipv4::verify_checksum(header, options)?;
     if header.is_fragment() {
-        return Err(DropReason::OuterFragment);
+        return Ok(None);
     }
     let endpoint = Endpoint {
         local: Endpoint::map_v4(header.destination),
@@ -56,15 +56,15 @@ fn read_ipv4(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
         remote_port: 0,
         protocol: header.protocol,
     };
-    transport(endpoint, payload, |length| header.pseudo_header(length))
+    transport(endpoint, payload, |length| header.pseudo_header(length)).map(Some)
 }
 
 /// Out of the IPv4 path's way: most underlays are IPv4.
-fn read_ipv6(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
+fn read_ipv6(packet: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let (header, payload) = ipv6::split(packet)?;
     let upper = ipv6::upper_layer(header, payload)?;
     if upper.is_fragment() {
-        return Err(DropReason::OuterFragment);
+        return Ok(None);
     }
     let endpoint = Endpoint {
         local: Endpoint::v6(header.destination).ok_or(DropReason::IpMalformed)?,
@@ -74,7 +74,7 @@ fn read_ipv6(packet: &[u8]) -> Result<Outer<'_>, DropReason> {
         protocol: upper.protocol,
     };
     let pseudo = |length| header.pseudo_header(upper.protocol, u32::from(length));
-    transport(endpoint, upper.payload, pseudo)
+    transport(endpoint, upper.payload, pseudo).map(Some)
 }
 
 /// Takes the UDP header off, where there is one. `pseudo` gives the pseudo-header's sum for a UDP length.

@@ -3,36 +3,24 @@
 //! Place on the path: called by `emit` and `flood`. What is sent, and what is not, is counted at the pseudowire here.
 
 use wire::overhead::VLAN_TAG_BYTES;
-use xsk::{ChunkCache, Frame};
+use xsk::Frame;
 
 use super::{
-    Context,
-    answer_budget::AnswerBudget,
-    encap, mss_clamp,
+    Context, Exits, encap, fragment,
+    identification::Identification,
+    mss_clamp,
     too_big::{self, Origin},
 };
 use crate::{
     counters::{PerWorker, SessionCounters},
-    ports::{Port, PortSet},
+    ports::Port,
     tables::{
         PortId,
         bridge_domains::{Circuit, Member},
-        next_hops::TxSession,
+        next_hops::{Cut, TxSession},
     },
     verdict::DropReason,
 };
-
-/// Where frames and chunks can go.
-pub(super) struct Exits<'a, P> {
-    /// The worker's queues.
-    pub(super) ports: &'a mut PortSet<P>,
-    /// The worker's free chunks.
-    pub(super) cache: &'a mut ChunkCache,
-    /// Next IPv4 identification of the worker.
-    pub(super) identification: &'a mut u16,
-    /// ICMP errors that the worker may still send.
-    pub(super) answers: &'a mut AnswerBudget,
-}
 
 /// Whether a frame of `frame_bytes` may leave by a member as far as sizes and states go.
 ///
@@ -43,7 +31,7 @@ pub(super) fn check(context: &Context<'_>, frame_bytes: usize, member: &Member) 
     let bytes = frame_bytes + if member.vlan.is_some() { VLAN_TAG_BYTES } else { 0 };
     let largest = match member.circuit {
         Circuit::Port(port) => context.tables.port(port).map(|table| table.max_frame_bytes),
-        Circuit::Session(index) => context.tables.tx_session(index).map(TxSession::max_frame_bytes),
+        Circuit::Session(index) => context.tables.tx_session(index).map(TxSession::max_sent_bytes),
         Circuit::Down => None,
     };
     match largest {
@@ -102,14 +90,22 @@ pub(super) fn leave<P: Port>(
 ) -> Result<(), DropReason> {
     let frame_bytes = frame.len();
     let sent = match prepare(context, &mut frame, member, exits.identification) {
-        Ok(port) => transmit(frame, port, exits),
+        Ok(Way { port, cut: None }) => transmit(frame, port, exits).map(|()| 1),
+        Ok(Way { port, cut: Some(cut) }) => fragment::send(frame, port, &cut, exits),
         Err(reason) => return refuse(context, frame, member, reason, exits),
     };
     match sent {
-        Ok(()) => count_sent(context, frame_bytes, member),
+        Ok(pieces) => count_sent(context, frame_bytes, pieces, member),
         Err(reason) => count_at_member(context, member, reason),
     }
-    sent
+    sent.map(|_| ())
+}
+
+/// How a frame leaves.
+struct Way {
+    port: PortId,
+    /// `Some`: in several pieces.
+    cut: Option<Cut>,
 }
 
 /// Ends the way of a frame that does not leave by a member.
@@ -128,13 +124,17 @@ fn refuse<P>(
 
 /// Adds a frame that left to the pseudowire it left by. Units: bytes of the inner frame, tag of the member not counted.
 #[inline]
-fn count_sent(context: &Context<'_>, frame_bytes: usize, member: &Member) {
+fn count_sent(context: &Context<'_>, frame_bytes: usize, pieces: u64, member: &Member) {
     if let Circuit::Session(index) = member.circuit
         && let Some(session) = context.tables.tx_session(index)
         && let Some(counters) = session.counters().of(context.worker)
     {
         counters.tx_frames.add(1);
         counters.tx_bytes.add(frame_bytes as u64);
+        if pieces > 1 {
+            counters.tx_fragments.add(pieces);
+            context.counters.extra_fragments.add(pieces - 1);
+        }
     }
 }
 
@@ -146,26 +146,27 @@ pub(super) fn count_clamped(context: &Context<'_>, counters: &PerWorker<SessionC
     }
 }
 
-/// Makes a frame what it has to be on the wire, and says by which port it leaves.
+/// Makes a frame what it has to be on the wire, and says how it leaves.
 #[inline]
 fn prepare(
     context: &Context<'_>,
     frame: &mut Frame,
     member: &Member,
-    identification: &mut u16,
-) -> Result<PortId, DropReason> {
+    identification: &mut Identification,
+) -> Result<Way, DropReason> {
     if let Some(vlan) = member.vlan {
         encap::push_vlan(frame, vlan)?;
     }
     match member.circuit {
-        Circuit::Port(port) => Ok(port),
+        Circuit::Port(port) => Ok(Way { port, cut: None }),
         Circuit::Session(index) => {
             let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
             if mss_clamp::run(frame.bytes_mut(), session.mss_limit()) {
                 count_clamped(context, session.counters());
             }
+            let cut = session.cut_for(frame.len());
             encap::run(frame, session, identification)?;
-            Ok(session.port())
+            Ok(Way { port: session.port(), cut })
         }
         Circuit::Down => Err(DropReason::MemberDown),
     }

@@ -22,9 +22,9 @@ use wire::{
 use xsk::Frame;
 
 use super::{
-    Context,
+    Context, Exits,
     inner_fragments::{self, Cut},
-    send::{Exits, count_at_member, send_fitting},
+    send::{count_at_member, send_fitting},
 };
 use crate::{
     counters::SessionCounters,
@@ -61,7 +61,7 @@ impl<'a> Tight<'a> {
         let session = context.tables.tx_session(index)?;
         let tag_bytes = if member.vlan.is_some() { VLAN_TAG_BYTES } else { 0 };
         Some(Self {
-            fragmentation: session.oversize().fragmentation,
+            fragmentation: session.fragmentation(),
             largest: session.max_frame_bytes().checked_sub(tag_bytes)?,
             counters: session.counters().of(context.worker),
         })

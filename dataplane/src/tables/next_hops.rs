@@ -18,7 +18,7 @@ use wire::{
     checksum::{self, Sum},
     ethernet::{EtherType, EthernetHeader, MacAddr, VlanTag},
     ipv4::{FLAG_DONT_FRAGMENT, Ipv4Header, PROTOCOL_L2TP, PROTOCOL_UDP},
-    ipv6::Ipv6Header,
+    ipv6::{FRAGMENT_HEADER_BYTES, Ipv6Header},
     l2tpv3::{self, Cookie, DataHeader, SessionId, Sublayer},
     overhead::{IpFamily, MAX_ENCAP_BYTES},
     udp::UdpHeader,
@@ -27,10 +27,13 @@ use zerocopy::{IntoBytes, network_endian::U16};
 
 use super::{
     PortId,
-    oversize::{MssLimit, Oversize},
+    oversize::{Fragmentation, MssClamp, MssLimit},
     session_state::SessionState,
 };
-use crate::counters::{PerWorker, SessionCounters};
+use crate::{
+    counters::{PerWorker, SessionCounters},
+    reassembly::FRAGMENTS_PER_PACKET,
+};
 
 /// How to reach the next router, or the peer itself when it is on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +106,15 @@ impl Default for OuterFields {
     }
 }
 
+/// How outer packets are cut into fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Headers in front of the IP header. Units: bytes.
+    pub(crate) link_bytes: usize,
+    /// Payload of each fragment but the last. A multiple of 8, not 0. Units: bytes.
+    pub(crate) piece_bytes: usize,
+}
+
 /// What the peer expects of a session's packets, and what the user chose for them.
 #[derive(Clone, Copy, Debug)]
 pub struct TxParameters {
@@ -118,17 +130,38 @@ pub struct TxParameters {
     pub tx_cookie: Cookie,
     /// The sublayer the peer expects.
     pub sublayer: Sublayer,
-    /// What is done about frames that do not fit.
-    pub oversize: Oversize,
+    /// What becomes of frames that do not fit the path. With [`OuterFields::dont_fragment`] outer packets are never cut.
+    pub fragmentation: Fragmentation,
+    /// What is done so that TCP does not send such frames.
+    pub mss_clamp: MssClamp,
 }
 
 impl TxParameters {
+    /// Payload of an outer fragment that others follow, for a path; 0: packets are not cut. Units: bytes.
+    fn piece_bytes(&self, path_mtu_bytes: usize) -> u16 {
+        if self.fragmentation != Fragmentation::Outer || self.fields.dont_fragment {
+            return 0;
+        }
+        let header_bytes = match self.addresses {
+            OuterAddresses::V4 { .. } => IpFamily::V4.header_bytes(),
+            OuterAddresses::V6 { .. } => IpFamily::V6.header_bytes() + FRAGMENT_HEADER_BYTES,
+        };
+        u16::try_from(path_mtu_bytes.saturating_sub(header_bytes)).unwrap_or(u16::MAX) / 8 * 8
+    }
+
     /// A session without cookie and sublayer, in headers as the kernel sends them.
     #[must_use]
     pub fn plain(addresses: OuterAddresses, encap: Encap, tx_session_id: SessionId) -> Self {
-        let (tx_cookie, sublayer) = (Cookie::NONE, Sublayer::None);
-        let (fields, oversize) = (OuterFields::default(), Oversize::default());
-        Self { addresses, encap, fields, tx_session_id, tx_cookie, sublayer, oversize }
+        Self {
+            addresses,
+            encap,
+            fields: OuterFields::default(),
+            tx_session_id,
+            tx_cookie: Cookie::NONE,
+            sublayer: Sublayer::None,
+            fragmentation: Fragmentation::default(),
+            mss_clamp: MssClamp::default(),
+        }
     }
 }
 
@@ -169,9 +202,13 @@ pub struct TxSession {
     pub(crate) sequence: Option<Arc<SessionState>>,
     has_sublayer: bool,
     pub(crate) port: PortId,
-    /// Largest frame that fits the path. Units: bytes.
+    /// Largest frame that fits the path whole. Units: bytes.
     pub(crate) max_frame_bytes: usize,
-    oversize: Oversize,
+    /// Largest frame that is sent at all. Units: bytes.
+    pub(crate) max_sent_bytes: usize,
+    /// Payload of an outer fragment that others follow; 0: packets are not cut. Units: bytes.
+    piece_bytes: u16,
+    fragmentation: Fragmentation,
     mss_limit: MssLimit,
     pub(crate) counters: PerWorker<SessionCounters>,
 }
@@ -250,8 +287,7 @@ impl TxSession {
     /// Never: every combination fits the template, which `wire::overhead` checks when it is compiled.
     #[must_use]
     pub fn new(hop: &NextHop, parameters: &TxParameters, counters: PerWorker<SessionCounters>) -> Self {
-        let TxParameters { addresses, encap, fields, tx_session_id, tx_cookie, sublayer, oversize } =
-            *parameters;
+        let TxParameters { addresses, encap, fields, tx_session_id, tx_cookie, sublayer, .. } = *parameters;
         let data = DataHeader::new(tx_session_id, tx_cookie, sublayer);
         let link_bytes = hop.link_bytes();
         let udp = encap.udp();
@@ -276,6 +312,9 @@ impl TxSession {
             (None, _) => UdpPatch::Absent,
         };
         let max_frame_bytes = hop.path_mtu_bytes.saturating_sub(network_bytes);
+        let piece_bytes = parameters.piece_bytes(hop.path_mtu_bytes);
+        let payload_bytes = usize::from(piece_bytes) * FRAGMENTS_PER_PACKET;
+        let max_cut_bytes = (addresses.header_bytes() + payload_bytes).min(usize::from(u16::MAX));
         Self {
             template,
             encap_bytes,
@@ -287,8 +326,10 @@ impl TxSession {
             has_sublayer: sublayer == Sublayer::Default,
             port: hop.port,
             max_frame_bytes,
-            oversize,
-            mss_limit: oversize.mss_clamp.limit(max_frame_bytes),
+            max_sent_bytes: max_frame_bytes.max(max_cut_bytes.saturating_sub(network_bytes)),
+            piece_bytes,
+            fragmentation: parameters.fragmentation,
+            mss_limit: parameters.mss_clamp.limit(max_frame_bytes),
             counters,
         }
     }
@@ -312,16 +353,31 @@ impl TxSession {
         self.encap_bytes - self.link_bytes
     }
 
-    /// Largest inner Ethernet frame (without FCS) that fits the path. Units: bytes.
+    /// Largest inner Ethernet frame (without FCS) that fits the path whole. Units: bytes.
     #[must_use]
     pub const fn max_frame_bytes(&self) -> usize {
         self.max_frame_bytes
     }
 
-    /// What is done about frames that do not fit.
+    /// Largest inner Ethernet frame (without FCS) that is sent at all, in fragments if need be. Units: bytes.
     #[must_use]
-    pub const fn oversize(&self) -> Oversize {
-        self.oversize
+    pub const fn max_sent_bytes(&self) -> usize {
+        self.max_sent_bytes
+    }
+
+    /// How the packet of an inner frame of `frame_bytes` is cut; `None`: it fits whole, or is not sent.
+    #[inline]
+    pub(crate) const fn cut_for(&self, frame_bytes: usize) -> Option<Cut> {
+        if frame_bytes <= self.max_frame_bytes || self.piece_bytes == 0 {
+            return None;
+        }
+        Some(Cut { link_bytes: self.link_bytes, piece_bytes: self.piece_bytes as usize })
+    }
+
+    /// What becomes of frames that do not fit the path.
+    #[must_use]
+    pub const fn fragmentation(&self) -> Fragmentation {
+        self.fragmentation
     }
 
     /// Largest segments that TCP connections through it may announce, in either direction: what one host announces, the

@@ -37,15 +37,6 @@ pub enum MssClamp {
     To(u16),
 }
 
-/// What a user chose for frames that do not fit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Oversize {
-    /// For frames that exist.
-    pub fragmentation: Fragmentation,
-    /// So that they never do.
-    pub mss_clamp: MssClamp,
-}
-
 /// [`MssClamp`] of a session whose path is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MssLimit {

@@ -5,14 +5,12 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use rustix::event::{EventfdFlags, eventfd};
 
-use crate::tables::PortId;
+use crate::{tables::PortId, waker::Waker};
 
 /// What the main thread can ask of a worker.
 #[derive(Debug)]
@@ -39,7 +37,7 @@ pub struct Detached<P> {
 pub struct Mailbox<P> {
     commands: Sender<Command<P>>,
     detached: Receiver<Detached<P>>,
-    wake: Arc<OwnedFd>,
+    waker: Waker,
 }
 
 /// The worker's end.
@@ -47,7 +45,7 @@ pub struct Mailbox<P> {
 pub struct Inbox<P> {
     commands: Receiver<Command<P>>,
     detached: Sender<Detached<P>>,
-    wake: Arc<OwnedFd>,
+    waker: Waker,
 }
 
 /// A pair of connected ends.
@@ -57,17 +55,16 @@ pub struct Inbox<P> {
 pub fn mailbox<P>() -> io::Result<(Mailbox<P>, Inbox<P>)> {
     let (command_sender, command_receiver) = unbounded();
     let (detached_sender, detached_receiver) = unbounded();
-    let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
-    let worker = Inbox { commands: command_receiver, detached: detached_sender, wake: Arc::clone(&wake) };
-    Ok((Mailbox { commands: command_sender, detached: detached_receiver, wake }, worker))
+    let waker = Waker::new()?;
+    let worker = Inbox { commands: command_receiver, detached: detached_sender, waker: waker.clone() };
+    Ok((Mailbox { commands: command_sender, detached: detached_receiver, waker }, worker))
 }
 
 impl<P> Mailbox<P> {
     /// Sends a command and wakes the worker. A command to a worker that ended is lost.
     pub fn send(&self, command: Command<P>) {
         let _ = self.commands.send(command);
-        // The only failure is a counter at its limit, which wakes just as well.
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+        self.waker.wake();
     }
 
     /// Queues the worker handed back, answer by answer: one per [`Command::Detach`], one at the end.
@@ -89,14 +86,19 @@ impl<P> Inbox<P> {
         let _ = self.detached.send(Detached { port, queues });
     }
 
+    /// What wakes the worker; others may have it too.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
     /// What to wait on for commands.
     pub(super) fn wait_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.waker.as_fd()
     }
 
     /// Forgets wake-ups that have been answered.
     pub(super) fn clear_wake(&self) {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&*self.wake, &mut count);
+        self.waker.clear();
     }
 }

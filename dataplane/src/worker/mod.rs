@@ -7,5 +7,5 @@ pub mod mailbox;
 pub mod pin;
 pub mod run;
 
-pub use mailbox::{Command, Detached, Mailbox, mailbox};
+pub use mailbox::{Command, Detached, Inbox, Mailbox, mailbox};
 pub use run::{Clock, Worker, WorkerSetup};

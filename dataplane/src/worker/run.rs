@@ -1,13 +1,14 @@
 //! run: a worker's loop, the one endless loop of the engine.
 //!
 //! One round: answer the mailbox, load the newest tables, then for each queue take chunks back, receive a batch, take
-//! it through the stages, and at the end send what was queued. A round that found nothing counts towards sleep;
+//! it through the stages; then take over fragments from other workers, and at the end send what was queued. A round that found nothing counts towards sleep;
 //! a sleeping worker waits in `poll(2)` on all its sockets and its mailbox.
 //!
 //! In steady state a round makes no allocation, takes no lock, reads no clock (the main thread keeps [`Clock`]) and
 //! makes no system call besides the kicks and sleeps that AF_XDP itself asks for.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -24,8 +25,10 @@ use super::mailbox::{Command, Inbox};
 use crate::{
     batch::Batch,
     counters::{PerWorker, Whereabouts, WorkerCounters},
+    exchange::Exchange,
     ports::{Port, PortSet},
-    stages::{self, AnswerBudget},
+    reassembly::Limits,
+    stages::{self, AnswerBudget, Exits, Fragments, Identification},
     tables::{PortId, snapshot::SharedTables},
 };
 
@@ -79,6 +82,8 @@ pub struct WorkerSetup<P> {
     pub clock: Arc<Clock>,
     /// Rounds without a frame before it sleeps. Range: 0 (sleep at once) upwards; `u32::MAX`: never.
     pub idle_rounds: u32,
+    /// Its end of the exchange between workers; `None` when it is the only one.
+    pub exchange: Option<Exchange>,
 }
 
 /// A worker: what one thread owns.
@@ -87,8 +92,10 @@ pub struct Worker<P> {
     setup: WorkerSetup<P>,
     ports: PortSet<P>,
     batch: Batch,
-    /// IPv4 identification of its next outer packet.
-    identification: u16,
+    /// Identifications of its outer packets.
+    identification: Identification,
+    /// Outer packets that arrived in fragments.
+    fragments: Fragments,
     /// ICMP errors that it may still send.
     answers: AnswerBudget,
     /// Chunks that came with attached queues less those that left with detached ones.
@@ -102,15 +109,17 @@ pub struct Worker<P> {
 impl<P: Port> Worker<P> {
     /// A worker without queues yet.
     #[must_use]
-    pub fn new(setup: WorkerSetup<P>) -> Self {
-        // Fragments of two packets with one identification could be joined wrongly. Sixteen bits wrap within a second at
-        // full rate, so this only keeps workers from numbering in step; what does not fit the path is best not sent.
-        let identification = u16::try_from(setup.worker).unwrap_or(0).wrapping_mul(0x3D71);
+    pub fn new(mut setup: WorkerSetup<P>) -> Self {
+        // Hash keys of the standard library are random per process.
+        let start = RandomState::new().hash_one(setup.worker);
+        let identification = Identification::new(setup.worker, setup.counters.iter().count(), start);
+        let fragments = Fragments::new(Limits::WORKER, setup.exchange.take());
         Self {
             setup,
             ports: PortSet::default(),
             batch: Batch::default(),
             identification,
+            fragments,
             answers: AnswerBudget::default(),
             chunks_handed_in: 0,
             under_way: 0,
@@ -156,6 +165,7 @@ impl<P: Port> Worker<P> {
                     self.hand_back(Some(id), gone);
                 }
                 Command::Stop => {
+                    self.drop_fragments();
                     let gone = core::mem::take(&mut self.ports).into_ports();
                     self.hand_back(None, gone);
                     return false;
@@ -165,14 +175,22 @@ impl<P: Port> Worker<P> {
         true
     }
 
+    /// Drops fragments that still wait for others.
+    fn drop_fragments(&mut self) {
+        let Self { setup, fragments, .. } = self;
+        if let Some(counters) = setup.counters.of(setup.worker) {
+            fragments.clear(counters, &mut setup.cache);
+        }
+    }
+
     fn hand_back(&mut self, port: Option<PortId>, queues: Vec<P>) {
         self.chunks_handed_in -= queues.iter().map(chunks_in).sum::<i64>();
         self.setup.inbox.hand_back(port, queues);
     }
 
-    /// Serves each queue once. Returns the number of frames received.
+    /// Serves each queue once. Returns the number of frames received, from queues and from other workers.
     pub fn round(&mut self) -> usize {
-        let Self { setup, ports, batch, identification, answers, .. } = self;
+        let Self { setup, ports, batch, identification, fragments, answers, .. } = self;
         let Some(counters) = setup.counters.of(setup.worker) else { return 0 };
         let tables = setup.tables.load();
         let context =
@@ -185,11 +203,15 @@ impl<P: Port> Worker<P> {
             if count > 0 {
                 received += count;
                 let id = port.id();
-                stages::run(&context, id, batch, ports, &mut setup.cache, identification, answers);
+                let mut exits = Exits { ports, cache: &mut setup.cache, identification, fragments, answers };
+                stages::run(&context, id, batch, &mut exits);
             }
         }
+        let mut exits = Exits { ports, cache: &mut setup.cache, identification, fragments, answers };
+        received += stages::run_fragments(&context, batch, &mut exits);
         drop(tables);
         counters.rounds.add(1);
+        self.fragments.wake();
         self.ports.flush();
         self.publish();
         received
@@ -204,11 +226,12 @@ impl<P: Port> Worker<P> {
             tx += u64::from(held.tx);
             kicks += port.kicks();
         }
-        let on_loan = self.setup.cache.net_from_pool() + self.chunks_handed_in;
+        let on_loan = self.setup.cache.net_from_pool() + self.chunks_handed_in + self.fragments.net_chunks();
         let whereabouts = Whereabouts {
             cached: self.setup.cache.len() as u64,
             fill,
             tx,
+            parked: self.fragments.parked() as u64,
             on_loan: u64::try_from(on_loan).unwrap_or(0),
         };
         self.counters(|counters| {
@@ -217,8 +240,11 @@ impl<P: Port> Worker<P> {
         });
     }
 
-    /// Waits for a frame, a completion or a command.
+    /// Waits for a frame, a completion, a command or another worker's fragments.
     fn sleep(&mut self) {
+        if !self.fragments.may_sleep() {
+            return;
+        }
         self.counters(|counters| counters.sleeps.add(1));
         let pause = self.pause();
         let mut fds = ArrayVec::<PollFd<'_>, MAX_WAIT_FDS>::new();
@@ -229,6 +255,7 @@ impl<P: Port> Worker<P> {
         let timeout = Timespec::try_from(pause).ok();
         // An interrupted or failed wait is a short one: the loop looks at every queue again.
         let _ = poll(&mut fds, timeout.as_ref());
+        self.fragments.awake();
         self.setup.inbox.clear_wake();
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dataplane::{
+    reassembly::Limits,
     tables::{
         PortId,
         bridge_domains::{Circuit, DomainId, Member, MemberId},
@@ -61,7 +62,7 @@ impl AnyBytes {
         for frame in self.rig.sent(LAN_1) {
             assert_eq!(frame, inside, "a LAN frame leaves as it came, its own tag apart");
         }
-        for packet in self.rig.sent(WAN) {
+        for packet in whole(self.rig.sent(WAN)) {
             assert!(packet.ends_with(&inside), "{packet:02x?} carries another frame");
         }
         self.rig.assert_conserved();
@@ -76,11 +77,21 @@ impl AnyBytes {
             return None;
         }
         self.rig.drain();
+        self.end_waiting();
         let mut verdicts =
             before.into_iter().zip(self.ends()).filter(|((_, before), (_, after))| before != after);
         let ((verdict, before), (_, after)) = verdicts.next().expect("a frame has a verdict");
         assert_eq!((after - before, verdicts.next()), (1, None), "and no other one");
         Some(verdict)
+    }
+
+    /// Ends the time that a fragment waits for others, if that is what arrived.
+    fn end_waiting(&mut self) {
+        if self.rig.count().chunks.read().parked > 0 {
+            self.rig.clock.set_s(self.rig.clock.now_s() + Limits::WORKER.timeout_s + 1);
+            self.rig.drain();
+        }
+        assert_eq!(self.rig.count().chunks.read().parked, 0, "a fragment waits for its time and no longer");
     }
 
     /// How often each verdict was given so far.
@@ -93,6 +104,22 @@ impl AnyBytes {
             .chain(drops)
             .collect()
     }
+}
+
+/// Packets of an IPv4 underlay, those put together that left in fragments, one behind the other.
+fn whole(sent: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut packets: Vec<Vec<u8>> = Vec::new();
+    for packet in sent {
+        let offset = usize::from(u16::from_be_bytes([packet[20], packet[21]]) & 0x1FFF) * 8;
+        match packets.last_mut().filter(|_| offset > 0) {
+            Some(last) => {
+                assert_eq!(last.len(), 34 + offset, "fragments leave in order and without a gap");
+                last.extend(&packet[34..]);
+            }
+            None => packets.push(packet),
+        }
+    }
+    packets
 }
 
 /// A frame of LAN 0 as it is inside the bridge domain.

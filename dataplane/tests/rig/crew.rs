@@ -8,13 +8,14 @@ use std::{
 
 use dataplane::{
     counters::{PerWorker, SessionCounters, Whereabouts, WorkerCounters},
+    exchange::exchange,
     ports::mem_port::{MemPort, MemWire, mem_port},
     tables::{
         PortId,
         fdb::Fdb,
         snapshot::{self, SharedTables, Tables},
     },
-    worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox},
+    worker::{Clock, Command, Inbox, Mailbox, Worker, WorkerSetup, mailbox},
 };
 use xsk::{ChunkCache, ChunkPool, Held};
 
@@ -68,19 +69,23 @@ impl Crew {
         let counters = PerWorker::new(workers);
         let sessions: Vec<_> = (0..2).map(|_| PerWorker::new(workers)).collect();
         shared.store(Arc::new(tables(Plan::default(), &fdb, &sessions)));
-        let hands = (0..workers).map(|number| {
-            let (mailbox, inbox) = mailbox().unwrap();
-            let worker = Worker::new(WorkerSetup {
-                worker: number,
-                cache: ChunkCache::new(Arc::clone(&pool), 128),
-                inbox,
-                tables: Arc::clone(&shared),
-                counters: counters.clone(),
-                clock: Arc::clone(&clock),
-                idle_rounds,
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mailbox().unwrap()).unzip();
+        let wakers: Vec<_> = inboxes.iter().map(Inbox::waker).collect();
+        let ends = inboxes.into_iter().zip(exchange(&wakers, &pool));
+        let hands =
+            mailboxes.into_iter().zip(ends).enumerate().map(|(number, (mailbox, (inbox, exchange)))| {
+                let worker = Worker::new(WorkerSetup {
+                    worker: number,
+                    cache: ChunkCache::new(Arc::clone(&pool), 128),
+                    inbox,
+                    tables: Arc::clone(&shared),
+                    counters: counters.clone(),
+                    clock: Arc::clone(&clock),
+                    idle_rounds,
+                    exchange,
+                });
+                Hand { mailbox, thread: std::thread::spawn(move || worker.run()) }
             });
-            Hand { mailbox, thread: std::thread::spawn(move || worker.run()) }
-        });
         let hands = hands.collect();
         let outside = ChunkCache::new(Arc::clone(&pool), 128);
         let retired = Vec::new();
@@ -144,8 +149,8 @@ impl Crew {
         for counters in self.counters.iter() {
             assert_eq!(counters.running.get(), 0);
             assert_eq!(counters.chunks.read(), Whereabouts::default(), "everything was handed back");
-            let ends = counters.forwarded.get() + counters.flooded.get() + counters.drops.total();
-            assert_eq!(counters.received.get(), ends, "every received frame has one verdict");
+            let came = counters.received.get() + counters.taken.get();
+            assert_eq!(came, counters.ends(), "every frame has one verdict");
         }
         self.outside.flush();
         assert_eq!(self.pool.free_count(), CHUNKS as usize, "no chunk is lost or doubled");

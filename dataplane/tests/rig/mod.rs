@@ -13,12 +13,15 @@
 pub mod any_bytes;
 pub mod crew;
 pub mod frames;
+pub mod pieces;
+pub mod reassembly;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataplane::{
     counters::{PerWorker, PortCounters, SessionCounters, WorkerCounters},
+    exchange::{Exchange, exchange},
     ports::mem_port::{MemPort, MemWire, mem_port},
     tables::{
         PortId,
@@ -26,12 +29,13 @@ use dataplane::{
         bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId},
         fdb::Fdb,
         next_hops::{Encap, NextHop, OuterAddresses, OuterFields, TxParameters, TxSession},
-        oversize::Oversize,
+        oversize::{Fragmentation, MssClamp},
         session_state::{RxSequencing, SessionState},
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
     },
     verdict::DropReason,
+    waker::Waker,
     worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox},
 };
 use wire::{
@@ -69,6 +73,8 @@ pub struct Rig {
     pub pool: Arc<ChunkPool>,
     /// Chunks outside the engine: those of ports not yet attached, or closed.
     pub outside: ChunkCache,
+    /// Exchange ends of workers that do not run.
+    pub others: Vec<Exchange>,
 }
 
 /// What a test may change about the tables before they are published.
@@ -87,7 +93,8 @@ pub struct Plan {
     /// The second cookie that session A accepts.
     pub rx_cookie_also: Option<Cookie>,
     pub fdb_entries: usize,
-    pub oversize: [Oversize; 2],
+    pub fragmentation: Fragmentation,
+    pub mss_clamp: MssClamp,
     /// The gateway's underlay address.
     pub local: IpAddr,
     /// The addresses of both peers.
@@ -98,6 +105,8 @@ pub struct Plan {
     pub fields: OuterFields,
     /// Whether both sessions note in the frame what the outer header says of congestion.
     pub combines_ecn: bool,
+    /// Workers besides the rig's own, which do not run.
+    pub other_workers: usize,
 }
 
 impl Default for Plan {
@@ -125,12 +134,14 @@ impl Default for Plan {
             rx_cookie: Cookie::eight(COOKIE_A),
             rx_cookie_also: None,
             fdb_entries: 1024,
-            oversize: [Oversize::default(); 2],
+            fragmentation: Fragmentation::default(),
+            mss_clamp: MssClamp::default(),
             local: LOCAL.into(),
             peers: [PEER_A.into(), PEER_B.into()],
             udp_checksum: false,
             fields: OuterFields::default(),
             combines_ecn: false,
+            other_workers: 0,
         }
     }
 }
@@ -192,12 +203,12 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         .zip(counters)
         .zip(plan.up)
         .zip(plan.sublayers)
-        .zip(plan.oversize)
-        .map(|(((((remote, encap, id, cookie), counters), up), sublayer), oversize)| {
+        .map(|((((remote, encap, id, cookie), counters), up), sublayer)| {
             let addresses = OuterAddresses::new(plan.local, *remote).unwrap();
             let plain = TxParameters::plain(addresses, *encap, SessionId::new(*id).unwrap());
-            let fields = plan.fields;
-            let parameters = TxParameters { tx_cookie: *cookie, sublayer, fields, oversize, ..plain };
+            let plain =
+                TxParameters { fragmentation: plan.fragmentation, mss_clamp: plan.mss_clamp, ..plain };
+            let parameters = TxParameters { tx_cookie: *cookie, sublayer, fields: plan.fields, ..plain };
             up.then(|| TxSession::new(&hop, &parameters, counters.clone()))
         })
         .zip(plan.tx_numbers)
@@ -252,6 +263,11 @@ pub fn whole_pool() -> Arc<ChunkPool> {
     Umem::map(&config).unwrap().1
 }
 
+/// Leaves a pool for the next one who needs it, once all of its chunks are in it.
+pub fn give_back(pool: &Arc<ChunkPool>) {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(pool));
+}
+
 impl Drop for Rig {
     /// Brings the chunks back into the pool, but for those in the caches, which do so themselves.
     fn drop(&mut self) {
@@ -260,7 +276,7 @@ impl Drop for Rig {
         for port in self.mailbox.detached().try_iter().flat_map(|answer| answer.queues) {
             port.close(&mut self.outside);
         }
-        SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.pool));
+        give_back(&self.pool);
     }
 }
 
@@ -276,6 +292,10 @@ impl Rig {
             (Arc::new(Fdb::new(plan.fdb_entries, 5)), snapshot::shared(), Arc::new(Clock::default()));
         let counters = PerWorker::new(1);
         let sessions: Vec<_> = (0..2).map(|_| PerWorker::new(1)).collect();
+        let wakers: Vec<_> = (0..=plan.other_workers).map(|_| Waker::new().unwrap()).collect();
+        let mut ends = exchange(&wakers, &pool).into_iter();
+        let own_end = ends.next().unwrap();
+        let others = ends.flatten().collect();
         shared.store(Arc::new(tables(plan, &fdb, &sessions)));
         let worker = Worker::new(WorkerSetup {
             worker: 0,
@@ -285,6 +305,7 @@ impl Rig {
             counters: counters.clone(),
             clock: Arc::clone(&clock),
             idle_rounds: 0,
+            exchange: own_end,
         });
         let outside = ChunkCache::new(Arc::clone(&pool), 256);
         let (wires, port_counters) = (Vec::new(), Vec::new());
@@ -300,6 +321,7 @@ impl Rig {
             port_counters,
             pool,
             outside,
+            others,
         };
         for id in [LAN_0, LAN_1, WAN] {
             rig.attach(id);
@@ -371,19 +393,21 @@ impl Rig {
         self.count().drops.get(reason)
     }
 
-    /// received = forwarded + flooded + dropped, and every chunk is where the worker and the pool say it is.
+    /// received + taken = forwarded + flooded + dropped + handed + reassembled + parked, and every chunk is where the worker and the pool say it is.
     pub fn assert_conserved(&mut self) {
         self.drain();
         self.discard_sent();
         self.worker.round();
         let counters = self.counters.of(0).unwrap();
-        let ends = counters.forwarded.get() + counters.flooded.get() + counters.drops.total();
-        assert_eq!(counters.received.get(), ends, "every received frame has one verdict");
         let chunks = counters.chunks.read();
+        let came = counters.received.get() + counters.taken.get();
+        assert_eq!(came, counters.ends() + chunks.parked, "every frame has one verdict or waits for others");
         assert!(chunks.is_conserved(), "{chunks:?}");
         assert_eq!(chunks.tx, 0, "the far side took everything");
         self.outside.flush();
         let on_loan = usize::try_from(chunks.on_loan).unwrap();
-        assert_eq!(self.pool.free_count() + on_loan, CHUNKS as usize, "no chunk is lost or doubled");
+        let handed = usize::try_from(counters.handed.get() - counters.taken.get()).unwrap();
+        let all = self.pool.free_count() + on_loan + handed;
+        assert_eq!(all, CHUNKS as usize, "no chunk is lost or doubled");
     }
 }

@@ -178,6 +178,16 @@ impl Ipv4Header {
         (self.flags_fragment.get() & FRAGMENT_OFFSET_MASK) as usize * 8
     }
 
+    /// Makes this the header of a fragment, or of a whole packet (offset 0, no more): offset and "more fragments" are set,
+    /// "don't fragment" stays. The checksum is then wrong: see [`Self::seal`].
+    /// Range: `offset_bytes` a multiple of 8 up to 65528; lower bits are cut off.
+    #[inline]
+    pub const fn set_fragment(&mut self, offset_bytes: u16, more: bool) {
+        let dont_fragment = self.flags_fragment.get() & FLAG_DONT_FRAGMENT;
+        let more = if more { FLAG_MORE_FRAGMENTS } else { 0 };
+        self.flags_fragment = U16::new(dont_fragment | more | offset_bytes >> 3);
+    }
+
     /// Sum of the pseudo-header in front of a transport header; `length` in bytes.
     #[must_use]
     #[inline]

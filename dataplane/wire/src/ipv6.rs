@@ -3,6 +3,10 @@
 //! Place on the path: outer header of the underlay, read by decap and steering, written by encap.
 //! Not in it: reassembly, jumbograms, what options and routing headers mean, AH (reported as the protocol).
 
+mod fragment;
+
+pub use fragment::{FRAGMENT_HEADER_BYTES, Fragment, find_fragment};
+
 use crate::checksum::{self, Sum};
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -9,8 +9,8 @@ use toml::de::DeTable;
 use super::ids;
 use super::keys;
 use super::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Link, Member, Mode, Port, Role, SUBLAYER_WORDS, Session,
-    SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, FRAGMENTATION_WORDS, Fragmentation, Gateway, Link, Member, Mode, Port,
+    Role, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
 use super::outer::{self, Outer};
 use super::report::Report;
@@ -48,7 +48,8 @@ pub(crate) struct DraftTunnel {
     pub(crate) is_udp: Option<bool>,
     pub(crate) udp_sport: Option<u16>,
     pub(crate) udp_dport: Option<u16>,
-    outer: Option<Outer>,
+    pub(crate) outer: Option<Outer>,
+    pub(crate) fragmentation: Option<Fragmentation>,
     pub(crate) sessions: Vec<DraftSession>,
 }
 
@@ -145,6 +146,7 @@ fn tunnel(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> D
         udp_sport,
         udp_dport,
         outer: outer::read(section, report),
+        fragmentation: section.choice(&keys::TUNNEL_FRAGMENTATION, FRAGMENTATION_WORDS, report),
         sessions: section
             .named("session")
             .into_iter()
@@ -246,6 +248,7 @@ impl DraftTunnel {
             peer_tunnel_id: self.peer_tunnel_id?,
             encap,
             outer: self.outer?,
+            fragmentation: self.fragmentation?,
             sessions: self.sessions.into_iter().map(DraftSession::finish).collect::<Option<_>>()?,
         })
     }

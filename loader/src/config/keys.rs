@@ -3,7 +3,7 @@
 //! Three users: the check for unknown keys (`tree`), the reader of values (`section`) and the reference page
 //! (`reference`). A key that is not here does not exist.
 
-use super::model::{self, Encap, Mode, Role, SUBLAYER_WORDS};
+use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, Role, SUBLAYER_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
 
@@ -129,6 +129,8 @@ pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
 pub const DSCPS: &[&str] = &words::<_, { Dscp::WORDS.len() }>(Dscp::WORDS);
 /// Words of `ecn`.
 pub const ECNS: &[&str] = &words::<_, { Ecn::WORDS.len() }>(Ecn::WORDS);
+/// Words of `fragmentation`.
+pub const FRAGMENTATIONS: &[&str] = &words::<_, { FRAGMENTATION_WORDS.len() }>(FRAGMENTATION_WORDS);
 /// Words of `l2spec_type`.
 pub const L2SPEC_TYPES: &[&str] = &words::<_, { SUBLAYER_WORDS.len() }>(SUBLAYER_WORDS);
 
@@ -158,7 +160,7 @@ keys! {
         "Unix socket on which the other subcommands reach this gateway.";
 
     UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 1_048_576 }, "chunks",
-        Absent::Text("what all rings of all queues hold, and 1024 per worker"),
+        Absent::Text("what all rings of all queues hold, and 2048 per worker"),
         "Number of frame slots in the memory that all sockets share. No power of two is needed. Fewer than the default are refused.";
     UMEM_CHUNK_BYTES = "umem.chunk_bytes", Kind::OneOf(&[2048, 4096]), "bytes",
         Absent::Text("the smaller that fits the ports' MTU"),
@@ -208,6 +210,12 @@ keys! {
     TUNNEL_ECN = "tunnel.NAME.ecn", Kind::Choice(ECNS), "", Absent::Word("zero"),
         "Congestion notification (RFC 6040). `zero`, as a Linux peer does: none is sent, what comes in is ignored. `copy`: copied \
          from the IP packet in the frame, and what the way here noted is noted in the frame; for a peer that does the same.";
+    TUNNEL_FRAGMENTATION = "tunnel.NAME.fragmentation", Kind::Choice(FRAGMENTATIONS), "", Absent::Word("outer"),
+        "What becomes of a frame that does not fit the path MTU together with its outer headers. `outer`: the outer \
+         packet leaves in IP fragments, which the peer puts together. `drop`: it is dropped, and counted as `too_big`.";
+    TUNNEL_DF = "tunnel.NAME.df", Kind::Boolean, "", Absent::Boolean(false),
+        "Set \"don't fragment\" in outer IPv4 headers, so that no router cuts a packet up. Not with \
+         `fragmentation = \"outer\"`, and not over IPv6, whose routers never do.";
 
     SESSION_ID = "tunnel.NAME.session.NAME.session_id", ID, "", Absent::Required,
         "Id in the packets that this gateway receives. Unique in its tunnel, and among all tunnels with `encap = \"ip\"`.";

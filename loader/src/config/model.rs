@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 pub use super::outer::Outer;
+pub use dataplane::tables::oversize::Fragmentation;
 pub use wire::ethernet::VlanId;
 pub use wire::l2tpv3::{Cookie, SessionId, Sublayer, TunnelId};
 
@@ -128,6 +129,8 @@ pub struct Tunnel {
     pub encap: Encap,
     /// What the outer headers hold besides.
     pub outer: Outer,
+    /// What becomes of frames that do not fit the path.
+    pub fragmentation: Fragmentation,
     /// The tunnel's pseudowires.
     pub sessions: Vec<Session>,
 }
@@ -306,6 +309,16 @@ impl Encap {
     pub fn word(self) -> &'static str {
         word_of(Self::WORDS, matches!(self, Self::Udp { .. }))
     }
+}
+
+/// The file's words for what becomes of frames that do not fit the path.
+pub const FRAGMENTATION_WORDS: &[(&str, Fragmentation)] =
+    &[("outer", Fragmentation::Outer), ("drop", Fragmentation::Drop)];
+
+/// The file's word for what becomes of frames that do not fit the path.
+#[must_use]
+pub fn fragmentation_word(fragmentation: Fragmentation) -> &'static str {
+    word_of(FRAGMENTATION_WORDS, fragmentation)
 }
 
 /// The file's words for sublayers.

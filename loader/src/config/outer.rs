@@ -22,6 +22,8 @@ pub struct Outer {
     pub dscp: Dscp,
     /// Congestion notification, both ways.
     pub ecn: Ecn,
+    /// Whether IPv4 headers of sent packets say "don't fragment".
+    pub df: bool,
 }
 
 /// Differentiated services code point of sent packets.
@@ -51,6 +53,7 @@ impl Default for Outer {
             ttl: DEFAULT_TTL,
             dscp: Dscp::Fixed(0),
             ecn: Ecn::Zero,
+            df: false,
         }
     }
 }
@@ -78,6 +81,7 @@ pub(super) fn read(section: &Section<'_, '_>, report: &mut Report<'_>) -> Option
     let fixed = |value| octet(value).map(Dscp::Fixed);
     let dscp = section.word_or_integer(&keys::TUNNEL_DSCP, Dscp::WORDS, fixed, report);
     let ecn = section.choice(&keys::TUNNEL_ECN, Ecn::WORDS, report);
+    let df = section.boolean(&keys::TUNNEL_DF, report);
     Some(Outer {
         udp_csum: udp_csum?,
         udp6_csum_tx: udp6_csum_tx?,
@@ -85,6 +89,7 @@ pub(super) fn read(section: &Section<'_, '_>, report: &mut Report<'_>) -> Option
         ttl: ttl?,
         dscp: dscp?,
         ecn: ecn?,
+        df: df?,
     })
 }
 
@@ -141,6 +146,7 @@ pub(super) fn settings(outer: &Outer) -> Vec<(&'static Key, String)> {
         (&keys::TUNNEL_TTL, outer.ttl != default.ttl, outer.ttl.to_string()),
         (&keys::TUNNEL_DSCP, outer.dscp != default.dscp, dscp),
         (&keys::TUNNEL_ECN, outer.ecn != default.ecn, ecn.to_owned()),
+        (&keys::TUNNEL_DF, outer.df != default.df, outer.df.to_string()),
     ];
     all.into_iter().filter(|(_, differs, _)| *differs).map(|(key, _, value)| (key, value)).collect()
 }

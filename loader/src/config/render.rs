@@ -4,7 +4,8 @@ use std::fmt::{Display, Write};
 
 use super::keys::{self, Absent, Key};
 use super::model::{
-    Bridge, Config, Cookie, Encap, Gateway, Mode, Port, SUBLAYER_WORDS, Session, Tunnel, Umem,
+    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Mode, Port, SUBLAYER_WORDS, Session, Tunnel, Umem,
+    fragmentation_word,
 };
 use super::outer;
 
@@ -138,6 +139,9 @@ fn tunnel(tunnel: &Tunnel, text: &mut Text) {
     }
     for (key, value) in outer::settings(&tunnel.outer) {
         text.value(key, value);
+    }
+    if tunnel.fragmentation != Fragmentation::default() {
+        text.text(&keys::TUNNEL_FRAGMENTATION, fragmentation_word(tunnel.fragmentation));
     }
     for one in &tunnel.sessions {
         session(one, &path, text);

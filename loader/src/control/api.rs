@@ -123,6 +123,10 @@ pub struct TunnelStatus {
     pub next_hop_mac: Option<String>,
     /// Largest IP packet that the route to the peer takes. Units: bytes.
     pub path_mtu: Option<u32>,
+    /// What becomes of frames that do not fit the path MTU: `outer` or `drop`.
+    pub fragmentation: String,
+    /// Whether outer IPv4 headers say "don't fragment".
+    pub df: bool,
     /// Names of the tunnel's sessions.
     pub sessions: Vec<String>,
 }
@@ -154,6 +158,8 @@ pub struct SessionStatus {
     pub tx_frames: u64,
     /// Bytes of those frames, outer headers not counted.
     pub tx_bytes: u64,
+    /// Outer IP fragments that frames too large for the path were sent in.
+    pub tx_fragments: u64,
     /// Seconds since the last accepted frame; null when there was none.
     pub last_heard_s: Option<u64>,
     /// Dropped frames of this session by reason; reasons that never occurred are left out.
@@ -262,13 +268,16 @@ pub struct ChunkCounts {
     pub fill: u64,
     /// Lent to the kernel to send from.
     pub tx: u64,
+    /// Fragments of outer packets that wait for the others.
+    pub parked: u64,
     /// All that the worker answers for.
     pub total: u64,
     /// Whether the sum is right: no chunk lost, none twice.
     pub conserved: bool,
 }
 
-/// One worker thread (`worker show`). `received` is the sum of `forwarded`, `flooded` and `dropped`.
+/// One worker thread (`worker show`). `received` and `taken` together are the sum of `forwarded`, `flooded`, `dropped`, `handed`,
+/// `reassembled` and `chunks.parked`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// Number of the worker; of every port it serves the queues whose number, divided by the count of workers, leaves it.
@@ -287,6 +296,16 @@ pub struct WorkerStatus {
     pub flooded: u64,
     /// Of those, dropped.
     pub dropped: u64,
+    /// Fragments of outer packets given to the worker that puts them together.
+    pub handed: u64,
+    /// Fragments of outer packets taken over from the workers that received them.
+    pub taken: u64,
+    /// Fragments that became part of another frame: of each packet put together, all but one.
+    pub reassembled: u64,
+    /// Outer packets put together from fragments.
+    pub reassembled_packets: u64,
+    /// Outer fragments sent beyond the first of each packet.
+    pub extra_fragments: u64,
     /// Copies made for flooding.
     pub copies: u64,
     /// Rounds over the queues.

@@ -39,7 +39,7 @@ pub(super) fn fields(tunnel: &Tunnel) -> OuterFields {
         hop_limit: tunnel.outer.ttl,
         traffic_class: dscp,
         copied_class: copied_dscp | copied_ecn,
-        ..OuterFields::default()
+        dont_fragment: tunnel.outer.df,
     }
 }
 

@@ -191,6 +191,7 @@ fn tx_session(
         tx_cookie: session.tx_cookie,
         sublayer: session.sublayer,
         fields: outer::fields(planned.tunnel),
+        fragmentation: planned.tunnel.fragmentation,
         ..plain
     };
     Some(TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone()))

@@ -9,9 +9,10 @@ use std::{
 use anyhow::{Context, bail};
 use dataplane::{
     counters::{PerWorker, WorkerCounters},
+    exchange::{Exchange, exchange},
     ports::xsk_port::XskPort,
     tables::{PortId, snapshot::SharedTables},
-    worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox, pin},
+    worker::{Clock, Command, Inbox, Mailbox, Worker, WorkerSetup, mailbox, pin},
 };
 use xsk::{ChunkCache, ChunkPool};
 
@@ -53,8 +54,8 @@ impl Crew {
     /// When a thread cannot be started or bound to its CPU; those already started are stopped.
     pub(super) fn hire(cpus: &[usize], shared: &Shared) -> anyhow::Result<Self> {
         let mut crew = Self { members: Vec::new() };
-        for (worker, &cpu) in cpus.iter().enumerate() {
-            match Member::start(worker, cpu, shared) {
+        for (worker, (place, &cpu)) in places(cpus.len(), shared)?.into_iter().zip(cpus).enumerate() {
+            match Member::start(worker, cpu, place, shared) {
                 Ok(member) => crew.members.push(member),
                 Err(error) => {
                     crew.stop();
@@ -122,9 +123,26 @@ impl Crew {
     }
 }
 
+/// What joins a worker to the main thread and to the other workers.
+struct Place {
+    mailbox: Mailbox<XskPort>,
+    inbox: Inbox<XskPort>,
+    exchange: Option<Exchange>,
+}
+
+/// The places of so many workers.
+fn places(workers: usize, shared: &Shared) -> anyhow::Result<Vec<Place>> {
+    let pair = |worker| mailbox().with_context(|| format!("make the mailbox of worker {worker}"));
+    let pairs: Vec<_> = (0..workers).map(pair).collect::<anyhow::Result<_>>()?;
+    let wakers: Vec<_> = pairs.iter().map(|(_, inbox)| inbox.waker()).collect();
+    let ends = exchange(&wakers, &shared.pool);
+    let place = |((mailbox, inbox), exchange)| Place { mailbox, inbox, exchange };
+    Ok(pairs.into_iter().zip(ends).map(place).collect())
+}
+
 impl Member {
-    fn start(worker: usize, cpu: usize, shared: &Shared) -> anyhow::Result<Self> {
-        let (mailbox, inbox) = mailbox().with_context(|| format!("make the mailbox of worker {worker}"))?;
+    fn start(worker: usize, cpu: usize, place: Place, shared: &Shared) -> anyhow::Result<Self> {
+        let Place { mailbox, inbox, exchange } = place;
         let setup = WorkerSetup {
             worker,
             cache: ChunkCache::new(Arc::clone(&shared.pool), CACHE_CHUNKS),
@@ -133,6 +151,7 @@ impl Member {
             counters: shared.counters.clone(),
             clock: Arc::clone(&shared.clock),
             idle_rounds: IDLE_ROUNDS,
+            exchange,
         };
         let (pinned, answer) = mpsc::channel();
         let thread = std::thread::Builder::new()

@@ -1,7 +1,7 @@
 //! Host: what the machine decides for a configuration: how many workers, on which CPUs, how large a chunk.
 
 use anyhow::{Context, bail};
-use dataplane::worker::pin::allowed_cpus;
+use dataplane::{reassembly::Limits, worker::pin::allowed_cpus};
 use wire::overhead;
 
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
 const CHUNK_BYTES: [u32; 2] = [2048, 4096];
 
-/// Chunks beyond the rings, per worker: its private cache, and what it takes for copies of floods.
-const CHUNKS_PER_WORKER: u64 = 1024;
+/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, and fragments that wait for others.
+const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.fragments as u64;
 
 /// Most chunks that one memory can have.
 const MOST_CHUNKS: u32 = 1 << 20;

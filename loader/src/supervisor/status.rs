@@ -20,7 +20,7 @@ use super::{
     host,
 };
 use crate::{
-    config::{self, Link},
+    config::{self, Link, model},
     control::{
         api::{
             ChunkCounts, Counts, DropStatus, Encap, FdbEntryStatus, FdbKind, GatewayStatus, KernelRings,
@@ -120,6 +120,8 @@ fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, state: Option<&Tunn
         next_hop: state.and_then(|state| state.next_hop),
         next_hop_mac: None,
         path_mtu: None,
+        fragmentation: model::fragmentation_word(tunnel.fragmentation).to_owned(),
+        df: tunnel.outer.df,
         sessions: tunnel.sessions.iter().map(|session| session.name.clone()).collect(),
     };
     match state.map(|state| &state.readiness) {
@@ -168,6 +170,7 @@ fn session_status(gateway: &Gateway, planned: PlannedSession<'_>) -> SessionStat
         rx_bytes: counters.sum(|c| c.rx_bytes.get()),
         tx_frames: counters.sum(|c| c.tx_frames.get()),
         tx_bytes: counters.sum(|c| c.tx_bytes.get()),
+        tx_fragments: counters.sum(|c| c.tx_fragments.get()),
         last_heard_s: last_heard_s(gateway.now_s(), counters),
         drops: drops_of(counters),
         overhead_bytes: u32::try_from(overhead).unwrap_or(u32::MAX),
@@ -366,6 +369,11 @@ fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus
         forwarded: counters.forwarded.get(),
         flooded: counters.flooded.get(),
         dropped: counters.drops.total(),
+        handed: counters.handed.get(),
+        taken: counters.taken.get(),
+        reassembled: counters.reassembled.get(),
+        reassembled_packets: counters.reassembled_packets.get(),
+        extra_fragments: counters.extra_fragments.get(),
         copies: counters.copies.get(),
         polls: counters.rounds.get(),
         sleeps: counters.sleeps.get(),
@@ -375,6 +383,7 @@ fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus
             free: chunks.cached,
             fill: chunks.fill,
             tx: chunks.tx,
+            parked: chunks.parked,
             total: chunks.on_loan,
             conserved: chunks.is_conserved(),
         },

@@ -9,6 +9,7 @@ mod capture;
 mod faults;
 mod follow;
 mod forward;
+mod fragments;
 mod outer_headers;
 mod pair;
 mod sites;

@@ -9,7 +9,7 @@ use std::{
 
 use netlab::{
     Lab, Process,
-    article::{Article, COMMANDS, SITES, lay_out},
+    article::{Article, COMMANDS, SITES, UNDERLAY_MTU_BYTES, lay_out_over},
 };
 use serde_json::Value;
 
@@ -45,8 +45,13 @@ impl Sites {
 
     /// The network with this many queues on every interface of a gateway, without gateways.
     pub(crate) fn with_queues(name: &str, queue_count: u32) -> Self {
+        Self::over(name, queue_count, UNDERLAY_MTU_BYTES)
+    }
+
+    /// The same with another MTU of the underlay.
+    pub(crate) fn over(name: &str, queue_count: u32, underlay_mtu_bytes: u32) -> Self {
         let lab = Lab::new(name).expect("needs root");
-        let net = lay_out(&lab, queue_count).unwrap();
+        let net = lay_out_over(&lab, queue_count, underlay_mtu_bytes).unwrap();
         Self { lab, net, gateways: Vec::new() }
     }
 
@@ -73,6 +78,21 @@ impl Sites {
     /// Where a gateway's file with this ending is.
     pub(crate) fn file(&self, position: usize, ending: &str) -> PathBuf {
         self.lab.dir().join(format!("{}.{ending}", SITES[position].gateway))
+    }
+
+    /// Pings without fragments between two PCs and expects no loss; `payload_bytes` is what ICMP carries.
+    pub(crate) fn expect_whole_ping(&self, from: usize, to: usize, payload_bytes: usize) {
+        let (target, payload) = (SITES[to].lan.to_string(), payload_bytes.to_string());
+        let words = ["ping", "-M", "do", "-s", &payload, "-c", "5", "-i", "0.05", "-w", "10", &target];
+        let text = self.net.pcs[from].run(&words).unwrap_or_else(|error| {
+            panic!("pc{} to pc{}: {error:#}\n{}", from + 1, to + 1, self.lab.log_tails(20))
+        });
+        assert!(text.contains(" 0% packet loss"), "{text}");
+    }
+
+    /// Sum of a number over a gateway's workers.
+    pub(crate) fn workers_sum(&self, position: usize, key: &str) -> u64 {
+        self.rows(position, "worker").unwrap().iter().map(|worker| worker[key].as_u64().unwrap()).sum()
     }
 
     /// Writes a gateway's configuration, as `spanwire import` makes it of the article's commands.
@@ -148,8 +168,10 @@ impl Sites {
         for position in 0..self.gateways.len() {
             let number = |worker: &Value, key: &str| worker[key].as_u64().unwrap();
             let has_ended_all = |worker: &Value| {
-                let ends = ["forwarded", "flooded", "dropped"].map(|key| number(worker, key));
-                worker["state"] == "running" && number(worker, "received") == ends.iter().sum::<u64>()
+                let ends = ["forwarded", "flooded", "dropped", "handed", "reassembled"];
+                let ends: u64 = ends.map(|key| number(worker, key)).iter().sum();
+                let came = number(worker, "received") + number(worker, "taken");
+                worker["state"] == "running" && came == ends + worker["chunks"]["parked"].as_u64().unwrap()
             };
             let rows = self.await_rows(position, "worker", "one verdict per frame", |rows| {
                 rows.iter().all(has_ended_all)

@@ -95,10 +95,18 @@ pub struct Article {
 /// # Errors
 /// A namespace, link or address cannot be made.
 pub fn lay_out(lab: &Lab, queue_count: u32) -> Result<Article> {
+    lay_out_over(lab, queue_count, UNDERLAY_MTU_BYTES)
+}
+
+/// The same with another MTU of the underlay links. Units: bytes.
+///
+/// # Errors
+/// As [`lay_out`].
+pub fn lay_out_over(lab: &Lab, queue_count: u32, underlay_mtu_bytes: u32) -> Result<Article> {
     let router = node(lab, "router")?;
     router.sysctl("ipv4.ip_forward", "1")?;
     let [a, b, c] = &SITES;
-    let join = |site| place(lab, &router, site, queue_count);
+    let join = |site| place(lab, &router, site, queue_count, underlay_mtu_bytes);
     let ((gw_a, pc1), (gw_b, pc2), (gw_c, pc3)) = (join(a)?, join(b)?, join(c)?);
     Ok(Article { router, gateways: [gw_a, gw_b, gw_c], pcs: [pc1, pc2, pc3] })
 }
@@ -116,16 +124,16 @@ fn node(lab: &Lab, name: &str) -> Result<Node> {
 }
 
 /// The gateway and the PC of one site.
-fn place(lab: &Lab, router: &Node, site: &Site, queue_count: u32) -> Result<(Node, Node)> {
-    let gateway = gateway(lab, router, site, queue_count)?;
+fn place(lab: &Lab, router: &Node, site: &Site, queue_count: u32, mtu_bytes: u32) -> Result<(Node, Node)> {
+    let gateway = gateway(lab, router, site, queue_count, mtu_bytes)?;
     let pc = pc(lab, site, &gateway, queue_count)?;
     Ok((gateway, pc))
 }
 
 /// A gateway, its line to the router, and its route to the others.
-fn gateway(lab: &Lab, router: &Node, site: &Site, queue_count: u32) -> Result<Node> {
+fn gateway(lab: &Lab, router: &Node, site: &Site, queue_count: u32, mtu_bytes: u32) -> Result<Node> {
     let gateway = node(lab, site.gateway)?;
-    let options = LinkOptions { mtu_bytes: UNDERLAY_MTU_BYTES, queue_count, ..LinkOptions::default() };
+    let options = LinkOptions { mtu_bytes, queue_count, ..LinkOptions::default() };
     lab.link((router, site.router_interface), (&gateway, "eth0"), &options)?;
     act_like_hardware(router, site.router_interface)?;
     act_like_hardware(&gateway, "eth0")?;

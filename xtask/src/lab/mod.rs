@@ -47,6 +47,10 @@ pub(crate) struct LabArgs {
     /// RX and TX queues of every interface.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     queues: u32,
+    /// MTU of the underlay. Below 1562, the largest frames of the LANs leave in fragments.
+    #[arg(long, value_name = "BYTES", default_value_t = article::UNDERLAY_MTU_BYTES,
+        value_parser = clap::value_parser!(u32).range(576..=1700))]
+    underlay_mtu: u32,
     /// Use this gateway program instead of building one.
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -87,7 +91,7 @@ fn whole_run(args: &LabArgs) -> Result<()> {
             eprintln!("      replacing the lab that --keep left up");
         }
         let lab = Lab::new(LAB_NAME)?;
-        let network = article::lay_out(&lab, args.queues)?;
+        let network = article::lay_out_over(&lab, args.queues, args.underlay_mtu)?;
         Ok((lab, network))
     })?;
     let mut outcome = exercise(&mut progress, &lab, &network, &binary);
@@ -138,7 +142,10 @@ fn exercise(
         .step("starting three gateways, waiting until all sessions are up", || {
             Ok((gateways.start()?, gateways.wait_until_up()?))
         })?;
-    let pings = progress.step("pinging every pair of PCs", || trial::ping_pairs(network))?;
+    let pings = progress
+        .step("pinging every pair of PCs, with small packets and the LAN's largest", || {
+            Ok([trial::ping_pairs(network)?, trial::ping_pairs_largest(network)?])
+        })?;
     let idle = progress.step("measuring the idle machine", cpu::idle_share)?;
     let (flows, idle_after) = progress
         .step("sending a 1500-byte and a 64-byte flow between every pair", || {

@@ -1,7 +1,7 @@
 //! Round trips between two PCs.
 
 use anyhow::{Context as _, Result};
-use netlab::Node;
+use netlab::{Node, article::LAN_MTU_BYTES};
 use serde::Serialize;
 
 /// Echo requests per pair.
@@ -18,13 +18,29 @@ pub(crate) struct Ping {
     pub(crate) rtt_avg_ms: Option<f64>,
 }
 
+/// Payload of the largest echo request that fits the LAN: 8 bytes of ICMP and 20 of IP come in front. Units: bytes.
+const LARGEST_BYTES: u32 = LAN_MTU_BYTES - 28;
+
 /// Pings `address` from `node`.
 ///
 /// # Errors
 /// `ping` cannot be started or prints no summary; loss is no error.
 pub(crate) fn ping(node: &Node, address: &str) -> Result<Ping> {
+    ping_with(node, address, &[])
+}
+
+/// The same with packets as large as the LAN takes, which nobody may cut up.
+///
+/// # Errors
+/// As [`ping`].
+pub(crate) fn ping_largest(node: &Node, address: &str) -> Result<Ping> {
+    ping_with(node, address, &["-M", "do", "-s", &LARGEST_BYTES.to_string()])
+}
+
+fn ping_with(node: &Node, address: &str, options: &[&str]) -> Result<Ping> {
     let requests = REQUESTS.to_string();
-    let mut command = node.command(&["ping", "-q", "-c", &requests, "-i", "0.02", "-W", "2", address]);
+    let words = [&["ping", "-q", "-c", &requests, "-i", "0.02", "-W", "2"], options, &[address]].concat();
+    let mut command = node.command(&words);
     let output = command.env("LC_ALL", "C").output().context("starting ping")?;
     let text = String::from_utf8_lossy(&output.stdout);
     summary(&text)

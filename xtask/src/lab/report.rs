@@ -49,6 +49,8 @@ struct Pair {
     to: &'static str,
     ok: bool,
     ping: Ping,
+    /// With packets of 1500 bytes that nobody may cut up.
+    ping_largest: Ping,
     /// Large frames, then small ones.
     flows: [FlowRow; 2],
 }
@@ -65,12 +67,13 @@ impl Report {
     /// Puts together what was found; `pings` and `flows` in the order of [`PAIRS`].
     pub(super) fn new(
         sessions: Vec<Session>,
-        pings: Vec<Ping>,
+        [pings, largest]: [Vec<Ping>; 2],
         flows: &[[Flow; 2]],
         idle_cpus: [f64; 2],
     ) -> Self {
-        let parts = PAIRS.iter().zip(pings).zip(flows);
-        let pairs: Vec<Pair> = parts.map(|((&pair, ping), flows)| Pair::new(pair, ping, flows)).collect();
+        let parts = PAIRS.iter().zip(pings.into_iter().zip(largest)).zip(flows);
+        let pairs: Vec<Pair> =
+            parts.map(|((&pair, pings), flows)| Pair::new(pair, pings.into(), flows)).collect();
         let over_all = |size: usize| {
             let (received, cpu_ns) = flows.iter().fold((0, 0.0), |(received, cpu_ns), both| {
                 (received + both[size].received, cpu_ns + both[size].cpu_ns)
@@ -139,6 +142,7 @@ impl Report {
         table.load_style(UTF8_FULL_CONDENSED).set_header([
             "pair",
             "loss\nping",
+            "loss\n1500 B, DF",
             "loss\n1518 B",
             "loss\n64 B",
             "round trip\naverage",
@@ -151,7 +155,7 @@ impl Report {
             table.add_row(pair.cells());
         }
         let mut totals = vec!["all pairs".to_owned()];
-        totals.extend(std::iter::repeat_n(String::new(), 6));
+        totals.extend(std::iter::repeat_n(String::new(), 7));
         totals.extend(self.cpu_ns_per_packet.map(shown_ns));
         table.add_row(totals);
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
@@ -160,13 +164,15 @@ impl Report {
 }
 
 impl Pair {
-    fn new((from, to): (usize, usize), ping: Ping, flows: &[Flow; 2]) -> Self {
-        let ok = ping.received == ping.sent && flows.iter().all(Flow::is_ok);
+    fn new((from, to): (usize, usize), pings: [Ping; 2], flows: &[Flow; 2]) -> Self {
+        let ok = pings.iter().all(|ping| ping.received == ping.sent) && flows.iter().all(Flow::is_ok);
+        let [ping, ping_largest] = pings;
         let row = |flow: &Flow| FlowRow {
             cpu_ns_per_packet: per_packet(flow.cpu_ns, flow.received),
             flow: flow.clone(),
         };
-        Self { from: SITES[from].pc, to: SITES[to].pc, ok, ping, flows: [row(&flows[0]), row(&flows[1])] }
+        let flows = [row(&flows[0]), row(&flows[1])];
+        Self { from: SITES[from].pc, to: SITES[to].pc, ok, ping, ping_largest, flows }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -174,6 +180,7 @@ impl Pair {
         vec![
             format!("{} -> {}", self.from, self.to),
             shown_loss(self.ping.sent, self.ping.received),
+            shown_loss(self.ping_largest.sent, self.ping_largest.received),
             large.shown_loss(),
             small.shown_loss(),
             self.ping.rtt_avg_ms.map_or("-".to_owned(), |ms| format!("{ms:.3} ms")),
@@ -237,7 +244,7 @@ mod tests {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
         let mut flows = vec![[flow(10), flow(10)]; 6];
         flows[5][1] = flow(last_received);
-        Report::new(Vec::new(), vec![ping; 6], &flows, [0.1, 0.1])
+        Report::new(Vec::new(), [vec![ping.clone(); 6], vec![ping; 6]], &flows, [0.1, 0.1])
     }
 
     #[test]
@@ -249,7 +256,18 @@ mod tests {
     #[test]
     fn a_pair_that_was_not_tried_fails_the_report() {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
-        assert!(!Report::new(Vec::new(), vec![ping; 5], &vec![[flow(10), flow(10)]; 5], [0.1, 0.1]).is_ok());
+        let (pings, flows) = ([vec![ping.clone(); 5], vec![ping; 5]], vec![[flow(10), flow(10)]; 5]);
+        assert!(!Report::new(Vec::new(), pings, &flows, [0.1, 0.1]).is_ok());
+    }
+
+    #[test]
+    fn a_large_ping_that_did_not_come_back_fails_the_report() {
+        let ping = |received| Ping { sent: 10, received, rtt_avg_ms: Some(0.1) };
+        let of = |received| {
+            let pings = [vec![ping(10); 6], vec![ping(received); 6]];
+            Report::new(Vec::new(), pings, &vec![[flow(10), flow(10)]; 6], [0.1, 0.1])
+        };
+        assert!(of(10).is_ok() && !of(0).is_ok());
     }
 
     #[test]

@@ -21,7 +21,16 @@ pub(crate) const PAIRS: [(usize, usize); 6] = [(0, 1), (1, 0), (1, 2), (2, 1), (
 
 /// Pings every pair; order as in [`PAIRS`].
 pub(crate) fn ping_pairs(network: &Article) -> Result<Vec<Ping>> {
-    PAIRS.iter().map(|&(from, to)| ping::ping(&network.pcs[from], &SITES[to].lan.to_string())).collect()
+    ping_each(network, ping::ping)
+}
+
+/// Pings every pair with packets as large as the LAN takes; order as in [`PAIRS`].
+pub(super) fn ping_pairs_largest(network: &Article) -> Result<Vec<Ping>> {
+    ping_each(network, ping::ping_largest)
+}
+
+fn ping_each(network: &Article, ping: impl Fn(&Node, &str) -> Result<Ping>) -> Result<Vec<Ping>> {
+    PAIRS.iter().map(|&(from, to)| ping(&network.pcs[from], &SITES[to].lan.to_string())).collect()
 }
 
 /// Sends the large and the small flow of every pair; order as in [`PAIRS`].

@@ -17,12 +17,23 @@ const TO_ENGINE: [(&str, &[&str]); 2] =
     [("eth1", &["engine_access"]), ("eth0", &["engine_tunnel", "engine_fragment"])];
 
 /// Reasons for which a packet from the underlay is no frame of a pseudowire.
-const DECAP_REASONS: [&str; 15] = [
+const DECAP_REASONS: [&str; 26] = [
     "not_ip",
     "ip_malformed",
     "ip_checksum",
-    "outer_fragment",
     "not_tunnel_protocol",
+    "fragment_malformed",
+    "fragment_tiny",
+    "hand_over_full",
+    "fragment_duplicate",
+    "fragment_overlap",
+    "fragment_length",
+    "fragment_too_many",
+    "fragment_ecn",
+    "reassembled_too_big",
+    "fragment_timeout",
+    "fragment_share",
+    "reassembly_full",
     "udp_malformed",
     "udp_checksum",
     "l2tp_truncated",
@@ -266,17 +277,21 @@ impl Clerk<'_> {
         let reason = |reason: &str| (reason.to_owned(), name(&format!("drop {reason}")));
         let all = format!("{gateway} drop ");
         let every_reason: Vec<_> = self.counted.below(&all).map(|(name, _)| reason(name)).collect();
+        // Fragments that still wait are neither: after a few seconds without traffic there are none.
+        let merged = ("put into another fragment's chunk".to_owned(), name("reassembled"));
+        let lost: Vec<_> = every_reason.into_iter().chain([merged.clone()]).collect();
         let kept = [name("forwarded"), name("flooded")];
-        hops.push(row("verdicts", &[name("received")], &every_reason, &kept)?);
+        hops.push(row("verdicts", &[name("received")], &lost, &kept)?);
+        hops.push(row("worker > worker", &[name("handed")], &[], &[name("taken")])?);
         let sessions: Vec<_> = ["l2tpeth0", "l2tpeth1"]
             .iter()
             .map(|session| name(&format!("{session} rx")))
             .filter(|counter| self.counted.get(counter).is_ok())
             .collect();
-        let lost = DECAP_REASONS.map(reason);
+        let lost: Vec<_> = DECAP_REASONS.map(reason).into_iter().chain([merged]).collect();
         hops.push(row("eth0 > pseudowires", &[name("eth0 engine_rx")], &lost, &sessions)?);
         let sent = ports.map(|port| name(&format!("{port} engine_tx")));
-        let out = [name("forwarded"), name("flooded"), name("copies")];
+        let out = ["forwarded", "flooded", "copies", "extra_fragments"].map(name);
         hops.push(row("workers > TX rings", &out, &[], &sent)?);
         Ok(())
     }

@@ -56,13 +56,17 @@ pub(super) fn stations_known(asker: &Asker<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether no chunk waits for its transmission to be completed.
+/// Whether no chunk waits for its transmission to be completed, and no fragment for others.
 pub(super) fn nothing_in_flight(asker: &Asker<'_>) -> Result<(), String> {
     for site in &SITES {
         let workers: Vec<Worker> =
             asker.rows(site.gateway, "worker").map_err(|fault| format!("{fault:#}"))?;
         if let Some(worker) = workers.iter().find(|worker| worker.chunks.tx > 0) {
             return Err(format!("{} worker {} still sends {}", site.gateway, worker.id, worker.chunks.tx));
+        }
+        if let Some(worker) = workers.iter().find(|worker| worker.chunks.parked > 0) {
+            let parked = worker.chunks.parked;
+            return Err(format!("{} worker {}: {parked} fragments wait", site.gateway, worker.id));
         }
     }
     Ok(())
@@ -74,9 +78,9 @@ pub(super) fn workers(asker: &Asker<'_>) -> Result<Vec<Check>> {
     for site in &SITES {
         for worker in asker.rows::<Worker>(site.gateway, "worker")? {
             let Worker { id, state, chunks, .. } = worker;
-            let Chunks { free, fill, tx, total, conserved } = chunks;
-            let ok = state == "running" && conserved && total > 0 && free + fill + tx == total;
-            let found = format!("{state}; {free} free + {fill} fill + {tx} tx = {total}");
+            let Chunks { free, fill, tx, parked, total, conserved } = chunks;
+            let ok = state == "running" && conserved && total > 0 && free + fill + tx + parked == total;
+            let found = format!("{state}; {free} free + {fill} fill + {tx} tx + {parked} parked = {total}");
             checks.push(Check::new(
                 format!("{} worker {id} runs, its chunks add up", site.gateway),
                 ok,

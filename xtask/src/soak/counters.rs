@@ -117,6 +117,10 @@ pub(super) struct Worker {
     received: u64,
     forwarded: u64,
     flooded: u64,
+    handed: u64,
+    taken: u64,
+    reassembled: u64,
+    extra_fragments: u64,
     copies: u64,
     /// Where its chunks are.
     pub(super) chunks: Chunks,
@@ -128,6 +132,7 @@ pub(super) struct Chunks {
     pub(super) free: u64,
     pub(super) fill: u64,
     pub(super) tx: u64,
+    pub(super) parked: u64,
     pub(super) total: u64,
     pub(super) conserved: bool,
 }
@@ -218,6 +223,10 @@ fn read_gateway(gateway: &str, asker: &Asker<'_>, counters: &mut Counters) -> Re
         counters.add(format!("{gateway} received"), worker.received);
         counters.add(format!("{gateway} forwarded"), worker.forwarded);
         counters.add(format!("{gateway} flooded"), worker.flooded);
+        counters.add(format!("{gateway} handed"), worker.handed);
+        counters.add(format!("{gateway} taken"), worker.taken);
+        counters.add(format!("{gateway} reassembled"), worker.reassembled);
+        counters.add(format!("{gateway} extra_fragments"), worker.extra_fragments);
         counters.add(format!("{gateway} copies"), worker.copies);
     }
     Ok(())

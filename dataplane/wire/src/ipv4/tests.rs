@@ -201,6 +201,19 @@ proptest! {
     }
 
     #[test]
+    fn a_fragment_says_where_it_stands_and_keeps_its_other_flag(
+        units in 0u16..0x2000, more in any::<bool>(), before in any::<u16>(),
+    ) {
+        let mut header = Ipv4Header::new([1; 4], [2; 4], PROTOCOL_UDP, 100).unwrap();
+        header.flags_fragment = U16::new(before);
+        let dont_fragment = header.dont_fragment();
+        header.set_fragment(units * 8, more);
+        prop_assert_eq!(header.fragment_offset_bytes(), usize::from(units) * 8);
+        prop_assert_eq!((header.more_fragments(), header.dont_fragment()), (more, dont_fragment));
+        prop_assert_eq!(header.is_fragment(), more || units > 0);
+    }
+
+    #[test]
     fn patched_template_equals_a_sealed_header(
         addresses in any::<[[u8; 4]; 2]>(), ttl in any::<u8>(), total_length in any::<u16>(), id in any::<u16>(),
     ) {

@@ -90,6 +90,12 @@ impl XskQueue {
         self.rings.transmit(&mut self.loans.lent, frame)
     }
 
+    /// Whether the TX ring takes `count` frames more.
+    #[inline]
+    pub fn has_tx_room(&mut self, count: usize) -> bool {
+        self.rings.has_tx_room(count)
+    }
+
     /// Shows the kernel what was written and, where it needs that, makes it transmit.
     ///
     /// What the kernel does not take now (its buffers are full, the link is down) stays in the ring for the next flush, so flush every

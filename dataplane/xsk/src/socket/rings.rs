@@ -50,6 +50,13 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
         Ok(())
     }
 
+    /// Whether `count` more frames can be written.
+    #[inline]
+    pub(crate) fn has_tx_room(&mut self, count: usize) -> bool {
+        let count = to_count(count);
+        self.ends.tx.free_count(count) >= count
+    }
+
     /// Chunks of completed transmissions into `cache`; how many.
     #[inline]
     pub(crate) fn reap(&mut self, lent: &mut Lent, cache: &mut ChunkCache) -> usize {

@@ -157,14 +157,17 @@ pub(super) fn fdb(rows: &[FdbEntryStatus]) -> String {
 
 /// The table of workers.
 pub(super) fn workers(rows: &[WorkerStatus]) -> String {
-    const COLUMNS: [Column; 17] = [
+    const COLUMNS: [Column; 21] = [
         ("ID", Right),
         ("CPU", Right),
         ("STATE", Left),
         ("RECEIVED", Right),
+        ("TAKEN", Right),
         ("FORWARDED", Right),
         ("FLOODED", Right),
         ("DROPPED", Right),
+        ("HANDED", Right),
+        ("REASSEMBLED", Right),
         ("COPIES", Right),
         ("BATCHES", Right),
         ("POLLS", Right),
@@ -173,6 +176,7 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
         ("FREE", Right),
         ("FILL", Right),
         ("TX", Right),
+        ("PARKED", Right),
         ("CHUNKS", Right),
         ("CONSERVED", Left),
     ];
@@ -182,9 +186,12 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
             or_nothing(row.cpu),
             row.state.to_string(),
             row.received.to_string(),
+            row.taken.to_string(),
             row.forwarded.to_string(),
             row.flooded.to_string(),
             row.dropped.to_string(),
+            row.handed.to_string(),
+            row.reassembled.to_string(),
             row.copies.to_string(),
             row.batches.to_string(),
             row.polls.to_string(),
@@ -193,6 +200,7 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
             row.chunks.free.to_string(),
             row.chunks.fill.to_string(),
             row.chunks.tx.to_string(),
+            row.chunks.parked.to_string(),
             row.chunks.total.to_string(),
             if row.chunks.conserved { "yes" } else { "no" }.to_owned(),
         ]

@@ -60,6 +60,7 @@ mod tests {
              rx_bytes: 700\n\
              tx_frames: 12345\n\
              tx_bytes: 1234500\n\
+             tx_fragments: 24\n\
              last_heard_s: 3\n\
              drops.cookie_mismatch: 2\n\
              drops.wrong_source: 1\n\

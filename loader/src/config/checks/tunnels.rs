@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::repeats;
 use crate::config::draft::{Draft, DraftTunnel};
-use crate::config::outer;
 use crate::config::report::Report;
+use crate::config::{model::Fragmentation, outer};
 
 pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
     for tunnel in &draft.tunnels {
@@ -15,6 +15,7 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
         check_encap(tunnel, report);
         let is_ipv6 = tunnel.local.or(tunnel.remote).map(|address| address.is_ipv6());
         outer::check(&tunnel.path, tunnel.is_udp, is_ipv6, report);
+        check_df(tunnel, report);
         if tunnel.sessions.is_empty() {
             let remedy = format!("add [{}.session.NAME]", tunnel.path);
             report.note(&tunnel.path, "has no session and carries nothing", remedy);
@@ -91,6 +92,19 @@ fn check_encap(tunnel: &DraftTunnel, report: &mut Report<'_>) {
             }
             _ => {}
         }
+    }
+}
+
+fn check_df(tunnel: &DraftTunnel, report: &mut Report<'_>) {
+    if !tunnel.outer.is_some_and(|outer| outer.df) {
+        return;
+    }
+    let path = format!("{}.df", tunnel.path);
+    if tunnel.local.is_some_and(|local| local.is_ipv6()) {
+        report.fault(&path, "has no meaning over IPv6, whose routers never cut packets up", "remove it");
+    } else if tunnel.fragmentation == Some(Fragmentation::Outer) {
+        let problem = "is true, and fragmentation is \"outer\": such a packet may not be cut up";
+        report.fault(&path, problem, "give fragmentation = \"drop\", or df = false");
     }
 }
 

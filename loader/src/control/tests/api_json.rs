@@ -23,7 +23,7 @@ fn a_tunnel_has_these_json_fields() {
         concat!(
             r#"{"name":"t1000","state":"up","reason":null,"encap":"udp","local":"10.200.100.2","#,
             r#""remote":"10.200.100.6","udp_sport":5001,"udp_dport":6001,"tunnel_id":1000,"peer_tunnel_id":1000,"#,
-            r#""port":"eth0","next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1500,"#,
+            r#""port":"eth0","next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1500,"fragmentation":"outer","df":false,"#,
             r#""sessions":["l2tpeth0"]}"#,
         ),
     );
@@ -33,7 +33,7 @@ fn a_tunnel_has_these_json_fields() {
             r#"{"name":"t2000","state":"down","reason":"no route to 10.200.100.10","encap":"ip","#,
             r#""local":"10.200.100.2","remote":"10.200.100.10","udp_sport":null,"udp_dport":null,"#,
             r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"next_hop":null,"next_hop_mac":null,"#,
-            r#""path_mtu":null,"sessions":["l2tpeth1"]}"#,
+            r#""path_mtu":null,"fragmentation":"drop","df":true,"sessions":["l2tpeth1"]}"#,
         ),
     );
 }
@@ -45,7 +45,7 @@ fn a_session_has_these_json_fields() {
         concat!(
             r#"{"name":"l2tpeth0","tunnel":"t1000","bridge":"br0","vlan":10,"session_id":1000,"#,
             r#""peer_session_id":1001,"state":"up","reason":null,"rx_frames":7,"rx_bytes":700,"tx_frames":12345,"#,
-            r#""tx_bytes":1234500,"last_heard_s":3,"drops":{"cookie_mismatch":2,"wrong_source":1},"#,
+            r#""tx_bytes":1234500,"tx_fragments":24,"last_heard_s":3,"drops":{"cookie_mismatch":2,"wrong_source":1},"#,
             r#""overhead_bytes":48,"inner_mtu":1438,"l2spec_type":"default","cookie_bytes":8,"#,
             r#""peer_cookie_bytes":4}"#,
         ),
@@ -85,9 +85,10 @@ fn a_worker_has_these_json_fields() {
     is_written_as(
         &workers()[0],
         concat!(
-            r#"{"id":0,"cpu":1,"state":"running","batches":4,"received":10,"forwarded":6,"flooded":2,"#,
-            r#""dropped":1,"copies":2,"polls":99,"sleeps":4,"wakeups":3,"fdb_full":0,"#,
-            r#""chunks":{"free":100,"fill":2048,"tx":12,"total":2160,"conserved":true}}"#,
+            r#"{"id":0,"cpu":1,"state":"running","batches":4,"received":14,"forwarded":6,"flooded":2,"#,
+            r#""dropped":1,"handed":4,"taken":5,"reassembled":3,"reassembled_packets":2,"extra_fragments":7,"#,
+            r#""copies":2,"polls":99,"sleeps":4,"wakeups":3,"fdb_full":0,"#,
+            r#""chunks":{"free":100,"fill":2048,"tx":12,"parked":3,"total":2163,"conserved":true}}"#,
         ),
     );
 }

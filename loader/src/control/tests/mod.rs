@@ -48,6 +48,8 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         next_hop: Some([10, 200, 100, 1].into()),
         next_hop_mac: Some("02:00:00:00:00:01".to_owned()),
         path_mtu: Some(1500),
+        fragmentation: "outer".to_owned(),
+        df: false,
         sessions: vec!["l2tpeth0".to_owned()],
     };
     let ip = TunnelStatus {
@@ -64,6 +66,8 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         next_hop: None,
         next_hop_mac: None,
         path_mtu: None,
+        fragmentation: "drop".to_owned(),
+        df: true,
         sessions: vec!["l2tpeth1".to_owned()],
         ..udp.clone()
     };
@@ -85,6 +89,7 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         rx_bytes: 700,
         tx_frames: 12_345,
         tx_bytes: 1_234_500,
+        tx_fragments: 24,
         last_heard_s: Some(3),
         drops: Counts::from([("cookie_mismatch".to_owned(), 2), ("wrong_source".to_owned(), 1)]),
         overhead_bytes: 48,
@@ -104,6 +109,7 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         rx_bytes: 0,
         tx_frames: 0,
         tx_bytes: 0,
+        tx_fragments: 0,
         last_heard_s: None,
         drops: Counts::new(),
         inner_mtu: None,
@@ -192,16 +198,21 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
         cpu: Some(1),
         state: WorkerState::Running,
         batches: 4,
-        received: 10,
+        received: 14,
         forwarded: 6,
         flooded: 2,
         dropped: 1,
+        handed: 4,
+        taken: 5,
+        reassembled: 3,
+        reassembled_packets: 2,
+        extra_fragments: 7,
         copies: 2,
         polls: 99,
         sleeps: 4,
         wakeups: 3,
         fdb_full: 0,
-        chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, total: 2160, conserved: true },
+        chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, parked: 3, total: 2163, conserved: true },
     }]
 }
 

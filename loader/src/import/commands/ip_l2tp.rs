@@ -7,7 +7,7 @@ use super::l2tp_arguments::{
 };
 use crate::config::keys::{ENCAPS, L2SPEC_TYPES};
 use crate::config::model::{
-    Cookie, Encap, Outer, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId,
+    Cookie, Encap, Fragmentation, Outer, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId,
 };
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
@@ -73,6 +73,7 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
         peer_tunnel_id,
         encap,
         outer: outer.of(local, encap),
+        fragmentation: Fragmentation::default(),
         sessions: Vec::new(),
     };
     if exists(&tunnel, state) {

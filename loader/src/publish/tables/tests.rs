@@ -173,6 +173,23 @@ fn ten_thousand_sessions_in_one_bridge_each_find_their_place() {
 }
 
 #[test]
+fn a_tunnel_cuts_up_what_does_not_fit_unless_it_is_told_to_drop_it() {
+    let with = |setting: &str| {
+        let text = CONFIG.replace("udp_dport = 6001", &format!("udp_dport = 6001\n{setting}"));
+        let checked = config::check("test.toml", &text, None);
+        let plan = Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0);
+        let tables = build(&plan, &World { tunnels: vec![up(), up()], ..world() });
+        let session = tables.tx_session(SessionIndex(0)).unwrap();
+        (session.max_frame_bytes(), session.max_sent_bytes() > session.max_frame_bytes())
+    };
+    // 1500 less IPv4 20, UDP 8, flags 4, session id 4, sublayer 4.
+    assert_eq!(with(""), (1460, true));
+    assert_eq!(with("fragmentation = \"outer\""), (1460, true));
+    assert_eq!(with("fragmentation = \"drop\""), (1460, false));
+    assert_eq!(with("fragmentation = \"drop\"\ndf = true"), (1460, false));
+}
+
+#[test]
 fn a_links_memberships_are_known_without_a_search() {
     let plan = crowded(100);
     let link = Link::Session(String::from("s100"));

@@ -64,8 +64,8 @@ fn workers_are_shown_with_their_chunks() {
     assert_eq!(
         workers(&rows::workers()),
         "\
-ID  CPU  STATE    RECEIVED  FORWARDED  FLOODED  DROPPED  COPIES  BATCHES  POLLS  SLEEPS  WAKEUPS  FREE  FILL  TX  CHUNKS  CONSERVED
- 0    1  running        10          6        2        1       2        4     99       4        3   100  2048  12    2160  yes
+ID  CPU  STATE    RECEIVED  TAKEN  FORWARDED  FLOODED  DROPPED  HANDED  REASSEMBLED  COPIES  BATCHES  POLLS  SLEEPS  WAKEUPS  FREE  FILL  TX  PARKED  CHUNKS  CONSERVED
+ 0    1  running        14      5          6        2        1       4            3       2        4     99       4        3   100  2048  12       3    2163  yes
 "
     );
 }
