@@ -17,7 +17,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover, set_ipv6_v6only,
@@ -42,12 +42,6 @@ pub struct TunnelEnds {
     pub remote: IpAddr,
     /// Our UDP port and the peer's; `None` for IP protocol 115.
     pub udp_ports: Option<(u16, u16)>,
-}
-
-/// A socket that stands for a tunnel.
-#[derive(Debug)]
-pub struct Anchor {
-    socket: OwnedFd,
 }
 
 /// An ICMP or ICMPv6 error about a packet of the tunnel.
@@ -86,73 +80,58 @@ pub enum AnchorError {
     },
 }
 
-impl Anchor {
-    /// Opens a tunnel's anchor.
-    ///
-    /// The UDP port is taken for this process alone, unless `is_shared`: then other sockets that were told so too may have it,
-    /// each with another peer. See [`Anchor::share`].
-    ///
-    /// # Errors
-    ///
-    /// [`AnchorError`].
-    pub fn open(ends: &TunnelEnds, is_shared: bool) -> Result<Self, AnchorError> {
-        let is_ipv6 = ends.local.is_ipv6();
-        let anchor = Self { socket: socket_for(ends).map_err(refused("open a socket"))? };
-        // First of all: not one packet is to be queued, and not one error is to be missed.
-        sys::refuse_data(anchor.as_fd()).map_err(refused("attach a filter to a socket"))?;
-        sys::report_errors(anchor.as_fd(), is_ipv6).map_err(refused("ask for the errors of a socket"))?;
-        follow_path_mtu(&anchor.socket, is_ipv6).map_err(refused("follow a socket's path MTU"))?;
-        set_socket_recv_buffer_size(&anchor.socket, QUEUE_BYTES)
-            .map_err(|error| refused("limit a socket's memory")(error.into()))?;
-        anchor.share(is_shared)?;
-        let (local_port, remote_port) = ends.udp_ports.unwrap_or_default();
-        bind(&anchor.socket, &SocketAddr::new(ends.local, local_port)).map_err(|error| match error {
-            rustix::io::Errno::ADDRINUSE => AnchorError::PortInUse { local: ends.local, port: local_port },
-            other => refused("bind a socket to the tunnel's local end")(other.into()),
-        })?;
-        connect(&anchor.socket, &SocketAddr::new(ends.remote, remote_port))
-            .map_err(|error| refused("connect a socket to the tunnel's remote end")(error.into()))?;
-        Ok(anchor)
-    }
+/// Opens a tunnel's anchor. It does not block.
+///
+/// The UDP port is taken for this process alone, unless `is_shared`: then other sockets that were told so too may have it,
+/// each with another peer. See [`share`].
+///
+/// # Errors
+///
+/// [`AnchorError`].
+pub fn open(ends: &TunnelEnds, is_shared: bool) -> Result<OwnedFd, AnchorError> {
+    let is_ipv6 = ends.local.is_ipv6();
+    let anchor = socket_for(ends).map_err(refused("open a socket"))?;
+    // First of all: not one packet is to be queued, and not one error is to be missed.
+    sys::refuse_data(anchor.as_fd()).map_err(refused("attach a filter to a socket"))?;
+    sys::report_errors(anchor.as_fd(), is_ipv6).map_err(refused("ask for the errors of a socket"))?;
+    follow_path_mtu(&anchor, is_ipv6).map_err(refused("follow a socket's path MTU"))?;
+    set_socket_recv_buffer_size(&anchor, QUEUE_BYTES)
+        .map_err(|error| refused("limit a socket's memory")(error.into()))?;
+    share(&anchor, is_shared)?;
+    let (local_port, remote_port) = ends.udp_ports.unwrap_or_default();
+    bind(&anchor, &SocketAddr::new(ends.local, local_port)).map_err(|error| match error {
+        rustix::io::Errno::ADDRINUSE => AnchorError::PortInUse { local: ends.local, port: local_port },
+        other => refused("bind a socket to the tunnel's local end")(other.into()),
+    })?;
+    connect(&anchor, &SocketAddr::new(ends.remote, remote_port))
+        .map_err(|error| refused("connect a socket to the tunnel's remote end")(error.into()))?;
+    Ok(anchor)
+}
 
-    /// Lets other sockets have the same address and port from now on, or no longer; those that have it keep it.
-    ///
-    /// # Errors
-    ///
-    /// [`AnchorError::Refused`].
-    pub fn share(&self, is_shared: bool) -> Result<(), AnchorError> {
-        set_socket_reuseaddr(&self.socket, is_shared)
-            .map_err(|error| refused("share a socket's port")(error.into()))
-    }
+/// Lets other sockets have an anchor's address and port from now on, or no longer; those that have it keep it.
+///
+/// # Errors
+///
+/// [`AnchorError::Refused`].
+pub fn share(anchor: &impl AsFd, is_shared: bool) -> Result<(), AnchorError> {
+    set_socket_reuseaddr(anchor, is_shared).map_err(|error| refused("share a socket's port")(error.into()))
+}
 
-    /// Takes the oldest error; `None`: there is none now. Never waits.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel said; the socket is then of no more use.
-    pub fn next_error(&self) -> io::Result<Option<IcmpError>> {
-        while let Some(control) = sys::next_error(self.as_fd())? {
-            // Errors of other origins (our own kernel's) are no news from the path.
-            if let Some(error) = read(&control.bytes()) {
-                return Ok(Some(error));
-            }
+/// Takes an anchor's oldest error; `None`: there is none now. Never waits.
+///
+/// # Errors
+///
+/// What the kernel said; the anchor is then of no more use.
+pub fn next_error(anchor: &impl AsFd) -> io::Result<Option<IcmpError>> {
+    while let Some(control) = sys::next_error(anchor.as_fd())? {
+        // Errors of other origins (our own kernel's) are no news from the path.
+        if let Some(error) = read(&control.bytes()) {
+            return Ok(Some(error));
         }
-        // An error that found the queue full left its mark on the socket, which would be ready for ever.
-        let _mark = socket_error(&self.socket)?;
-        Ok(None)
     }
-}
-
-impl AsFd for Anchor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl AsRawFd for Anchor {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
+    // An error that found the queue full left its mark on the socket, which would be ready for ever.
+    let _mark = socket_error(anchor)?;
+    Ok(None)
 }
 
 fn refused(operation: &'static str) -> impl FnOnce(io::Error) -> AnchorError {
@@ -166,7 +145,8 @@ fn socket_for(ends: &TunnelEnds) -> io::Result<OwnedFd> {
         None => (SocketType::RAW, core::num::NonZero::new(PROTOCOL_L2TP).map(Protocol::from_raw)),
     };
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, protocol)?;
-    if ends.local.is_ipv6() {
+    if ends.local.is_ipv6() && ends.udp_ports.is_some() {
+        // A raw socket has one family only, and refuses to be told so.
         set_ipv6_v6only(&socket, true)?;
     }
     Ok(socket)

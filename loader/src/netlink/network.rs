@@ -172,6 +172,11 @@ impl Network {
         answer
     }
 
+    /// Makes the next look-up of a route ask the kernel again: its path MTU may be another one, of which no message tells.
+    pub fn forget_route(&self, query: &RouteQuery) {
+        self.shared.routes().answers.remove(query);
+    }
+
     /// Asks the kernel to resolve an address, or to check its entry, as sending a packet to it would.
     ///
     /// Returns when the kernel has begun; the outcome arrives as a change.

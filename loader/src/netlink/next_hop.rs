@@ -10,6 +10,7 @@ use wire::ethernet::{MacAddr, VlanTag};
 use super::link::Link;
 use super::neighbour::{Neighbour, NeighbourState};
 use super::network::Network;
+use super::path_mtu::PathMtu;
 use super::route::{RouteAnswer, RouteKind, RouteQuery, Unreachable};
 use super::view::LocalAddress;
 use super::way_out::WayOut;
@@ -195,7 +196,7 @@ fn way_out(endpoint: &TunnelEndpoint, facts: &Facts) -> Result<TunnelReadiness, 
         WayOut::Vlan { port, tag } => (port.ifindex, Some(*tag), port.mtu),
         _ => (link.ifindex, None, link.mtu),
     };
-    let mtu = route.mtu.unwrap_or(u32::MAX).min(link.mtu).min(port_mtu);
+    let mtu = PathMtu::of(route, link.mtu.min(port_mtu), endpoint.remote.is_ipv6()).bytes;
     Ok(TunnelReadiness::Up { oif, vlan, src_mac, dst_mac, mtu })
 }
 

@@ -33,6 +33,10 @@ pub struct RouteAnswer {
     pub prefsrc: Option<IpAddr>,
     /// MTU set on the route or learned for the path, when it is. Units: bytes.
     pub mtu: Option<u32>,
+    /// Whether that MTU must not be learned (`mtu lock`), or was too small to be learned as it is.
+    pub is_mtu_locked: bool,
+    /// How long what was learned for the path is still believed; `None`: nothing was learned. Units: seconds.
+    pub mtu_expires_s: Option<u32>,
     /// What the destination is.
     pub kind: RouteKind,
 }
@@ -106,7 +110,15 @@ impl RouteAnswer {
             RouteType::Local => RouteKind::Local,
             _ => RouteKind::Other,
         };
-        let mut answer = RouteAnswer { oif: 0, gateway: None, prefsrc: None, mtu: None, kind };
+        let mut answer = RouteAnswer {
+            oif: 0,
+            gateway: None,
+            prefsrc: None,
+            mtu: None,
+            is_mtu_locked: false,
+            mtu_expires_s: None,
+            kind,
+        };
         for attribute in &message.attributes {
             match attribute {
                 RouteAttribute::Oif(oif) => answer.oif = *oif,
@@ -114,7 +126,11 @@ impl RouteAnswer {
                 RouteAttribute::Via(RouteVia::Inet(v4)) => answer.gateway = Some((*v4).into()),
                 RouteAttribute::Via(RouteVia::Inet6(v6)) => answer.gateway = Some((*v6).into()),
                 RouteAttribute::PrefSource(address) => answer.prefsrc = ip(address),
-                RouteAttribute::Metrics(metrics) => answer.mtu = mtu(metrics),
+                RouteAttribute::Metrics(metrics) => {
+                    answer.mtu = mtu(metrics);
+                    answer.is_mtu_locked = is_mtu_locked(metrics);
+                }
+                RouteAttribute::CacheInfo(info) => answer.mtu_expires_s = expires_s(info.expires),
                 _ => {}
             }
         }
@@ -137,6 +153,19 @@ fn mtu(metrics: &[RouteMetric]) -> Option<u32> {
     })
 }
 
+fn is_mtu_locked(metrics: &[RouteMetric]) -> bool {
+    metrics.iter().any(|metric| matches!(metric, RouteMetric::Lock(locks) if locks & 1 << RTAX_MTU != 0))
+}
+
+/// The kernel counts in hundredths of a second (`USER_HZ`), whatever its own tick; 0 is "never". What is about to expire is
+/// learned all the same.
+fn expires_s(hundredths: u32) -> Option<u32> {
+    (hundredths > 0).then(|| hundredths.div_ceil(100))
+}
+
+/// Number of the MTU among the metrics, and of its bit in the lock. Source: linux/rtnetlink.h.
+const RTAX_MTU: u32 = 2;
+
 /// What an error of the look-up means.
 ///
 /// Source: `fib_props` in net/ipv4/fib_semantics.c of Linux 6.12, which gives each route type its error.
@@ -157,6 +186,7 @@ pub(super) fn unreachable(error: &rtnetlink::Error) -> Unreachable {
 mod tests {
     use super::*;
     use netlink_packet_core::ErrorMessage;
+    use netlink_packet_route::route::RouteCacheInfo;
     use std::num::NonZeroI32;
 
     fn query(udp_ports: Option<(u16, u16)>) -> RouteQuery {
@@ -180,6 +210,28 @@ mod tests {
         let answer = RouteAnswer::read(&message).unwrap();
         assert_eq!((answer.oif, answer.gateway, answer.mtu), (3, Some(gateway), Some(1400)));
         assert_eq!(query(None).next_hop(&answer), gateway);
+    }
+
+    #[test]
+    fn a_learned_mtu_is_told_from_a_set_one_by_its_end() {
+        let mut message = RouteMessage::default();
+        message.attributes = vec![
+            RouteAttribute::Oif(3),
+            RouteAttribute::Metrics(vec![RouteMetric::Lock(1 << 2), RouteMetric::Mtu(552)]),
+        ];
+        let answer = RouteAnswer::read(&message).unwrap();
+        assert_eq!((answer.mtu, answer.is_mtu_locked, answer.mtu_expires_s), (Some(552), true, None));
+        // struct rta_cacheinfo: clntref, lastuse, expires, error, used, id, ts, tsage.
+        let mut info = [0; 32];
+        info[8..12].copy_from_slice(&59_950_u32.to_ne_bytes());
+        let info = RouteCacheInfo::parse(&info).unwrap();
+        message.attributes = vec![
+            RouteAttribute::Oif(3),
+            RouteAttribute::CacheInfo(info),
+            RouteAttribute::Metrics(vec![RouteMetric::Lock(1 << 3), RouteMetric::Mtu(1400)]),
+        ];
+        let answer = RouteAnswer::read(&message).unwrap();
+        assert_eq!((answer.mtu, answer.is_mtu_locked, answer.mtu_expires_s), (Some(1400), false, Some(600)));
     }
 
     #[test]

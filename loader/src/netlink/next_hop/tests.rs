@@ -34,7 +34,15 @@ fn eth0() -> Link {
 
 fn route() -> RouteAnswer {
     let gateway = Some(ip("10.200.100.1"));
-    RouteAnswer { oif: 3, gateway, prefsrc: None, mtu: None, kind: RouteKind::Unicast }
+    RouteAnswer {
+        oif: 3,
+        gateway,
+        prefsrc: None,
+        mtu: None,
+        is_mtu_locked: false,
+        mtu_expires_s: None,
+        kind: RouteKind::Unicast,
+    }
 }
 
 fn entry(state: NeighbourState) -> Option<Neighbour> {
