@@ -15,9 +15,10 @@ use loader::cli::exit::Exit;
 const API: &str = include_str!("../src/control/api.rs");
 
 /// Which command shows which row.
-const ROWS: [(&str, &str); 11] = [
+const ROWS: [(&str, &str); 12] = [
     ("GatewayStatus", "`gateway show --json`: one object"),
     ("TunnelStatus", "`tunnel show --json`: an array of"),
+    ("PathStatus", "`path` of a tunnel"),
     ("SessionStatus", "`session show --json`: an array of"),
     ("SequenceCounts", "`observed` of a session"),
     ("SessionChanged", "`session set --json`: one object"),
@@ -187,7 +188,7 @@ fn json_type(kind: &str) -> String {
         "u8" | "u16" | "u32" | "u64" => "number".to_owned(),
         "bool" => "boolean".to_owned(),
         "String" | "IpAddr" => "string".to_owned(),
-        "Counts" | "KernelRings" | "ChunkCounts" | "SequenceCounts" => "object".to_owned(),
+        "Counts" | "KernelRings" | "ChunkCounts" | "SequenceCounts" | "PathStatus" => "object".to_owned(),
         word => words_of(word),
     }
 }

@@ -387,7 +387,7 @@ fn what_a_linux_peer_would_not_number_is_noted() {
 fn a_packet_that_may_not_be_cut_up_is_not_to_be_cut_up() {
     let udp = "udp_dport = 5001\n[tunnel.t1000.session";
     let refused = "26 tunnel.t1000.df: is true, and fragmentation is \"outer\": such a packet may not be cut up; \
-                   give fragmentation = \"drop\", or df = false";
+                   give fragmentation = \"inner\" or \"drop\", or df = false";
     expect(&[(udp, "udp_dport = 5001\ndf = true\n[tunnel.t1000.session")], &[refused]);
     expect(
         &[(udp, "udp_dport = 5001\ndf = true\nfragmentation = \"outer\"\n[tunnel.t1000.session")],
@@ -966,4 +966,23 @@ fn a_file_with_thousands_of_members_is_checked_in_a_blink() {
         (0, 10_000),
         "each unbridged session is noted"
     );
+}
+
+#[test]
+fn the_mss_clamp_is_a_word_or_a_number_in_its_range() {
+    let dport = "udp_dport = 5001\n";
+    let with = |value: &str| format!("{dport}mss_clamp = {value}\n");
+    for value in ["\"off\"", "\"auto\"", "536", "65495"] {
+        expect(&[(dport, &with(value))], &[]);
+    }
+    let path = "26 tunnel.t1000.mss_clamp";
+    let remedy = "give \"off\", \"auto\" or an integer from 536 to 65495";
+    for (value, problem) in [
+        ("535", "535 is out of range"),
+        ("65496", "65496 is out of range"),
+        ("\"on\"", "\"on\" is not known"),
+        ("true", "is a boolean"),
+    ] {
+        expect(&[(dport, &with(value))], &[&format!("{path}: {problem}; {remedy}")]);
+    }
 }

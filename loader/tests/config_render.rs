@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
-    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Link, Member, Mode, Outer, Port, Role, Seq,
-    Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer, Port, Role,
+    Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -84,8 +84,15 @@ fn second_cookie(first: Cookie) -> Option<Cookie> {
 
 fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
     let session = (cookies(), cookies(), any::<bool>(), numbers());
-    let kind = any::<[bool; 3]>()
-        .prop_flat_map(|[ipv6, udp, drop]| (Just(ipv6), Just(udp), outers(ipv6, udp, drop), Just(drop)));
+    let fragmentation =
+        prop_oneof![Just(Fragmentation::Outer), Just(Fragmentation::Inner), Just(Fragmentation::Drop)];
+    let kind = (any::<[bool; 2]>(), fragmentation).prop_flat_map(|([ipv6, udp], fragmentation)| {
+        let may_forbid = fragmentation != Fragmentation::Outer;
+        (Just(ipv6), Just(udp), outers(ipv6, udp, may_forbid), Just(fragmentation))
+    });
+    let clamp =
+        prop_oneof![Just(MssClamp::Off), Just(MssClamp::Path), (536_u16..=65_495).prop_map(MssClamp::To)];
+    let kind = (kind, clamp);
     let tunnel = (kind, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
     proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
         let mut id = u32::MAX;
@@ -94,7 +101,9 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             id
         };
         let mut built = Vec::new();
-        for (index, ((ipv6, udp, outer, drop), sport, dport, sessions)) in tunnels.into_iter().enumerate() {
+        for (index, (((ipv6, udp, outer, fragmentation), mss_clamp), sport, dport, sessions)) in
+            tunnels.into_iter().enumerate()
+        {
             let host = u8::try_from(index).expect("few tunnels");
             let sessions =
                 sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none, numbers))| {
@@ -118,7 +127,8 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
                 peer_tunnel_id: TunnelId::new(next()).expect("not 0"),
                 encap: if udp { Encap::Udp { sport, dport } } else { Encap::Ip },
                 outer,
-                fragmentation: if drop { Fragmentation::Drop } else { Fragmentation::Outer },
+                fragmentation,
+                mss_clamp,
                 sessions,
             });
         }

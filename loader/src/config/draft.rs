@@ -12,6 +12,7 @@ use super::model::{
     Bridge, Config, Cookie, Encap, FRAGMENTATION_WORDS, Fragmentation, Gateway, Link, Member, Mode, Port,
     Role, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
+use super::mss;
 use super::outer::{self, Outer};
 use super::report::Report;
 use super::section::Section;
@@ -51,6 +52,7 @@ pub(crate) struct DraftTunnel {
     pub(crate) udp_dport: Option<u16>,
     pub(crate) outer: Option<Outer>,
     pub(crate) fragmentation: Option<Fragmentation>,
+    mss_clamp: Option<mss::MssClamp>,
     pub(crate) sessions: Vec<DraftSession>,
 }
 
@@ -151,6 +153,7 @@ fn tunnel(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> D
         udp_dport,
         outer: outer::read(section, report),
         fragmentation: section.choice(&keys::TUNNEL_FRAGMENTATION, FRAGMENTATION_WORDS, report),
+        mss_clamp: mss::read(section, report),
         sessions: section
             .named("session")
             .into_iter()
@@ -255,6 +258,7 @@ impl DraftTunnel {
             encap,
             outer: self.outer?,
             fragmentation: self.fragmentation?,
+            mss_clamp: self.mss_clamp?,
             sessions: self.sessions.into_iter().map(DraftSession::finish).collect::<Option<_>>()?,
         })
     }

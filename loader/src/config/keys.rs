@@ -4,6 +4,7 @@
 //! (`reference`). A key that is not here does not exist.
 
 use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, Role, SUBLAYER_WORDS, Seq};
+use super::mss::{MAX_MSS, MIN_MSS, MSS_CLAMP_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
 
@@ -125,6 +126,8 @@ pub const ROLES: &[&str] = &words::<_, { Role::WORDS.len() }>(Role::WORDS);
 pub const MODES: &[&str] = &words::<_, { Mode::WORDS.len() }>(Mode::WORDS);
 /// Words of `encap`.
 pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
+/// Words of `mss_clamp`.
+pub const MSS_CLAMPS: &[&str] = &words::<_, { MSS_CLAMP_WORDS.len() }>(MSS_CLAMP_WORDS);
 /// Words of `dscp`.
 pub const DSCPS: &[&str] = &words::<_, { Dscp::WORDS.len() }>(Dscp::WORDS);
 /// Words of `ecn`.
@@ -215,10 +218,16 @@ keys! {
          from the IP packet in the frame, and what the way here noted is noted in the frame; for a peer that does the same.";
     TUNNEL_FRAGMENTATION = "tunnel.NAME.fragmentation", Kind::Choice(FRAGMENTATIONS), "", Absent::Word("outer"),
         "What becomes of a frame that does not fit the path MTU together with its outer headers. `outer`: the outer \
-         packet leaves in IP fragments, which the peer puts together. `drop`: it is dropped, and counted as `too_big`.";
+         packet leaves in IP fragments, which the peer puts together. `drop`: it is dropped, counted as `too_big`, and its sender \
+         is told by ICMP what fits. `inner`: IPv4 packets that may be are cut up before they are encapsulated, and the receiving host \
+         puts them together; everything else as with `drop`.";
     TUNNEL_DF = "tunnel.NAME.df", Kind::Boolean, "", Absent::Boolean(false),
         "Set \"don't fragment\" in outer IPv4 headers, so that no router cuts a packet up. Not with \
          `fragmentation = \"outer\"`, and not over IPv6, whose routers never do.";
+    TUNNEL_MSS_CLAMP = "tunnel.NAME.mss_clamp",
+        Kind::WordOrInteger { words: MSS_CLAMPS, min: MIN_MSS, max: MAX_MSS }, "bytes", Absent::Word("off"),
+        "Largest segment that TCP connections through the tunnel may announce, in either direction: a SYN that announces more is \
+         changed. `auto`: what fits the path MTU unfragmented, tags in the frame included. `off`: frames are delivered as they are.";
 
     SESSION_ID = "tunnel.NAME.session.NAME.session_id", ID, "", Absent::Required,
         "Id in the packets that this gateway receives. Unique in its tunnel, and among all tunnels with `encap = \"ip\"`.";
@@ -303,7 +312,9 @@ mod tests {
                 (Kind::WordOrInteger { min, max, .. }, Absent::Integer(value)) => {
                     assert!((*min..=*max).contains(&value));
                 }
-                (Kind::Choice(words), Absent::Word(word)) => assert!(words.contains(&word)),
+                (Kind::Choice(words) | Kind::WordOrInteger { words, .. }, Absent::Word(word)) => {
+                    assert!(words.contains(&word));
+                }
                 (_, Absent::Integer(_) | Absent::Word(_)) => panic!("{}: default of another type", key.path),
                 _ => {}
             }

@@ -14,6 +14,7 @@ mod ids;
 pub mod interfaces;
 pub mod keys;
 pub mod model;
+pub mod mss;
 pub(crate) mod names;
 pub mod outer;
 pub mod reference;

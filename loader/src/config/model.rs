@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+pub use super::mss::MssClamp;
 pub use super::outer::Outer;
 pub use super::sequencing::{Seq, Sequencing};
 pub use dataplane::tables::oversize::Fragmentation;
@@ -132,6 +133,8 @@ pub struct Tunnel {
     pub outer: Outer,
     /// What becomes of frames that do not fit the path.
     pub fragmentation: Fragmentation,
+    /// What is done so that TCP sends no frames that do not fit.
+    pub mss_clamp: MssClamp,
     /// The tunnel's pseudowires.
     pub sessions: Vec<Session>,
 }
@@ -318,7 +321,7 @@ impl Encap {
 
 /// The file's words for what becomes of frames that do not fit the path.
 pub const FRAGMENTATION_WORDS: &[(&str, Fragmentation)] =
-    &[("outer", Fragmentation::Outer), ("drop", Fragmentation::Drop)];
+    &[("outer", Fragmentation::Outer), ("inner", Fragmentation::Inner), ("drop", Fragmentation::Drop)];
 
 /// The file's word for what becomes of frames that do not fit the path.
 #[must_use]

@@ -7,6 +7,7 @@ use super::model::{
     Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Mode, Port, SUBLAYER_WORDS, Seq, Session, Tunnel,
     Umem, fragmentation_word,
 };
+use super::mss;
 use super::outer;
 
 /// Text under construction.
@@ -142,6 +143,9 @@ fn tunnel(tunnel: &Tunnel, text: &mut Text) {
     }
     if tunnel.fragmentation != Fragmentation::default() {
         text.text(&keys::TUNNEL_FRAGMENTATION, fragmentation_word(tunnel.fragmentation));
+    }
+    if let Some(value) = mss::setting(tunnel.mss_clamp) {
+        text.value(&keys::TUNNEL_MSS_CLAMP, value);
     }
     for one in &tunnel.sessions {
         session(one, &path, text);

@@ -84,10 +84,13 @@ impl<'a, 't> Section<'a, 't> {
         number: impl Fn(u32) -> Option<T>,
         report: &mut Report<'_>,
     ) -> Option<T> {
-        let Some(DeValue::String(word)) = self.table.get(key.name()).map(|value| value.get_ref()) else {
-            return self.integer(key, report).and_then(number);
+        let find = |word: &str| words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        let found = match (self.table.get(key.name()).map(|value| value.get_ref()), key.default) {
+            (None, Absent::Word(default)) => return find(default),
+            (Some(DeValue::String(word)), _) => (word, find(word.as_ref())),
+            _ => return self.integer(key, report).and_then(number),
         };
-        let found = words.iter().find(|(known, _)| *known == word.as_ref()).map(|(_, value)| *value);
+        let (word, found) = found;
         if found.is_none() {
             report.fault(&self.path_of(key), format!("{word:?} is not known"), give(key));
         }

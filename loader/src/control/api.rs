@@ -36,6 +36,18 @@ pub enum Encap {
     Ip,
 }
 
+/// Who says how large a tunnel's packets may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MtuSource {
+    /// The interface that packets leave by.
+    Interface,
+    /// The route to the peer.
+    Route,
+    /// Routers on the way, by ICMP.
+    Icmp,
+}
+
 /// What a port faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -92,6 +104,25 @@ pub struct GatewayStatus {
     pub pid: u32,
 }
 
+/// What is known of the way to a tunnel's peer, beside the MTU itself (`path` of a tunnel).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Who says the path MTU: the interface's MTU, the route's own, or ICMP errors; null while it is unknown.
+    pub mtu_source: Option<MtuSource>,
+    /// Whether the route has `mtu lock`: over IPv4 nothing is then learned.
+    pub mtu_locked: bool,
+    /// Seconds until what was learned is forgotten; null unless it was learned.
+    pub mtu_expires_s: Option<u32>,
+    /// Whether ICMP said within the last 30 seconds that the peer cannot be reached, and nothing was heard from it since.
+    pub unreachable: bool,
+    /// ICMP errors about the tunnel's packets, by kind; kinds that never occurred are left out.
+    pub icmp_errors: Counts,
+    /// The latest of them: what it said, and who sent it; null when there was none.
+    pub last_icmp_error: Option<String>,
+    /// Seconds since then.
+    pub last_icmp_error_s: Option<u64>,
+}
+
 /// One L2TPv3 tunnel (`tunnel show`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TunnelStatus {
@@ -125,12 +156,18 @@ pub struct TunnelStatus {
     pub next_hop_mac: Option<String>,
     /// Largest IP packet that the route to the peer takes. Units: bytes.
     pub path_mtu: Option<u32>,
-    /// What becomes of frames that do not fit the path MTU: `outer` or `drop`.
+    /// What else is known of that route.
+    pub path: PathStatus,
+    /// What becomes of frames that do not fit the path MTU: `outer`, `inner` or `drop`.
     pub fragmentation: String,
     /// Whether outer IPv4 headers say "don't fragment".
     pub df: bool,
+    /// Largest MSS that TCP connections may announce: `off`, `auto`, or a number of bytes.
+    pub mss_clamp: String,
     /// Names of the tunnel's sessions.
     pub sessions: Vec<String>,
+    /// What is wrong with the tunnel although it works, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// One L2TPv3 session, a pseudowire (`session show`).
@@ -168,8 +205,21 @@ pub struct SessionStatus {
     pub drops: Counts,
     /// What encapsulation adds to a frame: outer IP header up to and including the sublayer. Units: bytes.
     pub overhead_bytes: u32,
-    /// Largest inner IP packet of an untagged frame that fits the path; null while the path is unknown. Units: bytes.
+    /// Largest outer IP packet that the path takes; null while the path is unknown. Units: bytes.
+    pub path_mtu_bytes: Option<u32>,
+    /// Largest frame in the pseudowire that fits the path unfragmented, tags included; null while it is unknown. Units: bytes.
+    pub max_frame_bytes: Option<u32>,
+    /// Largest inner IP packet of an untagged frame that fits the path unfragmented; null while the path is unknown. A tag
+    /// that the member pushes is counted. Units: bytes.
     pub inner_mtu: Option<u32>,
+    /// TCP SYN segments, of either direction, whose MSS was lowered.
+    pub mss_clamped: u64,
+    /// Frames whose IPv4 packet left in several pieces, each in a frame of its own.
+    pub inner_fragmented: u64,
+    /// ICMP errors sent to the senders of frames that did not fit.
+    pub icmp_sent: u64,
+    /// ICMP errors that were due and not sent, because there had been enough in that second.
+    pub icmp_limited: u64,
     /// L2-specific sublayer: `default` or `none`.
     pub l2spec_type: String,
     /// Length of the cookie that we send. Units: bytes.
@@ -398,6 +448,7 @@ macro_rules! display_words {
 display_words! {
     State { Up => "up", Down => "down" }
     Encap { Udp => "udp", Ip => "ip" }
+    MtuSource { Interface => "interface", Route => "route", Icmp => "icmp" }
     Role { Underlay => "underlay", Access => "access", Both => "both" }
     XdpMode { Native => "native", Generic => "generic" }
     FdbKind { Dynamic => "dynamic", Static => "static" }

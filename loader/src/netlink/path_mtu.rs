@@ -3,8 +3,6 @@
 //! The kernel's answer to a route look-up is followed: its exceptions hold what ICMP errors said about the destination, its
 //! routes what the administrator said. Not here: how the kernel is made to believe ICMP errors ([`crate::anchors`]).
 
-use serde::{Deserialize, Serialize};
-
 use super::route::RouteAnswer;
 
 /// Least that is believed of an ICMP error about an IPv4 path: what every host has to take whole (RFC 791 §3.2). The kernel
@@ -28,8 +26,7 @@ pub struct PathMtu {
 }
 
 /// Where a path MTU comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathMtuSource {
     /// The MTU of the interface that packets leave by.
     Interface,
@@ -63,16 +60,6 @@ impl PathMtu {
                 expires_s: route.mtu_expires_s,
             },
         }
-    }
-}
-
-impl std::fmt::Display for PathMtuSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Interface => "interface",
-            Self::Route => "route",
-            Self::Icmp => "icmp",
-        })
     }
 }
 

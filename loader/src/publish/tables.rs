@@ -72,7 +72,12 @@ pub fn build(plan: &Plan, world: &World) -> Tables {
     let is_session_up = |position: usize| tx_sessions.get(position).is_some_and(Option::is_some);
     Tables {
         ports: plan.ports().map(|(id, port)| port_table(plan, world, id, port)).collect(),
-        sessions: SessionTable::new(plan.sessions().map(|planned| rx_session(plan, planned)).collect()),
+        sessions: SessionTable::new(
+            plan.sessions()
+                .zip(&tx_sessions)
+                .map(|(planned, tx)| rx_session(plan, planned, tx.as_ref()))
+                .collect(),
+        ),
         domains: plan
             .bridges()
             .zip(&plan.fdbs)
@@ -151,7 +156,8 @@ fn mapped(address: IpAddr) -> u128 {
     }
 }
 
-fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
+/// `tx` is the session's other half, while it is up: what hosts announce to each other depends on how large the path is.
+fn rx_session(plan: &Plan, planned: PlannedSession<'_>, tx: Option<&TxSession>) -> RxSession {
     let session = planned.session;
     let attachment = attachment(plan, &Link::Session(session.name.clone()));
     let counters = plan.session_counters[planned.index.index()].clone();
@@ -164,6 +170,7 @@ fn rx_session(plan: &Plan, planned: PlannedSession<'_>) -> RxSession {
         sequencing: rx_sequencing(plan, planned),
         needs_checksum: outer::needs_checksum(planned.tunnel),
         combines_ecn: planned.tunnel.outer.ecn == Ecn::Copy,
+        mss_limit: tx.map(TxSession::mss_limit).unwrap_or_default(),
         ..plain
     }
 }
@@ -209,6 +216,7 @@ fn tx_session(
         sublayer: session.sublayer,
         fields: outer::fields(planned.tunnel),
         fragmentation: planned.tunnel.fragmentation,
+        mss_clamp: planned.tunnel.mss_clamp,
         ..plain
     };
     let tx = TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone());

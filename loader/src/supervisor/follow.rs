@@ -4,6 +4,7 @@
 
 use dataplane::tables::{bridge_domains::BridgeDomain, snapshot::Tables};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
+use xsk::anchor::TunnelEnds;
 
 use super::{
     gateway::{Absence, Gateway, PortState, TunnelState},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     config::{Encap, Tunnel},
     netlink::{
-        Link, Network,
+        Link, Network, PathMtu,
         next_hop::{self, TunnelEndpoint, TunnelReadiness},
     },
     nic::PortFacts,
@@ -34,15 +35,22 @@ pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) -> an
     let mut tunnels = Vec::with_capacity(endpoints.len());
     for endpoint in &endpoints {
         let readiness = next_hop::follow(network, endpoint, |oif| underlay.contains(&oif)).await;
-        let next_hop =
-            network.route_lookup(*endpoint).await.ok().map(|route| route.gateway.unwrap_or(endpoint.remote));
-        tunnels.push(TunnelState { readiness, next_hop });
+        let route = network.route_lookup(*endpoint).await.ok();
+        let next_hop = route.as_ref().map(|route| route.gateway.unwrap_or(endpoint.remote));
+        let path_mtu = match (&readiness, &route) {
+            (TunnelReadiness::Up { mtu, .. }, Some(route)) => {
+                Some(PathMtu::of(route, *mtu, endpoint.remote.is_ipv6()))
+            }
+            _ => None,
+        };
+        tunnels.push(TunnelState { readiness, next_hop, path_mtu });
     }
     gateway.borrow_mut().take_over(tunnels);
     Ok(())
 }
 
-fn endpoint_of(tunnel: &Tunnel) -> TunnelEndpoint {
+/// A tunnel's two ends, as far as the way there depends on them.
+pub(super) fn endpoint_of(tunnel: &Tunnel) -> TunnelEndpoint {
     TunnelEndpoint {
         local: tunnel.local,
         remote: tunnel.remote,
@@ -146,6 +154,7 @@ impl Gateway {
         world.tunnels = tunnels.iter().map(|tunnel| tunnel.readiness.clone()).collect();
         self.log_changes(&tunnels);
         self.tunnels = tunnels;
+        self.hold_anchors();
         if world == self.world {
             return;
         }
@@ -155,6 +164,16 @@ impl Gateway {
             // The world stays the old one, so the next look does all of this again.
             Err(error) => tracing::error!("{error:#}"),
         }
+    }
+
+    /// Holds an anchor for each tunnel that is up.
+    fn hold_anchors(&mut self) {
+        let ends = self.plan.config.tunnels.iter().zip(&self.tunnels).map(|(tunnel, state)| {
+            let TunnelEndpoint { local, remote, udp_ports } = endpoint_of(tunnel);
+            let is_up = matches!(state.readiness, TunnelReadiness::Up { .. });
+            is_up.then_some(TunnelEnds { local, remote, udp_ports })
+        });
+        self.anchors.follow(ends);
     }
 
     /// Makes tables the ones that workers look things up in.
@@ -171,11 +190,20 @@ impl Gateway {
             if before.get(&tunnel.name).is_some_and(|before| before.readiness == now.readiness) {
                 continue;
             }
-            match &now.readiness {
-                TunnelReadiness::Up { dst_mac, .. } => {
+            let before = before.get(&tunnel.name).map(|before| &before.readiness);
+            match (before, &now.readiness) {
+                (
+                    Some(TunnelReadiness::Up { dst_mac: mac, mtu: old, .. }),
+                    TunnelReadiness::Up { dst_mac, mtu, .. },
+                ) if mac == dst_mac && old != mtu => {
+                    tracing::info!("path MTU of tunnel {} is {mtu}, was {old}", tunnel.name);
+                }
+                (_, TunnelReadiness::Up { dst_mac, .. }) => {
                     tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name);
                 }
-                TunnelReadiness::Down(reason) => tracing::warn!("tunnel {} is down: {reason}", tunnel.name),
+                (_, TunnelReadiness::Down(reason)) => {
+                    tracing::warn!("tunnel {} is down: {reason}", tunnel.name)
+                }
             }
         }
     }

@@ -22,17 +22,19 @@ use dataplane::{
     },
     worker::Clock,
 };
+use tokio::sync::mpsc;
 use xsk::{ChunkCache, Umem, UmemConfig};
 
 use super::{
     attach::{AttachedPort, Tools},
     crew::{Crew, Shared},
-    host,
+    follow, host,
 };
 use crate::{
+    anchors::{Anchors, IcmpKind, IcmpLedger, Report},
     config::{Config, Port},
     maps::SteeringMaps,
-    netlink::{Link, Network, View, next_hop::TunnelReadiness},
+    netlink::{Link, Network, PathMtu, View, next_hop::TunnelReadiness},
     nic::{NicKeeper, PortFacts},
     program::{ProgramOptions, SteeringProgram},
     publish::{Plan, World, endpoints},
@@ -67,6 +69,8 @@ pub(super) struct Absence {
 pub(super) struct TunnelState {
     pub(super) readiness: TunnelReadiness,
     pub(super) next_hop: Option<IpAddr>,
+    /// Largest outer packet, and who says so; `None` while there is no route.
+    pub(super) path_mtu: Option<PathMtu>,
 }
 
 /// The running gateway.
@@ -75,6 +79,12 @@ pub(super) struct Gateway {
     pub(super) plan: Plan,
     pub(super) ports: Vec<PortState>,
     pub(super) tunnels: Vec<TunnelState>,
+    /// What stands for the tunnels in the kernel.
+    pub(super) anchors: Anchors,
+    /// What ICMP said about each tunnel's packets.
+    pub(super) icmp: Vec<IcmpLedger>,
+    /// Where anchors report to, until the supervisor takes it.
+    reports: Option<mpsc::Receiver<Report>>,
     pub(super) world: World,
     pub(super) shared: Shared,
     pub(super) crew: Crew,
@@ -164,9 +174,13 @@ impl Gateway {
         };
         let crew = Crew::hire(&cpus, &shared)?;
         let now = Instant::now();
+        let (anchors, reports) = Anchors::new(plan.config.tunnels.len());
         let gateway = Self {
             ports: plan.config.ports.iter().map(|_| PortState::Absent(Absence::new())).collect(),
             tunnels: Vec::new(),
+            anchors,
+            icmp: plan.config.tunnels.iter().map(|_| IcmpLedger::default()).collect(),
+            reports: Some(reports),
             world: World::default(),
             cache: ChunkCache::new(pool, 0),
             plan,
@@ -280,6 +294,24 @@ impl Gateway {
             self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
         }
         Ok(self.reviewed.elapsed() >= REVIEW)
+    }
+
+    /// Where ICMP errors about tunnels are reported. Once: afterwards there is nothing to take.
+    pub(super) fn take_reports(&mut self) -> Option<mpsc::Receiver<Report>> {
+        self.reports.take()
+    }
+
+    /// Notes an ICMP error about a tunnel. Returns whether the way to its peer is to be looked up again.
+    pub(super) fn note_icmp(&mut self, report: &Report) -> bool {
+        let tunnel = self.plan.config.tunnels.get(report.tunnel);
+        let (Some(tunnel), Some(ledger)) = (tunnel, self.icmp.get_mut(report.tunnel)) else { return false };
+        ledger.note(&report.error, Instant::now());
+        tracing::debug!("tunnel {}: {}", tunnel.name, report.error);
+        let is_too_big = IcmpKind::of(&report.error) == IcmpKind::TooBig;
+        if is_too_big {
+            self.network.forget_route(&follow::endpoint_of(tunnel));
+        }
+        is_too_big
     }
 
     /// The engine's clock: seconds since start, from 1.

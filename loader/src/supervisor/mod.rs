@@ -12,6 +12,7 @@ mod crew;
 mod follow;
 mod gateway;
 mod host;
+mod path_status;
 mod status;
 
 use std::{
@@ -26,7 +27,7 @@ use anyhow::Context;
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use crate::{
@@ -40,6 +41,10 @@ use gateway::Gateway;
 
 /// How often the engine's clock is set and time-outs are looked at.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long ICMP errors about tunnels are gathered before the ways there are looked up again: forged ones must not keep the main
+/// thread busy.
+const PATH_PAUSE: Duration = Duration::from_millis(20);
 
 /// What `spanwire run` was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +167,9 @@ async fn serve(config: config::Config, options: &RunOptions) -> anyhow::Result<(
 /// Follows the network and the clock; returns only when the gateway cannot go on.
 async fn keep_in_step(gateway: &RefCell<Gateway>, network: &Network) -> anyhow::Result<()> {
     let mut changes = network.changes();
+    let mut reports = gateway.borrow_mut().take_reports().context("follow a gateway twice")?;
+    // Errors that come together ask for one look.
+    let mut path_look: Option<Instant> = None;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     follow::refresh(gateway, network).await?;
@@ -170,6 +178,15 @@ async fn keep_in_step(gateway: &RefCell<Gateway>, network: &Network) -> anyhow::
     loop {
         tokio::select! {
             () = changes.changed() => follow::refresh(gateway, network).await?,
+            Some(report) = reports.recv() => {
+                if gateway.borrow_mut().note_icmp(&report) {
+                    path_look.get_or_insert_with(|| Instant::now() + PATH_PAUSE);
+                }
+            }
+            () = sleep_until(path_look.unwrap_or_else(Instant::now)), if path_look.is_some() => {
+                path_look = None;
+                follow::refresh(gateway, network).await?;
+            }
             _ = ticks.tick() => {
                 let is_due = gateway.borrow_mut().tick()?;
                 if is_due {

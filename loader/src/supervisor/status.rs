@@ -16,11 +16,11 @@ use wire::{
 
 use super::{
     attach::{AttachedPort, stat_row},
-    gateway::{Gateway, PortState, TunnelState},
-    host,
+    gateway::{Gateway, PortState},
+    host, path_status,
 };
 use crate::{
-    config::{self, Link, model},
+    config::{self, Link, model, mss},
     control::{
         api::{
             ChunkCounts, Counts, DropStatus, Encap, FdbEntryStatus, FdbKind, GatewayStatus, KernelRings,
@@ -49,9 +49,7 @@ impl StatusSource for RefCell<Gateway> {
     fn tunnels(&self) -> Vec<TunnelStatus> {
         let gateway = self.borrow();
         let tunnels = gateway.plan.config.tunnels.iter().enumerate();
-        tunnels
-            .map(|(position, tunnel)| tunnel_status(&gateway, tunnel, gateway.tunnels.get(position)))
-            .collect()
+        tunnels.map(|(position, tunnel)| tunnel_status(&gateway, tunnel, position)).collect()
     }
 
     fn sessions(&self) -> Vec<SessionStatus> {
@@ -107,7 +105,8 @@ impl StatusSource for RefCell<Gateway> {
     }
 }
 
-fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, state: Option<&TunnelState>) -> TunnelStatus {
+fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, position: usize) -> TunnelStatus {
+    let state = gateway.tunnels.get(position);
     let (udp_sport, udp_dport) = match tunnel.encap {
         config::Encap::Ip => (None, None),
         config::Encap::Udp { sport, dport } => (Some(sport), Some(dport)),
@@ -130,7 +129,10 @@ fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, state: Option<&Tunn
         path_mtu: None,
         fragmentation: model::fragmentation_word(tunnel.fragmentation).to_owned(),
         df: tunnel.outer.df,
+        path: path_status::path(gateway, position),
+        mss_clamp: mss::word(tunnel.mss_clamp),
         sessions: tunnel.sessions.iter().map(|session| session.name.clone()).collect(),
+        warnings: gateway.anchors.problem(position).map(str::to_owned).into_iter().collect(),
     };
     match state.map(|state| &state.readiness) {
         None => {}
@@ -165,7 +167,7 @@ fn session_status(gateway: &Gateway, planned: PlannedSession<'_>) -> SessionStat
         }
     };
     let (reason, path_mtu) = session_reason(gateway, planned, is_bridged);
-    let overhead = overhead_bytes(tunnel, session);
+    let fit = path_status::Fit::new(path_mtu, overhead_bytes(tunnel, session), vlan.is_some());
     SessionStatus {
         name: session.name.clone(),
         tunnel: tunnel.name.clone(),
@@ -182,9 +184,14 @@ fn session_status(gateway: &Gateway, planned: PlannedSession<'_>) -> SessionStat
         tx_fragments: counters.sum(|c| c.tx_fragments.get()),
         last_heard_s: last_heard_s(gateway.now_s(), counters),
         drops: drops_of(counters),
-        overhead_bytes: u32::try_from(overhead).unwrap_or(u32::MAX),
-        inner_mtu: path_mtu
-            .map(|mtu| u32::try_from(overhead::inner_mtu(mtu as usize, overhead, 0)).unwrap_or(0)),
+        overhead_bytes: fit.overhead,
+        path_mtu_bytes: fit.path_mtu,
+        max_frame_bytes: fit.max_frame,
+        inner_mtu: fit.inner_mtu,
+        mss_clamped: counters.sum(|c| c.mss_clamped.get()),
+        inner_fragmented: counters.sum(|c| c.inner_fragmented.get()),
+        icmp_sent: counters.sum(|c| c.icmp_sent.get()),
+        icmp_limited: counters.sum(|c| c.icmp_limited.get()),
         l2spec_type: match session.sublayer {
             Sublayer::None => "none".to_owned(),
             Sublayer::Default => "default".to_owned(),

@@ -8,9 +8,9 @@ use crate::control::api::{
     DropStatus, FdbEntryStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus, XdpMode,
 };
 
-/// The table of tunnels.
+/// The table of tunnels, and under it their warnings.
 pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
-    const COLUMNS: [Column; 12] = [
+    const COLUMNS: [Column; 15] = [
         ("NAME", Left),
         ("STATE", Left),
         ("ENCAP", Left),
@@ -21,6 +21,9 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
         ("PORT", Left),
         ("NEXT-HOP", Left),
         ("PATH-MTU", Right),
+        ("SAID-BY", Left),
+        ("PATH", Left),
+        ("ICMP-ERRORS", Right),
         ("SESSIONS", Left),
         ("REASON", Left),
     ];
@@ -36,11 +39,15 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
             or_nothing(leaves_by(row)),
             or_nothing(row.next_hop),
             or_nothing(row.path_mtu),
+            or_nothing(row.path.mtu_source),
+            if row.path.unreachable { "unreachable" } else { "clear" }.to_owned(),
+            row.path.icmp_errors.values().sum::<u64>().to_string(),
             if row.sessions.is_empty() { NOTHING.to_owned() } else { row.sessions.join(",") },
             or_nothing(row.reason.as_ref()),
         ]
     };
-    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+    let table = render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>());
+    table + &warnings(rows.iter().map(|row| (&row.name, &row.warnings)))
 }
 
 /// The port that packets leave by, with their VLAN when they have one.
@@ -56,7 +63,7 @@ fn endpoint(address: IpAddr, port: Option<u16>) -> String {
 
 /// The table of sessions.
 pub(super) fn sessions(rows: &[SessionStatus]) -> String {
-    const COLUMNS: [Column; 14] = [
+    const COLUMNS: [Column; 18] = [
         ("NAME", Left),
         ("STATE", Left),
         ("TUNNEL", Left),
@@ -69,6 +76,10 @@ pub(super) fn sessions(rows: &[SessionStatus]) -> String {
         ("TX-FRAMES", Right),
         ("TX-BYTES", Right),
         ("HEARD", Right),
+        ("OVERHEAD", Right),
+        ("PATH-MTU", Right),
+        ("MAX-FRAME", Right),
+        ("INNER-MTU", Right),
         ("DROPS", Right),
         ("REASON", Left),
     ];
@@ -86,6 +97,10 @@ pub(super) fn sessions(rows: &[SessionStatus]) -> String {
             row.tx_frames.to_string(),
             row.tx_bytes.to_string(),
             row.last_heard_s.map_or_else(|| "never".to_owned(), |s| format!("{s}s")),
+            row.overhead_bytes.to_string(),
+            or_nothing(row.path_mtu_bytes),
+            or_nothing(row.max_frame_bytes),
+            or_nothing(row.inner_mtu),
             row.drops.values().sum::<u64>().to_string(),
             or_nothing(row.reason.as_ref()),
         ]
@@ -128,13 +143,12 @@ pub(super) fn ports(rows: &[PortStatus]) -> String {
         ]
     };
     let table = render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>());
-    table + &warnings(rows)
+    table + &warnings(rows.iter().map(|row| (&row.name, &row.warnings)))
 }
 
-/// One line per warning.
-fn warnings(rows: &[PortStatus]) -> String {
-    rows.iter()
-        .flat_map(|row| row.warnings.iter().map(move |text| format!("warning: {}: {text}\n", row.name)))
+/// One line per warning, of rows with this name and these warnings.
+fn warnings<'r>(rows: impl Iterator<Item = (&'r String, &'r Vec<String>)>) -> String {
+    rows.flat_map(|(name, texts)| texts.iter().map(move |text| format!("warning: {name}: {text}\n")))
         .collect()
 }
 

@@ -65,7 +65,13 @@ mod tests {
              drops.cookie_mismatch: 2\n\
              drops.wrong_source: 1\n\
              overhead_bytes: 48\n\
-             inner_mtu: 1438\n\
+             path_mtu_bytes: 1400\n\
+             max_frame_bytes: 1352\n\
+             inner_mtu: 1334\n\
+             mss_clamped: 5\n\
+             inner_fragmented: 6\n\
+             icmp_sent: 16\n\
+             icmp_limited: 8\n\
              l2spec_type: default\n\
              cookie_bytes: 8\n\
              peer_cookie_bytes: 4\n\

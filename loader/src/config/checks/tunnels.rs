@@ -104,7 +104,7 @@ fn check_df(tunnel: &DraftTunnel, report: &mut Report<'_>) {
         report.fault(&path, "has no meaning over IPv6, whose routers never cut packets up", "remove it");
     } else if tunnel.fragmentation == Some(Fragmentation::Outer) {
         let problem = "is true, and fragmentation is \"outer\": such a packet may not be cut up";
-        report.fault(&path, problem, "give fragmentation = \"drop\", or df = false");
+        report.fault(&path, problem, "give fragmentation = \"inner\" or \"drop\", or df = false");
     }
 }
 

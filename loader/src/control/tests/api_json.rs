@@ -23,9 +23,12 @@ fn a_tunnel_has_these_json_fields() {
         concat!(
             r#"{"name":"t1000","state":"up","reason":null,"encap":"udp","local":"10.200.100.2","#,
             r#""remote":"10.200.100.6","udp_sport":5001,"udp_dport":6001,"tunnel_id":1000,"peer_tunnel_id":1000,"#,
-            r#""port":"eth0","vlan":100,"next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1500,"#,
-            r#""fragmentation":"outer","df":false,"#,
-            r#""sessions":["l2tpeth0"]}"#,
+            r#""port":"eth0","vlan":100,"next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1400,"#,
+            r#""path":{"mtu_source":"icmp","mtu_locked":false,"mtu_expires_s":590,"unreachable":true,"#,
+            r#""icmp_errors":{"host_unreachable":1,"too_big":2},"#,
+            r#""last_icmp_error":"host unreachable, from 10.200.100.1","last_icmp_error_s":4},"#,
+            r#""fragmentation":"outer","df":false,"mss_clamp":"auto","sessions":["l2tpeth0"],"#,
+            r#""warnings":["UDP port 5001 of 10.200.100.2 is in use by dnsmasq (process 7)"]}"#,
         ),
     );
     is_written_as(
@@ -34,7 +37,9 @@ fn a_tunnel_has_these_json_fields() {
             r#"{"name":"t2000","state":"down","reason":"no route to 10.200.100.10","encap":"ip","#,
             r#""local":"10.200.100.2","remote":"10.200.100.10","udp_sport":null,"udp_dport":null,"#,
             r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"vlan":null,"next_hop":null,"next_hop_mac":null,"#,
-            r#""path_mtu":null,"fragmentation":"drop","df":true,"sessions":["l2tpeth1"]}"#,
+            r#""path_mtu":null,"path":{"mtu_source":null,"mtu_locked":false,"mtu_expires_s":null,"unreachable":false,"#,
+            r#""icmp_errors":{},"last_icmp_error":null,"last_icmp_error_s":null},"#,
+            r#""fragmentation":"drop","df":true,"mss_clamp":"off","sessions":["l2tpeth1"],"warnings":[]}"#,
         ),
     );
 }
@@ -47,7 +52,9 @@ fn a_session_has_these_json_fields() {
             r#"{"name":"l2tpeth0","tunnel":"t1000","bridge":"br0","vlan":10,"session_id":1000,"#,
             r#""peer_session_id":1001,"state":"up","reason":null,"rx_frames":7,"rx_bytes":700,"tx_frames":12345,"#,
             r#""tx_bytes":1234500,"tx_fragments":24,"last_heard_s":3,"drops":{"cookie_mismatch":2,"wrong_source":1},"#,
-            r#""overhead_bytes":48,"inner_mtu":1438,"l2spec_type":"default","cookie_bytes":8,"#,
+            r#""overhead_bytes":48,"path_mtu_bytes":1400,"max_frame_bytes":1352,"inner_mtu":1334,"#,
+            r#""mss_clamped":5,"inner_fragmented":6,"icmp_sent":16,"icmp_limited":8,"#,
+            r#""l2spec_type":"default","cookie_bytes":8,"#,
             r#""peer_cookie_bytes":4,"peer_cookie_also":true,"peer_cookie_also_frames":6,"seq":"send","#,
             r#""seq_discards":0,"oos_packets":2,"seq_resyncs":1,"#,
             r#""observed":{"numbered":7,"lost":3,"reordered":2,"duplicates":1}}"#,
@@ -121,6 +128,7 @@ fn every_word_is_displayed_as_in_json() {
     }
     same(&[State::Up, State::Down]);
     same(&[Encap::Udp, Encap::Ip]);
+    same(&[MtuSource::Interface, MtuSource::Route, MtuSource::Icmp]);
     same(&[Role::Underlay, Role::Access, Role::Both]);
     same(&[XdpMode::Native, XdpMode::Generic]);
     same(&[FdbKind::Dynamic, FdbKind::Static]);

@@ -49,10 +49,21 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         vlan: Some(100),
         next_hop: Some([10, 200, 100, 1].into()),
         next_hop_mac: Some("02:00:00:00:00:01".to_owned()),
-        path_mtu: Some(1500),
+        path_mtu: Some(1400),
+        path: PathStatus {
+            mtu_source: Some(MtuSource::Icmp),
+            mtu_locked: false,
+            mtu_expires_s: Some(590),
+            unreachable: true,
+            icmp_errors: Counts::from([("host_unreachable".to_owned(), 1), ("too_big".to_owned(), 2)]),
+            last_icmp_error: Some("host unreachable, from 10.200.100.1".to_owned()),
+            last_icmp_error_s: Some(4),
+        },
         fragmentation: "outer".to_owned(),
         df: false,
+        mss_clamp: "auto".to_owned(),
         sessions: vec!["l2tpeth0".to_owned()],
+        warnings: vec!["UDP port 5001 of 10.200.100.2 is in use by dnsmasq (process 7)".to_owned()],
     };
     let ip = TunnelStatus {
         name: "t2000".to_owned(),
@@ -69,9 +80,12 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         next_hop: None,
         next_hop_mac: None,
         path_mtu: None,
+        path: PathStatus::default(),
         fragmentation: "drop".to_owned(),
         df: true,
+        mss_clamp: "off".to_owned(),
         sessions: vec!["l2tpeth1".to_owned()],
+        warnings: Vec::new(),
         ..udp.clone()
     };
     vec![udp, ip]
@@ -96,7 +110,13 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         last_heard_s: Some(3),
         drops: Counts::from([("cookie_mismatch".to_owned(), 2), ("wrong_source".to_owned(), 1)]),
         overhead_bytes: 48,
-        inner_mtu: Some(1438),
+        path_mtu_bytes: Some(1400),
+        max_frame_bytes: Some(1352),
+        inner_mtu: Some(1334),
+        mss_clamped: 5,
+        inner_fragmented: 6,
+        icmp_sent: 16,
+        icmp_limited: 8,
         l2spec_type: "default".to_owned(),
         cookie_bytes: 8,
         peer_cookie_bytes: 4,
@@ -122,6 +142,8 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         tx_fragments: 0,
         last_heard_s: None,
         drops: Counts::new(),
+        path_mtu_bytes: None,
+        max_frame_bytes: None,
         inner_mtu: None,
         peer_cookie_also: false,
         peer_cookie_also_frames: 0,
@@ -129,6 +151,10 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         oos_packets: 0,
         seq_resyncs: 0,
         observed: None,
+        mss_clamped: 0,
+        inner_fragmented: 0,
+        icmp_sent: 0,
+        icmp_limited: 0,
         ..up.clone()
     };
     vec![up, down]

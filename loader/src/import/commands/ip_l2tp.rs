@@ -7,8 +7,8 @@ use super::l2tp_arguments::{
 };
 use crate::config::keys::{ENCAPS, L2SPEC_TYPES, SEQS};
 use crate::config::model::{
-    Cookie, Encap, Fragmentation, Outer, SUBLAYER_WORDS, Seq, Sequencing, Session, SessionId, Sublayer,
-    Tunnel, TunnelId,
+    Cookie, Encap, Fragmentation, MssClamp, Outer, SUBLAYER_WORDS, Seq, Sequencing, Session, SessionId,
+    Sublayer, Tunnel, TunnelId,
 };
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
@@ -75,6 +75,7 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
         encap,
         outer: outer.of(local, encap),
         fragmentation: Fragmentation::default(),
+        mss_clamp: MssClamp::Off,
         sessions: Vec::new(),
     };
     if exists(&tunnel, state) {

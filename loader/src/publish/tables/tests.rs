@@ -1,5 +1,6 @@
 use dataplane::tables::attachment::Ingress;
 use dataplane::tables::bridge_domains::{DomainId, MemberId};
+use dataplane::tables::oversize::MssLimit;
 use dataplane::tables::session_state::RxSequencing;
 use dataplane::tables::sessions::SessionIndex;
 use wire::ethernet::{MacAddr, VlanId, VlanTag};
@@ -272,4 +273,23 @@ fn both_cookies_reach_the_receiving_half_and_a_session_can_be_replaced() {
     let after = build(&plan, &world());
     assert_eq!(cookies(&after), texts("05060708", None));
     assert_eq!(after.sessions.at(1).unwrap().rx_cookie, tables.sessions.at(1).unwrap().rx_cookie);
+}
+
+#[test]
+fn the_mss_limit_of_a_session_follows_its_path_in_both_directions() {
+    let text = CONFIG.replace("udp_dport = 6001", "udp_dport = 6001\nmss_clamp = \"auto\"");
+    let text = text.replace("encap = \"ip\"", "encap = \"ip\"\nmss_clamp = 1200");
+    let checked = config::check("test.toml", &text, None);
+    let plan = Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0);
+    let limits = |world: &World| {
+        let tables = build(&plan, world);
+        let tx: Vec<_> = tables.tx_sessions.iter().map(|tx| tx.as_ref().map(TxSession::mss_limit)).collect();
+        (tx, tables.sessions.iter().map(|rx| rx.mss_limit).collect::<Vec<_>>())
+    };
+    // UDP over IPv4 with sublayer adds 40 bytes.
+    let (path, fixed) = (MssLimit::Frame(1460), MssLimit::Segment(1200));
+    let both_up = World { tunnels: vec![up(), up()], ..world() };
+    assert_eq!(limits(&both_up), (vec![Some(path), Some(fixed)], vec![path, fixed]));
+    let one_down = (vec![Some(path), None], vec![path, MssLimit::Unlimited]);
+    assert_eq!(limits(&world()), one_down, "no path is known of a tunnel that is down");
 }
