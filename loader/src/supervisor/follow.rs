@@ -202,7 +202,7 @@ impl Gateway {
                     tracing::info!("tunnel {} is up, next hop {dst_mac}", tunnel.name);
                 }
                 (_, TunnelReadiness::Down(reason)) => {
-                    tracing::warn!("tunnel {} is down: {reason}", tunnel.name)
+                    tracing::warn!("tunnel {} is down: {reason}", tunnel.name);
                 }
             }
         }
