@@ -394,10 +394,11 @@ fn a_packet_that_may_not_be_cut_up_is_not_to_be_cut_up() {
         &[refused],
     );
     expect(&[(udp, "udp_dport = 5001\ndf = true\nfragmentation = \"drop\"\n[tunnel.t1000.session")], &[]);
+    expect(&[(udp, "udp_dport = 5001\ndf = true\nfragmentation = \"inner\"\n[tunnel.t1000.session")], &[]);
     expect(&[(udp, "udp_dport = 5001\ndf = false\nfragmentation = \"outer\"\n[tunnel.t1000.session")], &[]);
     expect(
         &[(udp, "udp_dport = 5001\nfragmentation = \"inside\"\n[tunnel.t1000.session")],
-        &["26 tunnel.t1000.fragmentation: \"inside\" is not known; the words here are outer, drop"],
+        &["26 tunnel.t1000.fragmentation: \"inside\" is not known; the words here are outer, inner, drop"],
     );
 }
 
