@@ -235,7 +235,7 @@ fn forge(node: &Node, [local, remote]: [IpAddr; 2], [sport, dport]: [u16; 2], mt
     let mut bytes = [0; 256];
     let used = build::frame(&mut bytes[icmp::V4_FRONT_BYTES - 14..], &spec, &[&[0xA5; 64]]).unwrap();
     let end = icmp::V4_FRONT_BYTES - 14 + used;
-    let packet_bytes = icmp::write_fragmentation_needed(&mut bytes[..end], mtu).unwrap();
+    let packet_bytes = icmp::write_fragmentation_needed(&mut bytes[..end], 0, mtu).unwrap();
     let message = &bytes[20..packet_bytes];
     node.inside(|| {
         let socket =
