@@ -14,7 +14,13 @@ use wire::{
 };
 use xsk::{ChunkCache, Frame};
 
-use super::{Context, mss_clamp, outer, outer_chained, send::count_clamped, sequence, traffic_class};
+use super::{
+    Context, mss_clamp,
+    outer::{self, Outer},
+    outer_chained,
+    send::count_clamped,
+    sequence, traffic_class,
+};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
@@ -28,10 +34,26 @@ use crate::{
 #[inline]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
     for (frame, slot) in batch.undecided() {
-        match open(context, frame, slot) {
+        if !frame.is_linear() {
+            run_chained(context, frame, slot, cache);
+            continue;
+        }
+        let opened = outer::read(frame.head()).and_then(|outer| open(context, frame.head(), &outer, slot));
+        match opened {
             Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
             Err(reason) => slot.discard(reason),
         }
+    }
+}
+
+/// The same for a packet that stands in several chunks; out of line, so that it costs the others nothing.
+#[cold]
+#[inline(never)]
+fn run_chained(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, cache: &mut ChunkCache) {
+    let opened = outer_chained::read(frame).and_then(|outer| open(context, frame.head(), &outer, slot));
+    match opened {
+        Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
+        Err(reason) => slot.discard(reason),
     }
 }
 
@@ -43,14 +65,14 @@ struct Inner {
     is_cookie_also: bool,
 }
 
-/// Checks a packet from the outside in.
+/// Checks what is behind a packet's outer headers, from the outside in. `head` is the packet, or what of it is in the first chunk.
 #[inline]
 fn open<'t>(
     context: &Context<'t>,
-    frame: &Frame,
+    head: &[u8],
+    outer: &Outer<'_>,
     slot: &mut Slot,
 ) -> Result<(&'t RxSession, Inner), DropReason> {
-    let outer = if frame.is_linear() { outer::read(frame.head())? } else { outer_chained::read(frame)? };
     let (session_id, rest) = match outer.endpoint.protocol {
         ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
         _ => l2tpv3::split_ip(outer.payload)?,
@@ -70,7 +92,7 @@ fn open<'t>(
     }
     sequence::check(context, session, sublayer)?;
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
-    let offset = inner.as_ptr().addr().wrapping_sub(frame.head().as_ptr().addr());
+    let offset = inner.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
     Ok((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also }))
 }
 
@@ -118,8 +140,7 @@ fn unwrap(
         }
         counters.heard(context.now_s);
     }
-    let beyond = frame.beyond_bytes();
-    if mss_clamp::run(frame.head_mut(), beyond, session.mss_limit) {
+    if mss_clamp::run(frame, session.mss_limit) {
         count_clamped(context, &session.counters);
     }
     match session.attachment.ingress(frame.head()) {
