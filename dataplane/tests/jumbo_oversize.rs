@@ -23,7 +23,9 @@ use rig::{
 };
 
 /// What session A (UDP, cookie of 8 bytes, sublayer) adds to a frame. Units: bytes.
-const OVERHEAD_A: usize = 48;
+const OVERHEAD_A: u16 = 48;
+/// The same, with the outer Ethernet header.
+const OUTER_A: usize = 14 + OVERHEAD_A as usize;
 
 fn plan(fragmentation: Fragmentation, path_mtu_bytes: usize) -> Plan {
     Plan { path_mtu_bytes, fragmentation, mss_clamp: MssClamp::Path, ..Plan::jumbo() }
@@ -82,7 +84,7 @@ fn the_sender_of_a_jumbo_packet_is_told_what_fits() {
     let answer = rig.sent(LAN_0).pop().unwrap();
     let judged = SlicedPacket::from_ethernet(&answer).unwrap();
     let Some(TransportSlice::Icmpv4(icmp)) = &judged.transport else { panic!("no ICMP") };
-    let expected = FragmentationNeeded { next_hop_mtu: u16::try_from(1500 - OVERHEAD_A - 14).unwrap() };
+    let expected = FragmentationNeeded { next_hop_mtu: 1500 - OVERHEAD_A - 14 };
     assert_eq!(icmp.icmp_type(), Icmpv4Type::DestinationUnreachable(expected));
     assert_eq!(icmp.payload(), &long[14..][..548], "the packet is quoted");
     rig.assert_conserved();
@@ -97,7 +99,7 @@ fn a_jumbo_packet_that_may_be_fragmented_goes_through_in_pieces() {
     let mut payload: Vec<u8> = Vec::new();
     for packet in &sent {
         assert!(packet.len() <= 1514);
-        let judged = SlicedPacket::from_ethernet(&packet[14 + OVERHEAD_A..]).unwrap();
+        let judged = SlicedPacket::from_ethernet(&packet[OUTER_A..]).unwrap();
         let Some(NetSlice::Ipv4(ip)) = &judged.net else { panic!("no IPv4") };
         assert_eq!(usize::from(ip.header().fragments_offset().byte_offset()), payload.len());
         payload.extend(ip.payload().payload);
@@ -111,9 +113,9 @@ fn a_syn_that_brings_a_jumbo_payload_is_clamped_both_ways() {
     for kind in [Kind::Syn4, Kind::Syn6] {
         let mut rig = rig(plan(Fragmentation::Outer, 8900));
         let headers = if matches!(kind, Kind::Syn4) { 40 } else { 60 };
-        let expected = u16::try_from(8900 - OVERHEAD_A - 14 - headers).unwrap();
+        let expected = 8900 - OVERHEAD_A - 14 - headers;
         rig.deliver(LAN_0, &frame(kind, PC_2, PC_1, 5001));
-        assert_eq!(mss_of(&rig.sent(WAN)[0][14 + OVERHEAD_A..]), expected);
+        assert_eq!(mss_of(&rig.sent(WAN)[0][OUTER_A..]), expected);
         rig.deliver(WAN, &packet_a(&frame(kind, PC_1, PC_2, 5001)));
         assert_eq!(mss_of(&rig.sent(LAN_0)[0]), expected);
         rig.assert_conserved();

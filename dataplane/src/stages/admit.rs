@@ -3,20 +3,18 @@
 //! Place on the path: first stage for access ports. On a port that also faces the underlay, frames of VLANs that have
 //! no attachment stay undecided and go on to `decap`.
 
-use super::{decap::enter, outer_chained};
+use super::decap::enter;
 use crate::{batch::Batch, tables::snapshot::PortTable, verdict::DropReason};
 
 #[inline]
 pub(super) fn run(port: &PortTable, batch: &mut Batch) {
     for (frame, slot) in batch.undecided() {
-        if let Err(reason) = outer_chained::check(frame) {
-            slot.discard(reason);
-            continue;
-        }
         match port.attachment.ingress(frame.head()) {
             Ok(Some(ingress)) => enter(frame, slot, ingress),
             Ok(None) if port.is_underlay => {}
             Ok(None) => slot.discard(DropReason::VlanNotMember),
+            // Where there is more of the frame, its header is there.
+            Err(_) if !frame.is_linear() => slot.discard(DropReason::HeadersSplit),
             Err(error) => slot.discard(error.into()),
         }
     }

@@ -14,7 +14,13 @@ use wire::{
 };
 use xsk::{ChunkCache, Frame};
 
-use super::{Context, mss_clamp, outer, outer_chained, send::count_clamped, sequence, traffic_class};
+use super::{
+    Context, mss_clamp,
+    outer::{self, Outer},
+    outer_chained,
+    send::count_clamped,
+    sequence, traffic_class,
+};
 use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
@@ -28,11 +34,37 @@ use crate::{
 #[inline]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
     for (frame, slot) in batch.undecided() {
-        match open(context, frame, slot) {
-            Ok(Some((session, inner))) => unwrap(context, frame, slot, session, &inner, cache),
-            Ok(None) => slot.fate = Fate::Fragment,
+        if !frame.is_linear() {
+            run_chained(context, frame, slot, cache);
+            continue;
+        }
+        let opened = match outer::read(frame.head()) {
+            Ok(Some(outer)) => open(context, frame.head(), &outer, slot),
+            Ok(None) => {
+                slot.fate = Fate::Fragment;
+                continue;
+            }
+            Err(reason) => Err(reason),
+        };
+        match opened {
+            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
             Err(reason) => slot.discard(reason),
         }
+    }
+}
+
+/// The same for a packet that stands in several chunks; out of line, so that it costs the others nothing.
+#[cold]
+#[inline(never)]
+fn run_chained(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, cache: &mut ChunkCache) {
+    let opened = match outer_chained::read(frame) {
+        Ok(Some(outer)) => open(context, frame.head(), &outer, slot),
+        Ok(None) => return slot.fate = Fate::Fragment,
+        Err(reason) => Err(reason),
+    };
+    match opened {
+        Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
+        Err(reason) => slot.discard(reason),
     }
 }
 
@@ -44,15 +76,14 @@ struct Inner {
     is_cookie_also: bool,
 }
 
-/// Checks a packet from the outside in. `None`: it is a fragment.
+/// Checks what is behind a packet's outer headers, from the outside in. `head` is the packet, or what of it is in the first chunk.
 #[inline]
 fn open<'t>(
     context: &Context<'t>,
-    frame: &Frame,
+    head: &[u8],
+    outer: &Outer<'_>,
     slot: &mut Slot,
-) -> Result<Option<(&'t RxSession, Inner)>, DropReason> {
-    let outer = if frame.is_linear() { outer::read(frame.head())? } else { outer_chained::read(frame)? };
-    let Some(outer) = outer else { return Ok(None) };
+) -> Result<(&'t RxSession, Inner), DropReason> {
     let (session_id, rest) = match outer.endpoint.protocol {
         ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
         _ => l2tpv3::split_ip(outer.payload)?,
@@ -72,8 +103,8 @@ fn open<'t>(
     }
     sequence::check(context, session, sublayer)?;
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
-    let offset = inner.as_ptr().addr().wrapping_sub(frame.head().as_ptr().addr());
-    Ok(Some((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also })))
+    let offset = inner.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+    Ok((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also }))
 }
 
 /// Takes the cookie off: either of the two that the session may accept. Says whether it was the second.
@@ -120,8 +151,7 @@ fn unwrap(
         }
         counters.heard(context.now_s);
     }
-    let beyond = frame.beyond_bytes();
-    if mss_clamp::run(frame.head_mut(), beyond, session.mss_limit) {
+    if mss_clamp::run(frame, session.mss_limit) {
         count_clamped(context, &session.counters);
     }
     match session.attachment.ingress(frame.head()) {

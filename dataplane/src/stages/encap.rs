@@ -22,16 +22,19 @@ use crate::{
 };
 
 /// Encapsulates `frame` for a session. Where the packet is then longer than the path allows, [`super::fragment`] has to follow.
+/// `beyond` is how many bytes of the frame stand in further segments. For nearly all frames that is 0, and callers say so by a
+/// constant.
 ///
 /// # Errors
 /// [`DropReason::TooBig`] and [`DropReason::NoHeadroom`]; the frame is then as it was.
-#[inline]
+#[inline(always)]
 pub(super) fn run(
     frame: &mut Frame,
+    beyond: usize,
     session: &TxSession,
     identification: &mut Identification,
 ) -> Result<(), DropReason> {
-    if frame.len() > session.max_sent_bytes {
+    if frame.head_len() + beyond > session.max_sent_bytes {
         return Err(DropReason::TooBig);
     }
     let class = match session.copied_class {
@@ -39,7 +42,6 @@ pub(super) fn run(
         bits => traffic_class::of_frame(frame.head_mut(), bits),
     };
     *frame.before_mut::<MAX_ENCAP_BYTES>().ok_or(DropReason::NoHeadroom)? = session.template;
-    let beyond = frame.beyond_bytes();
     let bytes = frame.push_front(session.encap_bytes).ok_or(DropReason::NoHeadroom)?;
     if let Some(state) = &session.sequence {
         write_number(bytes, session, state.next_tx()).ok_or(DropReason::NoHeadroom)?;
@@ -67,7 +69,7 @@ fn write_number(bytes: &mut [u8], session: &TxSession, number: u32) -> Option<()
 
 /// Fills in what differs from frame to frame, in the head; `beyond` bytes stand in further segments. `None` would mean a template
 /// shorter than its own headers, or a frame longer than an IP packet can be.
-#[inline]
+#[inline(always)]
 fn patch(bytes: &mut [u8], beyond: usize, session: &TxSession, identification: u16) -> Option<()> {
     let packet = bytes.get_mut(session.link_bytes..)?;
     let packet_bytes = u16::try_from(packet.len() + beyond).ok()?;
@@ -100,6 +102,7 @@ fn patch(bytes: &mut [u8], beyond: usize, session: &TxSession, identification: u
 
 /// Fills in the UDP checksum of a packet that stands in several chunks, of which `patch` saw the first one only.
 #[cold]
+#[inline(never)]
 fn seal_chained(frame: &mut Frame, session: &TxSession) -> Option<()> {
     let UdpPatch::Checksum(sum) = session.udp else { return Some(()) };
     let ip_bytes = match session.ip {

@@ -12,13 +12,21 @@ use wire::{
     tcp::{self, FLAG_SYN},
 };
 
+use xsk::Frame;
+
 use crate::tables::oversize::{InnerIp, MssLimit};
 
-/// Lowers the MSS of a frame that is a TCP SYN, as it stands in the pseudowire; `beyond` bytes of it stand in further chunks. Returns
-/// whether anything was changed.
-#[inline]
-pub(super) fn run(frame: &mut [u8], beyond: usize, limit: MssLimit) -> bool {
-    limit != MssLimit::Unlimited && may_be_syn(frame) && clamp(frame, beyond, limit)
+/// Lowers the MSS of a frame that is a TCP SYN, as it stands in the pseudowire. Returns whether anything was changed.
+#[inline(always)]
+pub(super) fn run(frame: &mut Frame, limit: MssLimit) -> bool {
+    limit != MssLimit::Unlimited && may_be_syn(frame.head()) && run_on_head(frame, limit)
+}
+
+#[cold]
+#[inline(never)]
+fn run_on_head(frame: &mut Frame, limit: MssLimit) -> bool {
+    let beyond = frame.beyond_bytes();
+    clamp(frame.head_mut(), beyond, limit)
 }
 
 /// Whether a frame could be a TCP SYN: a look at its EtherType and protocol, and at the flags where the IP header has
@@ -56,8 +64,7 @@ struct Segment {
     len: usize,
 }
 
-#[cold]
-#[inline(never)]
+/// Lowers the MSS of the frame whose head this is; `beyond` bytes of it stand in further chunks.
 fn clamp(frame: &mut [u8], beyond: usize, limit: MssLimit) -> bool {
     let Some(segment) = find(frame, beyond) else { return false };
     let Some(largest) = limit.segment_bytes(segment.link_bytes, segment.ip) else { return false };

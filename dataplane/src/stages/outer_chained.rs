@@ -20,26 +20,14 @@ use crate::{tables::sessions::Endpoint, verdict::DropReason};
 /// Bytes at the front of a frame in which all headers are that the engine reads, outer and inner, with options and tags.
 const HEADERS_BYTES: usize = 256;
 
-/// Whether the headers of a frame are in its head.
-///
-/// # Errors
-/// [`DropReason::HeadersSplit`].
-#[inline]
-pub(super) fn check(frame: &Frame) -> Result<(), DropReason> {
-    if frame.is_linear() || frame.head_len() >= HEADERS_BYTES {
-        Ok(())
-    } else {
-        Err(DropReason::HeadersSplit)
-    }
-}
-
 /// Checks the outer headers of a packet in several chunks, from the outside in. `None`: it is a fragment.
 ///
 /// # Errors
 /// The reason to drop it for.
-#[cold]
 pub(super) fn read(frame: &Frame) -> Result<Option<Outer<'_>>, DropReason> {
-    check(frame)?;
+    if frame.head_len() < HEADERS_BYTES {
+        return Err(DropReason::HeadersSplit);
+    }
     let link = ethernet::read(frame.head())?;
     let packet = Front { bytes: link.payload, beyond: frame.beyond_bytes() };
     match link.ethertype {

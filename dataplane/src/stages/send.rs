@@ -84,12 +84,40 @@ pub(super) fn send_fitting<P: Port>(
 #[inline]
 pub(super) fn leave<P: Port>(
     context: &Context<'_>,
-    mut frame: Frame,
+    frame: Frame,
     member: &Member,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
-    let frame_bytes = frame.len();
-    let sent = match prepare(context, &mut frame, member, exits.identification) {
+    if frame.is_linear() {
+        return leave_with(context, frame, 0, member, exits);
+    }
+    leave_chained(context, frame, member, exits)
+}
+
+/// [`leave`] for a frame that stands in several chunks; out of line, so that it costs the others nothing.
+#[cold]
+#[inline(never)]
+fn leave_chained<P: Port>(
+    context: &Context<'_>,
+    frame: Frame,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    let beyond = frame.beyond_bytes();
+    leave_with(context, frame, beyond, member, exits)
+}
+
+/// [`leave`] for a frame of which `beyond` bytes stand in further segments.
+#[inline(always)]
+fn leave_with<P: Port>(
+    context: &Context<'_>,
+    mut frame: Frame,
+    beyond: usize,
+    member: &Member,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    let frame_bytes = frame.head_len() + beyond;
+    let sent = match prepare(context, &mut frame, beyond, member, exits.identification) {
         Ok(Way { port, cut: None }) => transmit(frame, port, exits).map(|()| 1),
         Ok(Way { port, cut: Some(cut) }) => fragment::send(frame, port, &cut, exits),
         Err(reason) => return refuse(context, frame, member, reason, exits),
@@ -147,10 +175,11 @@ pub(super) fn count_clamped(context: &Context<'_>, counters: &PerWorker<SessionC
 }
 
 /// Makes a frame what it has to be on the wire, and says how it leaves.
-#[inline]
+#[inline(always)]
 fn prepare(
     context: &Context<'_>,
     frame: &mut Frame,
+    beyond: usize,
     member: &Member,
     identification: &mut Identification,
 ) -> Result<Way, DropReason> {
@@ -161,12 +190,11 @@ fn prepare(
         Circuit::Port(port) => Ok(Way { port, cut: None }),
         Circuit::Session(index) => {
             let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
-            let beyond = frame.beyond_bytes();
-            if mss_clamp::run(frame.head_mut(), beyond, session.mss_limit()) {
+            if mss_clamp::run(frame, session.mss_limit()) {
                 count_clamped(context, session.counters());
             }
-            let cut = session.cut_for(frame.len());
-            encap::run(frame, session, identification)?;
+            let cut = session.cut_for(frame.head_len() + beyond);
+            encap::run(frame, beyond, session, identification)?;
             Ok(Way { port: session.port(), cut })
         }
         Circuit::Down => Err(DropReason::MemberDown),
@@ -175,21 +203,37 @@ fn prepare(
 
 #[inline]
 fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Result<(), DropReason> {
-    let refused = match exits.ports.tx(port) {
-        None => (frame, DropReason::NoTxQueue),
-        Some(queue) => match queue.transmit(frame) {
-            Ok(()) => return Ok(()),
-            Err(frame) if frame.segment_count() > queue.max_segments() => {
-                (frame, DropReason::TooManySegments)
-            }
-            Err(frame) => match exits.ports.retry(port, frame, exits.cache) {
-                Ok(()) => return Ok(()),
-                Err(frame) => (frame, DropReason::TxRingFull),
-            },
-        },
+    let Some(queue) = exits.ports.tx(port) else {
+        return transmit_again(frame, port, DropReason::NoTxQueue, exits);
     };
-    exits.cache.give_frame(refused.0);
-    Err(refused.1)
+    match queue.transmit(frame) {
+        Ok(()) => Ok(()),
+        Err(frame) => transmit_again(frame, port, DropReason::TxRingFull, exits),
+    }
+}
+
+/// Tries once more when a full ring refused the frame, and ends its way when that does not help either.
+#[cold]
+#[inline(never)]
+fn transmit_again<P: Port>(
+    frame: Frame,
+    port: PortId,
+    reason: DropReason,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
+    let max_segments = exits.ports.tx(port).map_or(0, |queue| queue.max_segments());
+    let (frame, reason) = if reason != DropReason::TxRingFull {
+        (frame, reason)
+    } else if frame.segment_count() > max_segments {
+        (frame, DropReason::TooManySegments)
+    } else {
+        match exits.ports.retry(port, frame, exits.cache) {
+            Ok(()) => return Ok(()),
+            Err(frame) => (frame, DropReason::TxRingFull),
+        }
+    };
+    exits.cache.give_frame(frame);
+    Err(reason)
 }
 
 /// Adds a drop to a pseudowire: the one the frame came from, or the one it should have left by. A frame that is lost

@@ -56,8 +56,20 @@ impl ChunkCache {
     ///
     /// As [`give`](ChunkCache::give).
     #[inline]
-    pub fn give_frame(&mut self, frame: Frame) {
+    pub fn give_frame(&mut self, mut frame: Frame) {
+        if let Some(rest) = frame.take_rest() {
+            self.give_rest(rest);
+        }
         for chunk in frame.into_chunks() {
+            self.give(chunk);
+        }
+    }
+
+    /// Takes the chunks of a frame's further segments back.
+    #[cold]
+    #[inline(never)]
+    fn give_rest(&mut self, rest: Frame) {
+        for chunk in rest.into_chunks() {
             self.give(chunk);
         }
     }

@@ -2,9 +2,9 @@ use super::*;
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpOptionElement, TransportSlice, UdpHeader, VlanId};
 use proptest::prelude::*;
 
-/// [`super::run`] on a frame in one chunk.
+/// [`super::run`] on the bytes of a frame in one chunk.
 fn run(frame: &mut [u8], limit: MssLimit) -> bool {
-    super::run(frame, 0, limit)
+    limit != MssLimit::Unlimited && may_be_syn(frame) && clamp(frame, 0, limit)
 }
 
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];

@@ -63,6 +63,7 @@ impl Frame {
     }
 
     /// Takes the further segments off: this frame is linear afterwards. `None` when it was.
+    #[inline]
     pub fn take_rest(&mut self) -> Option<Self> {
         let link = self.link()?;
         // SAFETY: a valid `Frame` that belongs to this one alone stands there (invariant). It is moved out: with `rest` at 0 below, nobody
