@@ -50,10 +50,12 @@ impl Strict {
     #[inline]
     pub const fn receive(self, number: u32) -> (Self, Fate) {
         let number = number & MASK;
-        if number == self.expected || !self.is_started {
-            return (self.accepted(number), Fate::InOrder);
+        match self.is_started {
+            true if number == self.expected => (self.accepted(number), Fate::InOrder),
+            true => self.receive_other(number),
+            // In the kernel too the first packet is the last of a row of packets ahead.
+            false => (Self { ahead: self.ahead.with(number), ..self }.accepted(number), Fate::InOrder),
         }
-        self.receive_other(number)
     }
 
     /// The same for any number but the expected one.

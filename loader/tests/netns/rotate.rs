@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use super::sites::{SOON, SPANWIRE, Sites};
+use super::sites::{SPANWIRE, Sites};
 
 /// What each side sends: two cookies per side, of which one is in use.
 const COOKIES: [[&str; 2]; 2] =
@@ -60,6 +60,8 @@ fn change_over(sites: &Sites, to: usize) {
     for position in [0, 1] {
         change(sites, position, &["--cookie", new[position]]);
     }
+    // The flood may have ended meanwhile; one ping there and back goes the same way.
+    sites.net.pcs[0].run(&["ping", "-c", "1", "-W", "5", "10.200.101.2"]).unwrap();
     // A frame with the new one has come: behind it there is none with the old one.
     for position in [0, 1] {
         sites.await_rows(position, "session", "frames with the new cookie", |_| {
@@ -75,15 +77,17 @@ fn cookies_change_under_a_flood_without_loss() {
     let sites = pair("nsrotate");
     sites.expect_ping(0, 1);
     let count = PINGS.to_string();
-    let flood = sites.net.pcs[0].spawn("flood", &["ping", "-f", "-q", "-c", &count, "10.200.101.2"]).unwrap();
-    let mut done = 0;
-    while flood.is_running() {
-        change_over(&sites, 1 - done % 2);
-        // The last one may have ended after the flood.
-        done += usize::from(flood.is_running());
-    }
-    assert!(flood.wait(SOON).unwrap().success(), "{}", flood.log());
-    let text = flood.log();
+    let flood = || sites.net.pcs[0].run(&["ping", "-f", "-q", "-c", &count, "-w", "120", "10.200.101.2"]);
+    let (text, done) = std::thread::scope(|scope| {
+        let flood = scope.spawn(flood);
+        let mut done = 0;
+        while !flood.is_finished() {
+            change_over(&sites, 1 - done % 2);
+            // The last one may have ended after the flood.
+            done += usize::from(!flood.is_finished());
+        }
+        (flood.join().unwrap().unwrap(), done)
+    });
     assert!(text.contains(&format!("{PINGS} received, 0% packet loss")), "{text}");
     assert!(done >= 2, "{done} change-overs during the flood");
     for position in [0, 1] {
