@@ -16,8 +16,6 @@ use super::sites::Sites;
 
 /// UDP over IPv4 with sublayer: IPv4 20, UDP 8, flags 4, session id 4, sublayer 4; and the inner Ethernet header.
 const TAKEN_V4: u64 = 40 + 14;
-/// The same over IPv6.
-const TAKEN_V6: u64 = 60 + 14;
 
 /// Two gateways with one tunnel between them; `lines` go into both tunnels.
 fn running(name: &str, gateway: fn(usize, usize) -> String, lines: &str) -> Pair {
@@ -58,31 +56,44 @@ fn await_path(pair: &Pair, side: usize, mtu: u32, source: &str) -> Value {
 #[test]
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
 fn a_link_that_became_smaller_is_learned_from_its_router() {
-    let pair = running("nspath6", gateway_v6, "");
+    // IPv6 routers cut nothing up; IPv4 routers cut up what has DF clear, and then say nothing.
+    let over_v6 = running("nspath6", gateway_v6, "");
+    expect_learned(&over_v6, "2001:db8::1", 60);
+    let over_v4 = running("nspath4", gateway_v4, "fragmentation = \"drop\"\ndf = true\n");
+    expect_learned(&over_v4, "10.9.0.1", 40);
+    // What the gateway has learned, its PCs are told.
+    let refusal = over_v4.ping(0, &["-M", "do", "-s", "1472"]).unwrap_err().to_string();
+    assert!(refusal.contains("100% packet loss"), "{refusal}");
+    let route = over_v4.pcs[0].ip(&format!("route get {}", PCS[1])).unwrap();
+    assert!(route.contains(&format!("mtu {}", 1400 - TAKEN_V4)), "{route}");
+}
+
+/// Makes the link behind the router smaller, and expects the gateway on the other side to learn that from the router.
+fn expect_learned(pair: &Pair, router: &str, overhead: u64) {
     pair.expect_pings();
-    await_path(&pair, 0, 1600, "interface");
+    await_path(pair, 0, 1600, "interface");
     pair.router.ip("link set east0 mtu 1400").unwrap();
-    // The first packet that does not fit is lost, and the router says so; IPv6 routers cut nothing up.
-    let _lost = pair.ping(0, &["-s", "1400"]);
-    let tunnel = await_path(&pair, 0, 1400, "icmp");
-    assert_eq!(tunnel["state"], "up");
-    assert_eq!(tunnel["path"]["mtu_locked"], false);
-    assert!(tunnel["path"]["icmp_errors"]["too_big"].as_u64() >= Some(1), "{tunnel}");
-    let last = "packet too big, MTU 1400, from 2001:db8::1";
-    assert_eq!(
-        (&tunnel["path"]["last_icmp_error"], &tunnel["path"]["unreachable"]),
-        (&json!(last), &json!(false))
-    );
-    assert!(tunnel["path"]["mtu_expires_s"].as_u64() > Some(500), "{tunnel}");
+    // The first packet that does not fit is lost, and the router says so.
+    let _lost = pair.ping(0, &["-M", "dont", "-s", "1400"]);
+    let tunnel = await_path(pair, 0, 1400, "icmp");
+    let path = &tunnel["path"];
+    assert_eq!((&tunnel["state"], &path["mtu_locked"]), (&json!("up"), &json!(false)));
+    assert!(path["icmp_errors"]["too_big"].as_u64() >= Some(1), "{tunnel}");
+    assert_eq!(path["last_icmp_error"], format!("packet too big, MTU 1400, from {router}"));
+    assert_eq!(path["unreachable"], false);
+    assert!(path["mtu_expires_s"].as_u64() > Some(500), "{tunnel}");
     let session = pair.session(0);
-    let inner = 1400 - TAKEN_V6;
-    for (key, expected) in
-        [("overhead_bytes", 60), ("path_mtu_bytes", 1400), ("max_frame_bytes", 1340), ("inner_mtu", inner)]
-    {
+    let (frame, inner) = (1400 - overhead, 1400 - overhead - 14);
+    for (key, expected) in [
+        ("overhead_bytes", overhead),
+        ("path_mtu_bytes", 1400),
+        ("max_frame_bytes", frame),
+        ("inner_mtu", inner),
+    ] {
         assert_eq!(session[key], expected, "{key} of {session}");
     }
     // The other direction has not learned anything, and needs not.
-    await_path(&pair, 1, 1600, "interface");
+    await_path(pair, 1, 1600, "interface");
     let fits = (inner - 28).to_string();
     let text = pair.ping(0, &["-M", "do", "-s", &fits]).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
@@ -108,23 +119,26 @@ fn a_pc_behind_a_tunnel_that_drops_learns_its_path_mtu() {
     let pair = narrow("nsmtudrop", 1400, ["fragmentation = \"drop\"\n"; 2]);
     pair.expect_pings();
     let inner = 1400 - TAKEN_V4;
+    let known = |pc: usize| pair.pcs[pc].ip(&format!("route get {}", PCS[1 - pc])).unwrap();
+    let learned = format!("mtu {inner}");
+    // Both hosts announce 1460, send segments that are too big, and are told.
+    expect_tcp(&pair);
+    for pc in 0..2 {
+        assert!(known(pc).contains(&learned), "{}", known(pc));
+        pair.pcs[pc].ip("route flush cache").unwrap();
+        assert!(!known(pc).contains("mtu"), "{}", known(pc));
+    }
     // The first packet is answered with an error, the second is not sent: its sender knows by then.
     let refusal = pair.ping(0, &["-M", "do", "-s", "1472"]).unwrap_err().to_string();
     assert!(refusal.contains("100% packet loss"), "{refusal}");
-    let route = pair.pcs[0].ip(&format!("route get {}", PCS[1])).unwrap();
-    assert!(route.contains(&format!("mtu {inner}")), "{route}");
+    assert!(known(0).contains(&learned), "{}", known(0));
     let fits = (inner - 28).to_string();
     let text = pair.ping(0, &["-M", "do", "-s", &fits]).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     // A packet that may be fragmented is dropped in silence.
     let lost = pair.ping(1, &["-M", "dont", "-s", "1472"]).unwrap_err().to_string();
     assert!(lost.contains("100% packet loss"), "{lost}");
-    let route = pair.pcs[1].ip(&format!("route get {}", PCS[0])).unwrap();
-    assert!(!route.contains("mtu"), "{route}");
-
-    expect_tcp(&pair);
-    let route = pair.pcs[1].ip(&format!("route get {}", PCS[0])).unwrap();
-    assert!(route.contains(&format!("mtu {inner}")), "the server's segments were too big, too: {route}");
+    assert!(!known(1).contains("mtu"), "{}", known(1));
     for side in 0..2 {
         let session = pair.session(side);
         assert!(session["icmp_sent"].as_u64() >= Some(1), "{session}");

@@ -16,7 +16,7 @@ use netlab::{
 };
 use serde_json::Value;
 
-use super::sites::{SOON, SPANWIRE, rows_of};
+use super::sites::{SOON, SPANWIRE, has_ended_all, rows_of};
 
 const GATEWAYS: [&str; 2] = ["gw-a", "gw-b"];
 /// The gateways' interfaces, by line.
@@ -232,11 +232,6 @@ impl Pair {
     /// Waits until every worker accounts for every frame, and expects every chunk to be known.
     pub(crate) fn expect_conserved(&self) {
         for side in 0..2 {
-            let number = |worker: &Value, key: &str| worker[key].as_u64().unwrap();
-            let has_ended_all = |worker: &Value| {
-                let ends = ["forwarded", "flooded", "dropped"].map(|key| number(worker, key));
-                worker["state"] == "running" && number(worker, "received") == ends.iter().sum::<u64>()
-            };
             let rows = self
                 .await_rows(side, "worker", "one verdict per frame", |rows| rows.iter().all(has_ended_all));
             assert!(rows.iter().all(|worker| worker["chunks"]["conserved"] == true), "{rows:?}");

@@ -180,17 +180,18 @@ impl Sites {
     /// Waits until every worker of every running gateway accounts for every frame, and expects every chunk to be known.
     pub(crate) fn expect_conserved(&self) {
         for position in 0..self.gateways.len() {
-            let number = |worker: &Value, key: &str| worker[key].as_u64().unwrap();
-            let has_ended_all = |worker: &Value| {
-                let ends = ["forwarded", "flooded", "dropped", "handed", "reassembled"];
-                let ends: u64 = ends.map(|key| number(worker, key)).iter().sum();
-                let came = number(worker, "received") + number(worker, "taken");
-                worker["state"] == "running" && came == ends + worker["chunks"]["parked"].as_u64().unwrap()
-            };
             let rows = self.await_rows(position, "worker", "one verdict per frame", |rows| {
                 rows.iter().all(has_ended_all)
             });
             assert!(rows.iter().all(|worker| worker["chunks"]["conserved"] == true), "{rows:?}");
         }
     }
+}
+
+/// Whether a worker has one end for each frame that it received or took over.
+pub(crate) fn has_ended_all(worker: &Value) -> bool {
+    let number = |key: &str| worker[key].as_u64().unwrap();
+    let ends: u64 = ["forwarded", "flooded", "dropped", "handed", "reassembled"].map(number).iter().sum();
+    let came = number("received") + number("taken");
+    worker["state"] == "running" && came == ends + worker["chunks"]["parked"].as_u64().unwrap()
 }
