@@ -1,6 +1,6 @@
 //! Bad packets, wrong configurations, a killed gateway.
 
-use std::{fs, net::UdpSocket};
+use std::fs;
 
 use rustix::process::Signal;
 
@@ -16,9 +16,14 @@ fn dropped(sites: &Sites, position: usize, reason: &str) -> u64 {
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
 fn bad_packets_are_counted_by_reason_and_the_next_frame_passes() {
     let sites = Sites::running("nsbad");
-    // A kernel socket with the very addresses and ports of gw-a's end of the tunnel.
-    let socket = sites.net.gateways[0].inside(|| UdpSocket::bind("10.200.100.2:5001")).unwrap().unwrap();
-    socket.connect("10.200.100.6:6001").unwrap();
+    // UDP packets with the very addresses and ports of gw-a's end of the tunnel; the port itself is its gateway's.
+    let send = |payload: &[u8]| {
+        let script = "import socket, struct, sys; bytes = bytes.fromhex(sys.argv[1]); \
+                      s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP); \
+                      s.sendto(struct.pack('!HHHH', 5001, 6001, 8 + len(bytes), 0) + bytes, ('10.200.100.6', 0))";
+        let digits: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+        sites.net.gateways[0].run(&["python3", "-c", script, &digits]).unwrap();
+    };
     let inner = [0x02, 0, 0, 0, 0, 9, 0x02, 0, 0, 0, 0, 8, 0x88, 0xB5, 1, 2, 3, 4];
     let whole = [&[0, 3, 0, 0, 0, 0, 3, 0xE8, 0, 0, 0, 0][..], &inner].concat();
     let bad: [(&str, Vec<u8>); 5] = [
@@ -30,17 +35,17 @@ fn bad_packets_are_counted_by_reason_and_the_next_frame_passes() {
     ];
     for (reason, bytes) in &bad {
         assert_eq!(dropped(&sites, 1, reason), 0, "{reason}");
-        socket.send(bytes).unwrap();
+        send(bytes);
         sites.await_rows(1, "drop", reason, |rows| {
             rows.iter().any(|row| row["reason"] == *reason && row["frames"] == 1)
         });
     }
     // Too large for the path: the kernel sends fragments. What fits a chunk is put together, and then looked at.
-    socket.send(&vec![0; 1650]).unwrap();
+    send(&[0; 1650]);
     sites.await_rows(1, "worker", "a packet put together", |rows| {
         rows.iter().any(|row| row["reassembled_packets"] == 1)
     });
-    socket.send(&vec![0; 3000]).unwrap();
+    send(&[0; 3000]);
     sites.await_rows(1, "drop", "fragments", |rows| {
         rows.iter().any(|row| row["reason"] == "reassembled_too_big" && row["frames"] == 2)
     });

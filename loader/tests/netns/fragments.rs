@@ -95,8 +95,8 @@ fn fragments_that_arrive_at_several_workers_are_put_together_by_one() {
     }
     expect_fragments(&sites);
     for position in 0..3 {
-        let handed = sites.workers_sum(position, "handed");
-        assert!(handed > 0, "gateway {position}: one worker received every fragment");
-        assert_eq!(handed, sites.workers_sum(position, "taken"));
+        assert_eq!(sites.workers_sum(position, "handed"), sites.workers_sum(position, "taken"));
     }
+    // The connections' segments, which are what is cut up, arrive at gw-b on both queues; its neighbours get but the pings' fragments.
+    assert!(sites.workers_sum(1, "handed") > 0, "one worker received every fragment");
 }
