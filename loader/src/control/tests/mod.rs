@@ -91,9 +91,9 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
     vec![udp, ip]
 }
 
-/// One session per tunnel.
-pub(crate) fn sessions() -> Vec<SessionStatus> {
-    let up = SessionStatus {
+/// A session of which everything is told.
+fn session_up() -> SessionStatus {
+    SessionStatus {
         name: "l2tpeth0".to_owned(),
         tunnel: "t1000".to_owned(),
         bridge: Some("br0".to_owned()),
@@ -127,7 +127,12 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         oos_packets: 2,
         seq_resyncs: 1,
         observed: Some(SequenceCounts { numbered: 7, lost: 3, reordered: 2, duplicates: 1 }),
-    };
+    }
+}
+
+/// One session per tunnel.
+pub(crate) fn sessions() -> Vec<SessionStatus> {
+    let up = session_up();
     let down = SessionStatus {
         name: "l2tpeth1".to_owned(),
         tunnel: "t2000".to_owned(),
