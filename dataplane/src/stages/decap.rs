@@ -17,7 +17,7 @@ use xsk::{ChunkCache, Frame};
 use super::{
     Context, mss_clamp,
     outer::{self, Outer},
-    outer_chained,
+    outer_chained, roam,
     send::count_clamped,
     sequence, traffic_class,
 };
@@ -88,7 +88,11 @@ fn open<'t>(
         ipv4::PROTOCOL_UDP => l2tpv3::split_udp(outer.payload)?,
         _ => l2tpv3::split_ip(outer.payload)?,
     };
-    let (position, session) = context.tables.sessions.find(session_id, &outer.endpoint)?;
+    let ((position, session), is_elsewhere) = match context.tables.sessions.find(session_id, &outer.endpoint)
+    {
+        Ok(found) => (found, false),
+        Err(refusal) => (roam::find(context, session_id, &outer.endpoint).ok_or(refusal)?, true),
+    };
     slot.session = Some(position);
     if outer.lacks_checksum && session.needs_checksum {
         return Err(DropReason::UdpChecksumMissing);
@@ -102,6 +106,9 @@ fn open<'t>(
         return Err(DropReason::Pwe3Fragment);
     }
     sequence::check(context, session, sublayer)?;
+    if is_elsewhere {
+        roam::note(context, session, &outer.endpoint);
+    }
     // Counted from the front: behind the frame there may be bytes that belong to UDP or to no layer at all.
     let offset = inner.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
     Ok((session, Inner { offset, len: inner.len() + outer.beyond, is_cookie_also }))

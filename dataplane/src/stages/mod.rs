@@ -26,6 +26,7 @@ mod mss_clamp;
 mod outer;
 mod outer_chained;
 mod reassemble;
+mod roam;
 mod send;
 mod sequence;
 mod too_big;

@@ -3,10 +3,12 @@
 //! Place on the path: `decap` looks a session up; its transmitting half is in [`super::next_hops`].
 //! Deliberately not here: tunnels. A data packet names no tunnel; a tunnel's addresses and ports stand in each session.
 
+use std::{net::Ipv6Addr, sync::Arc};
+
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
 pub use super::ids::SessionIndex;
-use super::{attachment::Attachment, oversize::MssLimit, session_state::RxSequencing};
+use super::{attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, session_state::RxSequencing};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
@@ -38,6 +40,33 @@ impl Endpoint {
         V4_MAPPED | u32::from_be_bytes(octets) as u128
     }
 
+    /// Our address and port.
+    const fn local_end(&self) -> (u128, u16) {
+        (self.local, self.local_port)
+    }
+
+    /// The endpoint over UDP of a tunnel whose peer was not heard yet: no packet has it.
+    #[must_use]
+    pub const fn without_peer(local: u128, local_port: u16) -> Self {
+        Self { local, remote: 0, local_port, remote_port: 0, protocol: 0 }
+    }
+
+    /// Whether the peer's address is one that packets can be sent to, whichever link it is on.
+    #[must_use]
+    pub fn is_remote_unicast(&self) -> bool {
+        let address = Ipv6Addr::from_bits(self.remote);
+        let is_none = match address.to_ipv4_mapped() {
+            Some(v4) => v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast(),
+            None => {
+                address.is_unspecified()
+                    || address.is_loopback()
+                    || address.is_multicast()
+                    || address.is_unicast_link_local()
+            }
+        };
+        !is_none
+    }
+
     /// An IPv6 address in wire order; `None` for an IPv4-mapped one, which no packet carries (RFC 4291 §2.5.5.2): it
     /// must not pass for the IPv4 address.
     #[must_use]
@@ -54,6 +83,8 @@ impl Endpoint {
 pub struct RxSession {
     /// Outer addresses and ports the session's packets must carry.
     pub endpoint: Endpoint,
+    /// Where sightings of the peer elsewhere are noted, for a tunnel that learns its peer; `None`: the endpoint is fixed.
+    pub peer: Option<Arc<PeerWatch>>,
     /// The id in its packets: the one we chose (`ip l2tp`: `session_id`).
     pub rx_session_id: SessionId,
     /// The cookie in its packets: the one we chose (`ip l2tp`: `peer_cookie`).
@@ -90,6 +121,7 @@ impl RxSession {
     ) -> Self {
         Self {
             endpoint,
+            peer: None,
             rx_session_id,
             rx_cookie: Cookie::NONE,
             rx_cookie_also: None,
@@ -128,6 +160,8 @@ struct Place {
 pub struct SessionTable {
     places: Box<[Place]>,
     sessions: Box<[RxSession]>,
+    /// Sessions of tunnels that learn their peer, by id and local endpoint alone; empty when there is none.
+    anywhere: Box<[Place]>,
     /// Every id once, ascending: tells, on a miss, a wrong source from an unknown id.
     ids: Box<[u32]>,
 }
@@ -152,7 +186,28 @@ impl SessionTable {
         let mut ids: Vec<_> = sessions.iter().map(|session| session.rx_session_id.get()).collect();
         ids.sort_unstable();
         ids.dedup();
-        Self { places: places.into(), sessions: sessions.into(), ids: ids.into() }
+        let anywhere = places_anywhere(&sessions).into();
+        Self { places: places.into(), sessions: sessions.into(), anywhere, ids: ids.into() }
+    }
+
+    /// The session with this id at this local address and port, of a tunnel that learns its peer.
+    ///
+    /// Such a session is also found by [`SessionTable::find`] between the addresses and ports it has now.
+    #[must_use]
+    pub fn find_anywhere(&self, rx_session_id: SessionId, endpoint: &Endpoint) -> Option<(u32, &RxSession)> {
+        let mask = self.anywhere.len().checked_sub(1)?;
+        let mut at = home_anywhere(rx_session_id.get(), endpoint, mask);
+        // Ends: half of the places are vacant.
+        while let Some(place) = self.anywhere.get(at).filter(|place| place.rx_session_id != 0) {
+            if place.rx_session_id == rx_session_id.get()
+                && let Some(session) = self.sessions.get(place.position as usize)
+                && session.endpoint.local_end() == endpoint.local_end()
+            {
+                return Some((place.position, session));
+            }
+            at = (at + 1) & mask;
+        }
+        None
     }
 
     /// The session with this id between these addresses, and its position for [`SessionTable::at`].
@@ -213,6 +268,32 @@ impl SessionTable {
     }
 }
 
+/// The places of the sessions whose peer is learned; none when there is no such session.
+fn places_anywhere(sessions: &[RxSession]) -> Vec<Place> {
+    let learning = || (0u32..).zip(sessions).filter(|(_, session)| session.peer.is_some());
+    let count = learning().count();
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut places = vec![Place::default(); (count * 2).next_power_of_two()];
+    let mask = places.len() - 1;
+    for (position, session) in learning() {
+        let rx_session_id = session.rx_session_id.get();
+        let mut at = home_anywhere(rx_session_id, &session.endpoint, mask);
+        while places[at].rx_session_id != 0 {
+            at = (at + 1) & mask;
+        }
+        places[at] = Place { rx_session_id, position };
+    }
+    places
+}
+
+/// First place of an id at a local endpoint.
+fn home_anywhere(rx_session_id: u32, endpoint: &Endpoint, mask: usize) -> usize {
+    let here = Endpoint { remote: endpoint.local, remote_port: endpoint.local_port, ..*endpoint };
+    home(rx_session_id, &here, mask)
+}
+
 /// First place of an id from a peer.
 #[inline]
 fn home(rx_session_id: u32, endpoint: &Endpoint, mask: usize) -> usize {
@@ -228,7 +309,7 @@ fn home(rx_session_id: u32, endpoint: &Endpoint, mask: usize) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::{collections::HashMap, net::IpAddr};
 
     fn endpoint(remote: u8) -> Endpoint {
         Endpoint {
@@ -278,7 +359,54 @@ mod tests {
         assert_eq!(find(&SessionTable::default(), 1, 2), Err(NoSession::Unknown));
     }
 
+    #[test]
+    fn a_source_that_nothing_can_be_sent_to_is_no_peers() {
+        let is_unicast = |address: &str| {
+            let remote = match address.parse().unwrap() {
+                IpAddr::V4(v4) => Endpoint::map_v4(v4.octets()),
+                IpAddr::V6(v6) => v6.to_bits(),
+            };
+            Endpoint { remote, ..endpoint(2) }.is_remote_unicast()
+        };
+        for address in ["192.0.2.1", "169.254.7.7", "2001:db8::1", "fd00::1"] {
+            assert!(is_unicast(address), "{address}");
+        }
+        for address in
+            ["0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255", "::", "::1", "ff02::1", "fe80::1"]
+        {
+            assert!(!is_unicast(address), "{address}");
+        }
+    }
+
+    /// A session over UDP whose peer is learned, at this local port.
+    fn learning(id: u32, local_port: u16, index: u32) -> RxSession {
+        let watch = Some(Arc::new(PeerWatch::new(1)));
+        let unknown = Endpoint::without_peer(endpoint(0).local, local_port);
+        RxSession { endpoint: unknown, peer: watch, ..session(id, 0, index) }
+    }
+
     proptest! {
+        #[test]
+        fn finds_anywhere_what_a_map_of_learning_sessions_finds(
+            learned in proptest::collection::hash_set((1u32..60, 1u16..5), 0..60),
+            fixed in proptest::collection::hash_set((1u32..60, 2u8..6), 0..60),
+            source: u128,
+        ) {
+            let model: HashMap<(u32, u16), u32> = learned.into_iter().zip(0..).collect();
+            let sessions = model.iter().map(|(&(id, port), &n)| learning(id, port, n));
+            let others = fixed.iter().map(|&(id, remote)| session(id, remote, 1000));
+            let table = SessionTable::new(sessions.chain(others).collect());
+            for id in 1..60 {
+                for local_port in 0..6 {
+                    let packet = Endpoint { remote: source, local_port, remote_port: 9, protocol: 17, ..endpoint(0) };
+                    let found = table.find_anywhere(SessionId::new(id).unwrap(), &packet);
+                    prop_assert_eq!(found.map(|(_, session)| session.index.0), model.get(&(id, local_port)).copied());
+                    let elsewhere = Endpoint { local: 1, ..packet };
+                    prop_assert!(table.find_anywhere(SessionId::new(id).unwrap(), &elsewhere).is_none());
+                }
+            }
+        }
+
         #[test]
         fn finds_what_a_map_finds(ids in proptest::collection::hash_set((1u32..200, 2u8..6), 0..100)) {
             let model: HashMap<(u32, u8), u32> = ids.into_iter().zip(0..).collect();

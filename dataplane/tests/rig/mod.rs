@@ -30,6 +30,7 @@ use dataplane::{
         fdb::Fdb,
         next_hops::{Encap, NextHop, OuterAddresses, OuterFields, TxParameters, TxSession},
         oversize::{Fragmentation, MssClamp},
+        peer_watch::PeerWatch,
         session_state::{RxSequencing, SessionState},
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::{self, PortTable, SharedTables, Tables},
@@ -105,6 +106,10 @@ pub struct Plan {
     pub udp_checksum: bool,
     /// What both sessions write into the outer header.
     pub fields: OuterFields,
+    /// Session A's tunnel learns its peer, and notes sightings here.
+    pub peer: Option<Arc<PeerWatch>>,
+    /// Where session A's peer is now, address and UDP port; `None`: not known. Only with `peer`.
+    pub peer_end: Option<(IpAddr, u16)>,
     /// Whether both sessions note in the frame what the outer header says of congestion.
     pub combines_ecn: bool,
     /// Largest frame that a LAN port transmits. Units: bytes.
@@ -162,6 +167,8 @@ impl Default for Plan {
             lan_frame_bytes: LAN_FRAME_BYTES,
             max_segments: [1; 3],
             other_workers: 0,
+            peer: None,
+            peer_end: None,
         }
     }
 }
@@ -235,10 +242,21 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         .map(numbered)
         .collect();
     let [attach_a, attach_b] = plan.session_attachments;
+    let learned = match plan.peer_end {
+        None => Endpoint::without_peer(mapped(plan.local), endpoint_a().local_port),
+        Some((remote, remote_port)) => {
+            Endpoint { local: mapped(plan.local), remote: mapped(remote), remote_port, ..endpoint_a() }
+        }
+    };
     let endpoint =
         |like: Endpoint, remote| Endpoint { local: mapped(plan.local), remote: mapped(remote), ..like };
     let rx = [
-        (endpoint(endpoint_a(), peer_a), 1000, plan.rx_cookie, attach_a),
+        (
+            if plan.peer.is_some() { learned } else { endpoint(endpoint_a(), peer_a) },
+            1000,
+            plan.rx_cookie,
+            attach_a,
+        ),
         (endpoint(endpoint_b(), peer_b), 2000, Cookie::NONE, attach_b),
     ];
     let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).zip(&tx_sessions).map(
@@ -246,8 +264,9 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
             let mss_limit = tx.as_ref().map(TxSession::mss_limit).unwrap_or_default();
             let (id, index) = (SessionId::new(id).unwrap(), SessionIndex(index));
             let plain = RxSession::plain(endpoint, id, index, attachment, counters.clone());
+            let peer = if index == SessionIndex(0) { plan.peer.clone() } else { None };
             let (needs_checksum, combines_ecn) = (plan.udp_checksum, plan.combines_ecn);
-            RxSession { rx_cookie, sublayer, mss_limit, needs_checksum, combines_ecn, ..plain }
+            RxSession { rx_cookie, sublayer, mss_limit, peer, needs_checksum, combines_ecn, ..plain }
         },
     );
     let rx_cookies_also = [plan.rx_cookie_also, None];
