@@ -79,6 +79,9 @@ impl Roles {
     /// Faces a LAN that belongs to bridge domains whole: every frame, tagged or not. On a port that is also
     /// [`UNDERLAY`](Self::UNDERLAY) it covers nothing, since then only a VLAN tells the two apart.
     pub const ACCESS_WHOLE: Self = Self(2 | 4);
+    /// Some tunnel over UDP learns its peer: a packet whose endpoint is not found is looked up again without its sender
+    /// ([`EndpointKey::from_anyone`]). Without it, as on most gateways, nobody pays for that.
+    pub const LEARNS_PEERS: Self = Self(8);
 
     /// Both sets together.
     #[must_use]
@@ -213,7 +216,8 @@ impl AccessVlanKey {
 ///
 /// Local is the gateway: the packet's destination. An IPv4 address takes the first four bytes, zeros follow. Ports are 0
 /// for protocols without ports; and a UDP tunnel needs a second entry with both ports 0
-/// ([`for_fragments`](Self::for_fragments)), by which fragments are found.
+/// ([`for_fragments`](Self::for_fragments)), by which fragments are found. A tunnel that learns its peer has an entry with remote
+/// address and port 0 ([`from_anyone`](Self::from_anyone)), by which it hears a peer that moved, but for its fragments.
 ///
 /// Byte order: network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -257,6 +261,14 @@ impl EndpointKey {
     #[must_use]
     pub fn for_fragments(self) -> Self {
         self.with_ports(0, 0)
+    }
+
+    /// The entry by which this endpoint's packets are found wherever they come from: the same without the peer's address and
+    /// port.
+    #[inline(always)]
+    #[must_use]
+    pub fn from_anyone(self) -> Self {
+        Self { remote_port: U16::ZERO, remote: [0; 16], ..self }
     }
 
     #[inline(always)]
@@ -382,6 +394,17 @@ mod tests {
     }
 
     #[test]
+    fn a_learning_endpoint_keeps_its_local_end_and_nothing_of_its_peer() {
+        let key = EndpointKey::ipv4(17, Ipv4Addr::new(10, 200, 100, 2), Ipv4Addr::new(10, 200, 100, 6))
+            .with_ports(5001, 6001);
+        let mut expected = [0; EndpointKey::BYTES];
+        expected[..4].copy_from_slice(&[4, 17, 0x13, 0x89]); // family, protocol, local port 5001
+        expected[8..12].copy_from_slice(&[10, 200, 100, 2]);
+        assert_eq!(key.from_anyone().to_bytes(), expected);
+        assert_ne!(key.from_anyone(), key.for_fragments());
+    }
+
+    #[test]
     fn port_and_vlan_have_this_layout() {
         let port = PortConfig::new(Roles::UNDERLAY.with(Roles::ACCESS), 0x0102, 4).with_stat_row(5);
         assert_eq!(port.to_bytes(), [0, 0, 0, 3, 0, 0, 1, 2, 0, 0, 0, 4, 0, 0, 0, 5]);
@@ -410,5 +433,6 @@ mod tests {
         assert!(Roles::ACCESS_WHOLE.contains(Roles::ACCESS));
         assert!(!Roles::ACCESS.contains(Roles::ACCESS_WHOLE));
         assert!(!Roles::ACCESS_WHOLE.contains(Roles::UNDERLAY));
+        assert!(!Roles::ACCESS_WHOLE.with(Roles::UNDERLAY).contains(Roles::LEARNS_PEERS));
     }
 }

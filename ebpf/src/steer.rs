@@ -8,7 +8,8 @@
 //! 1. A port that is not configured: to the kernel.
 //! 2. Access: a frame of a covered VLAN, or any frame of a port that is access as a whole, goes to the engine.
 //! 3. Underlay: a packet of a known endpoint goes to the engine, unless it is an L2TP control message. Fragments carry
-//!    no ports (only the first does), so they are found by addresses and protocol alone.
+//!    no ports (only the first does), so they are found by addresses and protocol alone. Where some tunnel learns its peer,
+//!    a UDP packet that is no fragment is looked up a second time, by its destination alone.
 //! 4. Everything else goes to the kernel: not surely ours.
 //!
 //! Where no socket serves the RX queue, an underlay packet goes to the kernel and an access frame is dropped: the
@@ -144,7 +145,7 @@ fn classify<View: PacketView>(
     if !is_underlay {
         return Err(Stat::PassUncoveredVlan);
     }
-    let stat = classify_underlay(frame, tables, &link)?;
+    let stat = classify_underlay(frame, tables, &link, roles)?;
     Ok((Side::Underlay, stat))
 }
 
@@ -153,6 +154,7 @@ fn classify_underlay<View: PacketView>(
     frame: &View,
     tables: &impl Tables,
     link: &LinkLayer,
+    roles: Roles,
 ) -> Result<Stat, Stat> {
     let packet = match link.ethertype {
         EtherType::IPV4 => IpPacket::parse_ipv4(frame, link.payload_offset)?,
@@ -166,7 +168,13 @@ fn classify_underlay<View: PacketView>(
         return tables.endpoint(&packet.key).map(|_| Stat::EngineFragment).ok_or(Stat::PassNotTunnel);
     }
     let (key, payload_offset) = transport(frame, &packet)?;
-    let endpoint = tables.endpoint(&key).ok_or(Stat::PassNotTunnel)?;
+    let endpoint = match tables.endpoint(&key) {
+        None if packet.protocol == PROTOCOL_UDP && roles.contains(Roles::LEARNS_PEERS) => {
+            tables.endpoint(&key.from_anyone())
+        }
+        found => found,
+    };
+    let endpoint = endpoint.ok_or(Stat::PassNotTunnel)?;
     if endpoint.is_l2tp() && is_control(frame, packet.protocol, payload_offset)? {
         return Err(Stat::PassControl);
     }

@@ -16,10 +16,13 @@ use crate::model::ModelTables;
 
 const LOCAL_V4: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 2);
 const REMOTE_V4: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 6);
+const ELSEWHERE_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 const REMOTE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 6);
 const LOCAL_PORT: u16 = 5001;
 const REMOTE_PORT: u16 = 6001;
+/// The local port of a tunnel that learns its peer.
+const LEARNING_PORT: u16 = 5003;
 const ACCESS_VLAN: u16 = 10;
 const OTHER_VLAN: u16 = 20;
 
@@ -46,6 +49,7 @@ pub fn tables() -> Vec<(&'static str, ModelTables)> {
         ("port not configured", ModelTables { endpoints: endpoints(), ..ModelTables::default() }),
         ("underlay", with_port(underlay, 1, &[8])),
         ("underlay without socket", with_port(underlay, 1, &[9])),
+        ("underlay where a tunnel learns its peer", with_port(underlay.with(Roles::LEARNS_PEERS), 1, &[8])),
         ("underlay whose queue is not served", with_port(underlay, 0, &[8])),
         ("access by VLAN", with_port(Roles::ACCESS, 1, &[8])),
         ("access by VLAN without socket", with_port(Roles::ACCESS, 1, &[])),
@@ -61,7 +65,11 @@ fn endpoints() -> std::collections::HashMap<EndpointKey, EndpointValue> {
     let l2tp = EndpointValue::new(Payload::L2tp);
     let udp_v4 = EndpointKey::ipv4(PROTOCOL_UDP, LOCAL_V4, REMOTE_V4).with_ports(LOCAL_PORT, REMOTE_PORT);
     let udp_v6 = EndpointKey::ipv6(PROTOCOL_UDP, LOCAL_V6, REMOTE_V6).with_ports(LOCAL_PORT, REMOTE_PORT);
+    let learning_v4 = udp_v4.with_ports(LEARNING_PORT, REMOTE_PORT).from_anyone();
+    let learning_v6 = udp_v6.with_ports(LEARNING_PORT, REMOTE_PORT).from_anyone();
     [
+        (learning_v4, l2tp),
+        (learning_v6, l2tp),
         (udp_v4, l2tp),
         (udp_v4.for_fragments(), l2tp),
         (udp_v6, l2tp),
@@ -102,6 +110,8 @@ pub fn whole_frames() -> Result<Vec<Vec<u8>>> {
 
 fn packets_v4(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {
     let tunnel = Transport::udp(REMOTE_PORT, LOCAL_PORT);
+    let to_learning = Transport::udp(40_000, LEARNING_PORT);
+    let elsewhere = build(tags, ELSEWHERE_V4.into(), LOCAL_V4.into(), to_learning, &L2TP_UDP_DATA)?;
     let build =
         |transport, payload: &[u8]| build(tags, REMOTE_V4.into(), LOCAL_V4.into(), transport, payload);
     let ip_offset = 14 + 4 * tags.len();
@@ -112,6 +122,10 @@ fn packets_v4(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {
         build(Transport::udp(REMOTE_PORT, LOCAL_PORT + 1), &L2TP_UDP_DATA)?,
         build(Transport::udp(LOCAL_PORT, REMOTE_PORT), &L2TP_UDP_DATA)?,
         build(Transport::udp(0, 0), &L2TP_UDP_DATA)?,
+        elsewhere,
+        build(to_learning, &L2TP_UDP_DATA)?,
+        build(to_learning, &L2TP_UDP_CONTROL)?,
+        build(Transport::udp(0, LEARNING_PORT), &L2TP_UDP_DATA)?,
         build(Transport::L2TP_IP, &L2TP_IP_DATA)?,
         build(Transport::L2TP_IP, &L2TP_IP_CONTROL)?,
         build(Transport::L2TP_IP, &[])?,
@@ -148,6 +162,8 @@ fn packets_v6(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {
     ];
     let mut frames = plain.to_vec();
     frames.push(build(Transport::L2TP_IP, &L2TP_IP_CONTROL)?);
+    frames.push(build(Transport::udp(40_000, LEARNING_PORT), &L2TP_UDP_DATA)?);
+    frames.push(build(Transport::udp(40_000, LEARNING_PORT), &L2TP_UDP_CONTROL)?);
     frames.push(build(Transport::Protocol(PROTOCOL_ESP), &[0, 0, 0, 1])?);
     let fragments = [0_u16, 1, 8, 9, 6, 0xfff8].map(|bits| (NEXT_FRAGMENT, bits));
     let chains = [

@@ -194,6 +194,69 @@ fn ipv6_fragments_are_found_behind_their_header() {
     assert_eq!(packet(&[0x00, 0x06]), tunnel()); // reserved bits mean nothing
 }
 
+/// A port of a gateway one of whose tunnels, at local port 5002, learns its peer.
+fn learning() -> Model {
+    let mut model = model(Roles::UNDERLAY.with(Roles::LEARNS_PEERS));
+    let nobody = Ipv4Addr::UNSPECIFIED;
+    let v4 = EndpointKey::ipv4(17, Ipv4Addr::new(10, 0, 0, 2), nobody).with_ports(5002, 0);
+    let local_v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+    let v6 = EndpointKey::ipv6(17, local_v6, Ipv6Addr::UNSPECIFIED).with_ports(5002, 0);
+    model.endpoints.extend([v4, v6].map(|key| (key, EndpointValue::new(Payload::L2tp))));
+    model
+}
+
+fn decide_by(model: &Model, parts: &[&[u8]]) -> Decision {
+    let frame = [&[MACS], parts].concat().concat();
+    steer(&SliceView(&frame), model, Ingress { ifindex: IFINDEX, rx_queue: 1 })
+}
+
+/// From port 6001 to port 5002.
+const UDP_TO_LEARNING: &[u8] = &[0x17, 0x71, 0x13, 0x8a, 0, 16, 0, 0];
+
+#[test]
+fn a_tunnel_that_learns_its_peer_hears_anybody_at_its_own_end_and_no_other_tunnel_does() {
+    let model = learning();
+    let mut elsewhere = ipv4(17, [0, 0]);
+    elsewhere[12..16].copy_from_slice(&[198, 51, 100, 7]);
+    let mut elsewhere_v6 = ipv6(17);
+    elsewhere_v6[8..24].copy_from_slice(&[0xfd; 16]);
+    let not_tunnel = Decision::Pass(Stat::PassNotTunnel);
+    for (ethertype, header, other) in
+        [(TYPE_IPV4, &ipv4(17, [0, 0]), &elsewhere), (TYPE_IPV6, &ipv6(17), &elsewhere_v6)]
+    {
+        for header in [header, other] {
+            assert_eq!(decide_by(&model, &[ethertype, header, UDP_TO_LEARNING, L2TP_UDP_DATA]), tunnel());
+            let control = decide_by(&model, &[ethertype, header, UDP_TO_LEARNING, L2TP_UDP_CONTROL]);
+            assert_eq!(control, Decision::Pass(Stat::PassControl));
+        }
+        assert_eq!(decide_by(&model, &[ethertype, header, UDP, L2TP_UDP_DATA]), tunnel());
+        assert_eq!(decide_by(&model, &[ethertype, other, UDP, L2TP_UDP_DATA]), not_tunnel);
+    }
+    let mut to_another = elsewhere.clone();
+    to_another[19] = 3;
+    assert_eq!(decide_by(&model, &[TYPE_IPV4, &to_another, UDP_TO_LEARNING, L2TP_UDP_DATA]), not_tunnel);
+}
+
+#[test]
+fn nobody_is_heard_by_the_local_end_alone_unless_the_port_says_so() {
+    let model = learning();
+    let model = Model { roles: Some(Roles::UNDERLAY), ..model };
+    let decision = decide_by(&model, &[TYPE_IPV4, &ipv4(17, [0, 0]), UDP_TO_LEARNING, L2TP_UDP_DATA]);
+    assert_eq!(decision, Decision::Pass(Stat::PassNotTunnel));
+}
+
+#[test]
+fn fragments_and_other_protocols_are_never_found_by_the_local_end_alone() {
+    let model = learning();
+    let mut part = ipv4(17, [0x20, 0]);
+    part[12..16].copy_from_slice(&[198, 51, 100, 7]);
+    let not_tunnel = Decision::Pass(Stat::PassNotTunnel);
+    assert_eq!(decide_by(&model, &[TYPE_IPV4, &part, UDP_TO_LEARNING, L2TP_UDP_DATA]), not_tunnel);
+    let mut over_ip = ipv4(115, [0, 0]);
+    over_ip[12..16].copy_from_slice(&[198, 51, 100, 7]);
+    assert_eq!(decide_by(&model, &[TYPE_IPV4, &over_ip, L2TP_IP_DATA]), not_tunnel);
+}
+
 #[test]
 fn ipv4_options_are_stepped_over() {
     let mut header = ipv4(17, [0, 0]);
