@@ -987,3 +987,81 @@ fn the_mss_clamp_is_a_word_or_a_number_in_its_range() {
         expect(&[(dport, &with(value))], &[&format!("{path}: {problem}; {remedy}")]);
     }
 }
+
+/// The first tunnel as one that learns its peer: with a cookie of 8 bytes, without a first guess.
+const LEARNING: [(&str, &str); 3] = [
+    ("remote = \"10.200.100.2\"\n", "peer = \"learn\"\n"),
+    ("udp_dport = 5001\n", ""),
+    ("\"deadbeef\"", "\"fedcba9876543210\""),
+];
+
+#[test]
+fn a_tunnel_that_learns_its_peer_needs_no_remote_and_may_have_a_first_guess() {
+    expect(&LEARNING, &[]);
+    expect(&[LEARNING[2], ("encap = \"udp\"", "encap = \"udp\"\npeer = \"learn\"")], &[]);
+}
+
+#[test]
+fn half_a_guess_is_refused() {
+    expect(
+        &[LEARNING[0], LEARNING[2]],
+        &["25 tunnel.t1000.udp_dport: stands without remote; give both as a first guess, or neither"],
+    );
+    expect(
+        &[LEARNING[1], LEARNING[2], ("encap = \"udp\"", "encap = \"udp\"\npeer = \"learn\"")],
+        &["20 tunnel.t1000.remote: stands without udp_dport; give both as a first guess, or neither"],
+    );
+}
+
+#[test]
+fn a_session_without_a_cookie_of_8_bytes_cannot_tell_a_peer_that_is_learned() {
+    let finding = |line: usize| {
+        format!(
+            "{line} tunnel.t1000.session.l2tpeth0.peer_cookie: is not of 8 bytes, and the tunnel knows its peer by nothing else; \
+             give 16 hexadecimal digits, or give the tunnel peer = \"fixed\""
+        )
+    };
+    expect(&LEARNING[..2], &[&finding(29)]);
+    expect(&[LEARNING[0], LEARNING[1], ("peer_cookie = \"deadbeef\"\n", "")], &[&finding(25)]);
+}
+
+#[test]
+fn a_peer_over_ip_is_not_learned() {
+    expect(
+        &[
+            ("encap = \"ip\"", "encap = \"ip\"\npeer = \"learn\""),
+            ("peer_session_id = 2001", "peer_session_id = 2001\npeer_cookie = \"fedcba9876543210\""),
+        ],
+        &["38 tunnel.t2000.peer: \"learn\" has no meaning with encap = \"ip\"; \
+           give encap = \"udp\" with udp_sport, or peer = \"fixed\""],
+    );
+}
+
+#[test]
+fn a_tunnel_with_a_fixed_peer_needs_a_remote() {
+    expect(
+        &[("remote = \"10.200.100.2\"\n", "")],
+        &[
+            "18 tunnel.t1000.remote: is missing; give the peer's address, or peer = \"learn\" if it is not known",
+        ],
+    );
+    expect(
+        &[("remote = \"10.200.100.2\"\n", "peer = \"lern\"\n")],
+        &["20 tunnel.t1000.peer: \"lern\" is not known; did you mean \"learn\"?"],
+    );
+}
+
+#[test]
+fn two_learning_tunnels_at_one_local_end_are_refused_and_one_beside_a_fixed_one_is_not() {
+    let second = "[tunnel.t3]\nlocal = \"10.200.100.6\"\npeer = \"PEER\"\nremote = \"10.200.100.3\"\ntunnel_id = 3\n\
+                  peer_tunnel_id = 3\nudp_sport = 6001\nudp_dport = 7\n[tunnel.t3.session.s3]\nsession_id = 3\n\
+                  peer_session_id = 3\npeer_cookie = \"0011223344556677\"\n[bridge.br0]\n";
+    let member = ("\"l2tpeth1\"]", "\"l2tpeth1\", \"s3\"]");
+    let with = |peer: &str| second.replace("PEER", peer);
+    expect(
+        &[&LEARNING[..], &[("[bridge.br0]\n", with("learn").as_str()), member]].concat(),
+        &["40 tunnel.t3: has the same endpoints as tunnel.t1000 (line 18); both take packets from anyone: \
+           give it another udp_sport or local, or make its sessions part of that tunnel"],
+    );
+    expect(&[&LEARNING[..], &[("[bridge.br0]\n", with("fixed").as_str()), member]].concat(), &[]);
+}

@@ -50,6 +50,22 @@ fn tunnel(number: usize, encap: &str, is_shared: bool) -> String {
 const UDP: &str = "encap = \"udp\"\nudp_sport = 1701\nudp_dport = 1701";
 
 #[test]
+fn a_tunnel_that_learns_its_peer_needs_three_endpoints() {
+    let learning = |number: usize| {
+        let id = number + 1;
+        let (high, low) = (number / 60_000, 1 + number % 60_000);
+        format!(
+            "[tunnel.t{number}]\nlocal = \"10.0.{high}.1\"\npeer = \"learn\"\ntunnel_id = {id}\npeer_tunnel_id = {id}\n\
+             udp_sport = {low}\n"
+        )
+    };
+    let most = ENDPOINTS_MAX / 3;
+    assert_eq!(faults(&numbered(UNDERLAY, most, learning)), [""; 0]);
+    let found = faults(&numbered(UNDERLAY, most + 1, learning));
+    assert!(found.len() == 1 && found[0].contains("the tunnels need 65538 endpoints"), "{found:?}");
+}
+
+#[test]
 fn a_udp_tunnel_needs_two_endpoints_and_one_too_many_is_a_fault() {
     let full = numbered(UNDERLAY, ENDPOINTS_MAX / 2, |number| tunnel(number, UDP, false));
     let one_more = "[tunnel.last]\nlocal = \"10.0.0.1\"\nremote = \"10.2.0.1\"\ntunnel_id = 99999\n\
@@ -58,8 +74,8 @@ fn a_udp_tunnel_needs_two_endpoints_and_one_too_many_is_a_fault() {
     assert_eq!(
         faults(&(full + one_more)),
         [format!(
-            "{line} tunnel.last: the tunnels need 65537 endpoints (a UDP tunnel needs two), and the steering program \
-             has room for 65536; take tunnels out, or make sessions of tunnels to the same peer"
+            "{line} tunnel.last: the tunnels need 65537 endpoints (a UDP tunnel needs two, three if it learns its \
+             peer), and the steering program has room for 65536; take tunnels out, or make sessions of tunnels to the same peer"
         )]
     );
 }
@@ -118,7 +134,8 @@ fn a_bridge_with_more_members_than_positions_is_a_fault() {
 #[test]
 fn the_page_on_steering_states_the_limits_of_the_program() {
     let limits = format!(
-        "\n{PORTS_MAX} ports, {ENDPOINTS_MAX} endpoints (a UDP tunnel takes two), {ACCESS_VLANS_MAX} access VLANs, \
+        "\n{PORTS_MAX} ports, {ENDPOINTS_MAX} endpoints (a UDP tunnel takes two, three if it learns its peer), \
+         {ACCESS_VLANS_MAX} access VLANs, \
          {SOCKETS_MAX} sockets."
     );
     assert!(STEERING.contains(&limits), "{limits}");

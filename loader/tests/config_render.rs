@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
-    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer, Port, Role,
-    Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer, PeerMode,
+    Port, Role, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -93,7 +93,8 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
     let clamp =
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Path), (536_u16..=65_495).prop_map(MssClamp::To)];
     let kind = (kind, clamp);
-    let tunnel = (kind, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
+    // Fixed; learned with a first guess; learned without one.
+    let tunnel = (kind, 0_u8..3, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
     proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
         let mut id = u32::MAX;
         let mut next = move || {
@@ -101,12 +102,23 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             id
         };
         let mut built = Vec::new();
-        for (index, (((ipv6, udp, outer, fragmentation), mss_clamp), sport, dport, sessions)) in
+        for (index, (((ipv6, udp, outer, fragmentation), mss_clamp), peer, sport, dport, sessions)) in
             tunnels.into_iter().enumerate()
         {
             let host = u8::try_from(index).expect("few tunnels");
+            let peer = if udp { peer } else { 0 };
+            let mode = if peer == 0 { PeerMode::Fixed } else { PeerMode::Learn };
+            let (remote, dport) = match (peer, ipv6) {
+                (2, true) => (Ipv6Addr::UNSPECIFIED.into(), 0),
+                (2, false) => (Ipv4Addr::UNSPECIFIED.into(), 0),
+                _ => (address(ipv6, host), dport),
+            };
+            // No two tunnels that learn take packets at the same local end.
+            let sport = if mode == PeerMode::Learn { 1000 + u16::from(host) } else { sport };
             let sessions =
                 sessions.into_iter().enumerate().map(|(number, (rx_cookie, tx_cookie, none, numbers))| {
+                    let rx_cookie =
+                        if mode == PeerMode::Learn { Cookie::eight([host; 8]) } else { rx_cookie };
                     Session {
                         name: format!("pw{index}-{number}"),
                         rx_session_id: SessionId::new(next()).expect("not 0"),
@@ -122,7 +134,8 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             built.push(Tunnel {
                 name: format!("t{index}"),
                 local: address(ipv6, 255),
-                remote: address(ipv6, host),
+                remote,
+                peer: mode,
                 tunnel_id: TunnelId::new(next()).expect("not 0"),
                 peer_tunnel_id: TunnelId::new(next()).expect("not 0"),
                 encap: if udp { Encap::Udp { sport, dport } } else { Encap::Ip },

@@ -4,7 +4,7 @@
 //! was found to be right in every respect, cookie included. Both are out of the way of a packet from where it is expected.
 //! Not in it: the cookie. It is all that tells the peer from anybody else, so nothing is noted before it was checked.
 
-use wire::{ipv4, l2tpv3::SessionId};
+use wire::l2tpv3::SessionId;
 
 use super::Context;
 use crate::tables::{
@@ -20,10 +20,8 @@ pub(super) fn find<'t>(
     rx_session_id: SessionId,
     endpoint: &Endpoint,
 ) -> Option<(u32, &'t RxSession)> {
-    if endpoint.protocol != ipv4::PROTOCOL_UDP || !is_possible_source(endpoint) {
-        return None;
-    }
-    context.tables.sessions.find_anywhere(rx_session_id, endpoint)
+    let sessions = &context.tables.sessions;
+    if is_possible_source(endpoint) { sessions.find_anywhere(rx_session_id, endpoint) } else { None }
 }
 
 /// Notes where the peer of a session was heard.
@@ -35,7 +33,7 @@ pub(super) fn note(context: &Context<'_>, session: &RxSession, endpoint: &Endpoi
     }
 }
 
-/// Whether packets can be sent back to where this one claims to come from.
+/// Whether UDP packets can be sent back to where this one claims to come from; over IP protocol 115 there is no port.
 fn is_possible_source(endpoint: &Endpoint) -> bool {
     endpoint.remote_port != 0 && endpoint.remote != endpoint.local && endpoint.is_remote_unicast()
 }

@@ -354,6 +354,12 @@ impl TxSession {
         self.template.get(start..start + self.link_bytes).unwrap_or_default()
     }
 
+    /// What stands between the link's header and the frame: IP, UDP and L2TPv3 headers, lengths and checksums not filled in.
+    #[must_use]
+    pub fn outer_header(&self) -> &[u8] {
+        self.template.get(MAX_ENCAP_BYTES.saturating_sub(self.overhead_bytes())..).unwrap_or_default()
+    }
+
     /// Bytes the outer IP packet has beyond the frame it carries.
     #[must_use]
     pub const fn overhead_bytes(&self) -> usize {

@@ -9,8 +9,9 @@ use toml::de::DeTable;
 use super::ids;
 use super::keys;
 use super::model::{
-    Bridge, Config, Cookie, Encap, FRAGMENTATION_WORDS, Fragmentation, Gateway, Link, Member, Mode, Port,
-    Role, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Encap, FRAGMENTATION_WORDS, Fragmentation, Gateway, Link, Member, Mode, PeerMode,
+    Port, Role, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    unspecified_like,
 };
 use super::mss;
 use super::outer::{self, Outer};
@@ -50,6 +51,7 @@ pub(crate) struct DraftTunnel {
     pub(crate) is_udp: Option<bool>,
     pub(crate) udp_sport: Option<u16>,
     pub(crate) udp_dport: Option<u16>,
+    pub(crate) peer: Option<PeerMode>,
     pub(crate) outer: Option<Outer>,
     pub(crate) fragmentation: Option<Fragmentation>,
     mss_clamp: Option<mss::MssClamp>,
@@ -151,6 +153,7 @@ fn tunnel(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> D
         is_udp: section.choice(&keys::TUNNEL_ENCAP, Encap::WORDS, report),
         udp_sport,
         udp_dport,
+        peer: section.choice(&keys::TUNNEL_PEER, PeerMode::WORDS, report),
         outer: outer::read(section, report),
         fragmentation: section.choice(&keys::TUNNEL_FRAGMENTATION, FRAGMENTATION_WORDS, report),
         mss_clamp: mss::read(section, report),
@@ -245,14 +248,21 @@ impl DraftPort {
 
 impl DraftTunnel {
     fn finish(self) -> Option<Tunnel> {
+        let (local, peer) = (self.local?, self.peer?);
+        // What a tunnel that learns its peer does not know.
+        let unknown = (peer == PeerMode::Learn).then(|| (unspecified_like(local), 0));
         let encap = match self.is_udp? {
-            true => Encap::Udp { sport: self.udp_sport?, dport: self.udp_dport? },
+            true => Encap::Udp {
+                sport: self.udp_sport?,
+                dport: self.udp_dport.or(unknown.map(|(_, port)| port))?,
+            },
             false => Encap::Ip,
         };
         Some(Tunnel {
             name: self.name,
-            local: self.local?,
-            remote: self.remote?,
+            local,
+            remote: self.remote.or(unknown.map(|(address, _)| address))?,
+            peer,
             tunnel_id: self.tunnel_id?,
             peer_tunnel_id: self.peer_tunnel_id?,
             encap,

@@ -3,7 +3,7 @@
 //! Three users: the check for unknown keys (`tree`), the reader of values (`section`) and the reference page
 //! (`reference`). A key that is not here does not exist.
 
-use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, Role, SUBLAYER_WORDS, Seq};
+use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, PeerMode, Role, SUBLAYER_WORDS, Seq};
 use super::mss::{MAX_MSS, MIN_MSS, MSS_CLAMP_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
@@ -128,6 +128,8 @@ pub const MODES: &[&str] = &words::<_, { Mode::WORDS.len() }>(Mode::WORDS);
 pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
 /// Words of `mss_clamp`.
 pub const MSS_CLAMPS: &[&str] = &words::<_, { MSS_CLAMP_WORDS.len() }>(MSS_CLAMP_WORDS);
+/// Words of `peer`.
+pub const PEERS: &[&str] = &words::<_, { PeerMode::WORDS.len() }>(PeerMode::WORDS);
 /// Words of `dscp`.
 pub const DSCPS: &[&str] = &words::<_, { Dscp::WORDS.len() }>(Dscp::WORDS);
 /// Words of `ecn`.
@@ -190,8 +192,11 @@ keys! {
 
     TUNNEL_LOCAL = "tunnel.NAME.local", Kind::Address, "", Absent::Required,
         "This gateway's underlay address. It may be missing on the host for now: the tunnel is down until it is there.";
-    TUNNEL_REMOTE = "tunnel.NAME.remote", Kind::Address, "", Absent::Required,
-        "The peer's underlay address.";
+    TUNNEL_REMOTE = "tunnel.NAME.remote", Kind::Address, "", Absent::Text("required with `peer = \"fixed\"`"),
+        "The peer's underlay address; with `peer = \"learn\"` a first guess.";
+    TUNNEL_PEER = "tunnel.NAME.peer", Kind::Choice(PEERS), "", Absent::Word("fixed"),
+        "`fixed`: the peer is at `remote` and `udp_dport`, and nothing is taken from elsewhere. `learn`: it is where its packets come \
+         from, and is followed when that changes, as behind NAT; only over UDP, and each session needs a `peer_cookie` of 8 bytes.";
     TUNNEL_ID = "tunnel.NAME.tunnel_id", ID, "", Absent::Required,
         "This gateway's id of the tunnel; no two tunnels share one.";
     TUNNEL_PEER_ID = "tunnel.NAME.peer_tunnel_id", ID, "", Absent::Required,
@@ -200,8 +205,8 @@ keys! {
         "What carries the L2TPv3 header: `udp`, or `ip` for IP protocol 115.";
     TUNNEL_UDP_SPORT = "tunnel.NAME.udp_sport", UDP_PORT, "", Absent::Text("required with `encap = \"udp\"`"),
         "This gateway's UDP port. Only with `encap = \"udp\"`.";
-    TUNNEL_UDP_DPORT = "tunnel.NAME.udp_dport", UDP_PORT, "", Absent::Text("required with `encap = \"udp\"`"),
-        "The peer's UDP port. Only with `encap = \"udp\"`.";
+    TUNNEL_UDP_DPORT = "tunnel.NAME.udp_dport", UDP_PORT, "", Absent::Text("required with `encap = \"udp\"` and `peer = \"fixed\"`"),
+        "The peer's UDP port. Only with `encap = \"udp\"`; with `peer = \"learn\"` a first guess, together with `remote`.";
     TUNNEL_UDP_CSUM = "tunnel.NAME.udp_csum", Kind::Boolean, "", Absent::Boolean(false),
         "UDP checksum in sent packets, which costs a pass over every byte. Received ones are checked wherever they are there. \
          Only over UDP and IPv4.";

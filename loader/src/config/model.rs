@@ -6,7 +6,7 @@
 //! way in and in `render` on the way out, nowhere else.
 //! Not in it: anything learned from the host (interface indices, queue counts, routes).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -121,8 +121,11 @@ pub struct Tunnel {
     pub name: String,
     /// This gateway's address, IPv4 or IPv6.
     pub local: IpAddr,
-    /// The peer's address, of the same family.
+    /// The peer's address, of the same family; of a peer that is to be learned and of which nothing is known, the unspecified
+    /// one. [`Tunnel::configured_peer`] tells the two apart.
     pub remote: IpAddr,
+    /// Whether the peer stays where it is.
+    pub peer: PeerMode,
     /// This gateway's id of the tunnel. Never in data packets.
     pub tunnel_id: TunnelId,
     /// The peer's id of the tunnel. Never in data packets.
@@ -139,6 +142,46 @@ pub struct Tunnel {
     pub sessions: Vec<Session>,
 }
 
+/// How the peer's end of a tunnel is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerMode {
+    /// By the configuration.
+    Fixed,
+    /// By its packets; the configuration may have a first guess.
+    Learn,
+}
+
+impl PeerMode {
+    /// The file's words.
+    pub const WORDS: &'static [(&'static str, Self)] = &[("fixed", Self::Fixed), ("learn", Self::Learn)];
+
+    /// The file's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        word_of(Self::WORDS, self)
+    }
+}
+
+/// The unspecified address of the family of `address`.
+pub(crate) const fn unspecified_like(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+impl Tunnel {
+    /// The peer's address, and its UDP port or 0, as far as the file has them.
+    #[must_use]
+    pub fn configured_peer(&self) -> Option<(IpAddr, u16)> {
+        let port = match self.encap {
+            Encap::Ip => 0,
+            Encap::Udp { dport, .. } => dport,
+        };
+        (!self.remote.is_unspecified()).then_some((self.remote, port))
+    }
+}
+
 /// What carries the L2TPv3 header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encap {
@@ -148,7 +191,7 @@ pub enum Encap {
     Udp {
         /// Local port, not 0.
         sport: u16,
-        /// Peer's port, not 0.
+        /// Peer's port, not 0 unless it is to be learned.
         dport: u16,
     },
 }

@@ -97,7 +97,7 @@ pub fn reference_markdown() -> String {
 fn limits() -> String {
     format!(
         "- There is room for {PORTS_MAX} ports, {ENDPOINTS_MAX} tunnel endpoints (one for a tunnel over IP, two for one \
-         over UDP),\n  {ACCESS_VLANS_MAX} VLANs of ports in bridges, {POSITIONS_MAX} bridges and {POSITIONS_MAX} members \
+         over UDP,\n  three if it learns its peer), {ACCESS_VLANS_MAX} VLANs of ports in bridges, {POSITIONS_MAX} bridges and {POSITIONS_MAX} members \
          of a bridge. More is a fault.\n"
     )
 }

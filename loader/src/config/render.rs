@@ -4,8 +4,8 @@ use std::fmt::{Display, Write};
 
 use super::keys::{self, Absent, Key};
 use super::model::{
-    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Mode, Port, SUBLAYER_WORDS, Seq, Session, Tunnel,
-    Umem, fragmentation_word,
+    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Mode, PeerMode, Port, SUBLAYER_WORDS, Seq,
+    Session, Tunnel, Umem, fragmentation_word,
 };
 use super::mss;
 use super::outer;
@@ -123,20 +123,29 @@ fn port(port: &Port, first: bool, text: &mut Text) {
 }
 
 fn tunnel(tunnel: &Tunnel, text: &mut Text) {
-    let comment = match tunnel.encap {
-        Encap::Udp { .. } => format!("Tunnel to {} over UDP.", tunnel.remote),
-        Encap::Ip => format!("Tunnel to {} over IP protocol 115.", tunnel.remote),
+    let guess = tunnel.configured_peer();
+    let comment = match (tunnel.encap, guess) {
+        (Encap::Udp { .. }, None) => String::from("Tunnel over UDP to a peer that is learned."),
+        (Encap::Udp { .. }, _) => format!("Tunnel to {} over UDP.", tunnel.remote),
+        (Encap::Ip, _) => format!("Tunnel to {} over IP protocol 115.", tunnel.remote),
     };
     let path = format!("tunnel.{}", tunnel.name);
     text.table(&comment, &path);
     text.text(&keys::TUNNEL_LOCAL, &tunnel.local.to_string());
-    text.text(&keys::TUNNEL_REMOTE, &tunnel.remote.to_string());
+    if guess.is_some() {
+        text.text(&keys::TUNNEL_REMOTE, &tunnel.remote.to_string());
+    }
+    if tunnel.peer == PeerMode::Learn {
+        text.text(&keys::TUNNEL_PEER, tunnel.peer.word());
+    }
     text.value(&keys::TUNNEL_ID, tunnel.tunnel_id.get());
     text.value(&keys::TUNNEL_PEER_ID, tunnel.peer_tunnel_id.get());
     text.text(&keys::TUNNEL_ENCAP, tunnel.encap.word());
     if let Encap::Udp { sport, dport } = tunnel.encap {
         text.value(&keys::TUNNEL_UDP_SPORT, sport);
-        text.value(&keys::TUNNEL_UDP_DPORT, dport);
+        if guess.is_some() {
+            text.value(&keys::TUNNEL_UDP_DPORT, dport);
+        }
     }
     for (key, value) in outer::settings(&tunnel.outer) {
         text.value(key, value);

@@ -48,6 +48,17 @@ pub enum MtuSource {
     Icmp,
 }
 
+/// How a tunnel knows where its peer is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerMode {
+    /// From the configuration.
+    #[default]
+    Fixed,
+    /// From the packets that it gets.
+    Learn,
+}
+
 /// What a port faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,12 +147,21 @@ pub struct TunnelStatus {
     pub encap: Encap,
     /// Our outer address.
     pub local: IpAddr,
-    /// The peer's outer address.
+    /// The peer's outer address: with `learn` the one it was last heard from, else the configured one; the unspecified address
+    /// while none is known.
     pub remote: IpAddr,
     /// Our UDP port; null with IP encapsulation.
     pub udp_sport: Option<u16>,
-    /// The peer's UDP port; null with IP encapsulation.
+    /// The peer's UDP port, likewise; null with IP encapsulation, and while none is known.
     pub udp_dport: Option<u16>,
+    /// Whether the peer's address and port are fixed or learned from its packets.
+    pub peer: PeerMode,
+    /// Seconds since the peer was first heard at this address and port; null with `fixed`, and while it was not heard.
+    pub peer_heard_s: Option<u64>,
+    /// Times that the peer was heard at a new address or port; the first is not counted.
+    pub peer_moves: u64,
+    /// Sightings at a new address or port that were not followed, because the peer had moved less than a second before.
+    pub peer_moves_held_back: u64,
     /// Our tunnel id.
     pub tunnel_id: u32,
     /// The peer's tunnel id.
@@ -449,6 +469,7 @@ display_words! {
     State { Up => "up", Down => "down" }
     Encap { Udp => "udp", Ip => "ip" }
     MtuSource { Interface => "interface", Route => "route", Icmp => "icmp" }
+    PeerMode { Fixed => "fixed", Learn => "learn" }
     Role { Underlay => "underlay", Access => "access", Both => "both" }
     XdpMode { Native => "native", Generic => "generic" }
     FdbKind { Dynamic => "dynamic", Static => "static" }

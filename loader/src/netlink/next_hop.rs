@@ -71,6 +71,9 @@ pub enum DownReason {
         /// Where it is.
         interface: String,
     },
+    /// The tunnel learns its peer, and has not heard it yet.
+    #[error("its peer has not been heard yet")]
+    PeerUnknown,
     /// The remote address is one of this host's own.
     #[error("remote address {remote} is on this host itself")]
     RemoteIsLocal {

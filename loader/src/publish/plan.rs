@@ -11,12 +11,13 @@ use dataplane::{
         PortId,
         bridge_domains::{DomainId, MemberId},
         fdb::Fdb,
+        peer_watch::PeerWatch,
         session_state::SessionState,
         sessions::SessionIndex,
     },
 };
 
-use crate::config::model::{Bridge, Config, Link, Member, Port, Session, Tunnel};
+use crate::config::model::{Bridge, Config, Link, Member, PeerMode, Port, Session, Tunnel};
 
 /// The positions of a configuration's parts, with their counters and FDBs.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Plan {
     pub session_counters: Vec<PerWorker<SessionCounters>>,
     /// What sessions remember from packet to packet, by session position.
     pub session_states: Vec<Arc<SessionState>>,
+    /// Where workers note sightings of peers, by tunnel position; `None`: the peer is fixed.
+    pub peer_watches: Vec<Option<Arc<PeerWatch>>>,
     /// FDBs by domain position.
     pub fdbs: Vec<Arc<Fdb>>,
     /// Counters of the workers.
@@ -81,10 +84,13 @@ impl Plan {
     pub fn new(config: Config, workers: usize, seed: u64) -> Self {
         let sessions = config.sessions().count();
         let fdb = |bridge: &Bridge| Arc::new(Fdb::new(bridge.fdb_entries as usize, seed));
+        let watch =
+            |tunnel: &Tunnel| (tunnel.peer == PeerMode::Learn).then(|| Arc::new(PeerWatch::new(workers)));
         Self {
             port_counters: config.ports.iter().map(|_| PerWorker::new(workers)).collect(),
             session_counters: (0..sessions).map(|_| PerWorker::new(workers)).collect(),
             session_states: (0..sessions).map(|_| Arc::default()).collect(),
+            peer_watches: config.tunnels.iter().map(watch).collect(),
             fdbs: config.bridges.iter().map(fdb).collect(),
             worker_counters: PerWorker::new(workers),
             positions: Positions::new(&config),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{
-        model::{Bridge, Encap, Link, Port, Sequencing, Tunnel},
+        model::{Bridge, Encap, Link, PeerMode, Port, Sequencing, Tunnel},
         outer::Ecn,
     },
     netlink::next_hop::TunnelReadiness,
@@ -43,6 +43,8 @@ pub struct World {
     pub ports: Vec<PortWorld>,
     /// By tunnel.
     pub tunnels: Vec<TunnelReadiness>,
+    /// By tunnel: address and UDP port (0 over IP) of the peer; `None`: not known. Of tunnels that learn their peer only.
+    pub peers: Vec<Option<(IpAddr, u16)>>,
 }
 
 impl World {
@@ -50,6 +52,14 @@ impl World {
     #[must_use]
     pub fn port_of(&self, ifindex: u32) -> Option<PortId> {
         self.attached().find(|(_, attached)| *attached == ifindex).map(|(id, _)| id)
+    }
+
+    /// Where a tunnel's peer is: as configured, or as it was heard.
+    pub(super) fn peer_of(&self, position: usize, tunnel: &Tunnel) -> Option<(IpAddr, u16)> {
+        match tunnel.peer {
+            PeerMode::Fixed => tunnel.configured_peer(),
+            PeerMode::Learn => self.peers.get(position).copied().flatten(),
+        }
     }
 
     /// Every attached port with its interface index.
@@ -75,7 +85,7 @@ pub fn build(plan: &Plan, world: &World) -> Tables {
         sessions: SessionTable::new(
             plan.sessions()
                 .zip(&tx_sessions)
-                .map(|(planned, tx)| rx_session(plan, planned, tx.as_ref()))
+                .map(|(planned, tx)| rx_session(plan, world, planned, tx.as_ref()))
                 .collect(),
         ),
         domains: plan
@@ -139,14 +149,20 @@ fn members(
         .collect()
 }
 
-/// The outer addressing of packets that arrive through a tunnel.
+/// The outer addressing of packets that arrive through a tunnel whose peer is there; `None`: it is not known.
 #[must_use]
-pub fn rx_endpoint(tunnel: &Tunnel) -> Endpoint {
-    let (local_port, remote_port, protocol) = match tunnel.encap {
-        Encap::Ip => (0, 0, ipv4::PROTOCOL_L2TP),
-        Encap::Udp { sport, dport } => (sport, dport, ipv4::PROTOCOL_UDP),
+pub fn rx_endpoint(tunnel: &Tunnel, peer: Option<(IpAddr, u16)>) -> Endpoint {
+    let local = mapped(tunnel.local);
+    let (local_port, protocol) = match tunnel.encap {
+        Encap::Ip => (0, ipv4::PROTOCOL_L2TP),
+        Encap::Udp { sport, .. } => (sport, ipv4::PROTOCOL_UDP),
     };
-    Endpoint { local: mapped(tunnel.local), remote: mapped(tunnel.remote), local_port, remote_port, protocol }
+    match peer {
+        None => Endpoint::without_peer(local, local_port),
+        Some((remote, remote_port)) => {
+            Endpoint { local, remote: mapped(remote), local_port, remote_port, protocol }
+        }
+    }
 }
 
 fn mapped(address: IpAddr) -> u128 {
@@ -157,11 +173,11 @@ fn mapped(address: IpAddr) -> u128 {
 }
 
 /// `tx` is the session's other half, while it is up: what hosts announce to each other depends on how large the path is.
-fn rx_session(plan: &Plan, planned: PlannedSession<'_>, tx: Option<&TxSession>) -> RxSession {
+fn rx_session(plan: &Plan, world: &World, planned: PlannedSession<'_>, tx: Option<&TxSession>) -> RxSession {
     let session = planned.session;
     let attachment = attachment(plan, &Link::Session(session.name.clone()));
     let counters = plan.session_counters[planned.index.index()].clone();
-    let endpoint = rx_endpoint(planned.tunnel);
+    let endpoint = rx_endpoint(planned.tunnel, world.peer_of(planned.tunnel_position, planned.tunnel));
     let plain = RxSession::plain(endpoint, session.rx_session_id, planned.index, attachment, counters);
     RxSession {
         rx_cookie: session.rx_cookie,
@@ -171,6 +187,7 @@ fn rx_session(plan: &Plan, planned: PlannedSession<'_>, tx: Option<&TxSession>) 
         needs_checksum: outer::needs_checksum(planned.tunnel),
         combines_ecn: planned.tunnel.outer.ecn == Ecn::Copy,
         mss_limit: tx.map(TxSession::mss_limit).unwrap_or_default(),
+        peer: plan.peer_watches[planned.tunnel_position].clone(),
         ..plain
     }
 }
@@ -200,13 +217,14 @@ fn tx_session(
         return None;
     };
     // The configuration check admits no tunnel between addresses of two versions.
-    let addresses = OuterAddresses::new(planned.tunnel.local, planned.tunnel.remote)?;
+    let (remote, remote_port) = world.peer_of(planned.tunnel_position, planned.tunnel)?;
+    let addresses = OuterAddresses::new(planned.tunnel.local, remote)?;
     let hop = NextHop { port: *ports.get(&oif)?, src_mac, dst_mac, vlan, path_mtu_bytes: mtu as usize };
     let encap = match planned.tunnel.encap {
         Encap::Ip => next_hops::Encap::Ip,
-        Encap::Udp { sport, dport } => {
+        Encap::Udp { sport, .. } => {
             let checksum = outer::sends_checksum(planned.tunnel);
-            next_hops::Encap::Udp { local_port: sport, remote_port: dport, checksum }
+            next_hops::Encap::Udp { local_port: sport, remote_port, checksum }
         }
     };
     let session = planned.session;

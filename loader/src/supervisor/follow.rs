@@ -3,7 +3,7 @@
 //! [`refresh`] asks the kernel between borrows of the gateway, never during one: a control request may come in meanwhile.
 
 use dataplane::tables::{bridge_domains::BridgeDomain, snapshot::Tables};
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Instant};
+use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, sync::Arc, time::Instant};
 use xsk::anchor::TunnelEnds;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::{Encap, Tunnel},
+    maps::MapsError,
     netlink::{
         Link, Network, PathMtu,
         next_hop::{self, TunnelEndpoint, TunnelReadiness},
@@ -25,15 +26,22 @@ use crate::{
 /// # Errors
 /// When the gateway cannot go on.
 pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) -> anyhow::Result<()> {
-    let (endpoints, underlay) = {
+    let (peers, endpoints, underlay) = {
         let mut gateway = gateway.borrow_mut();
         gateway.reviewed = Instant::now();
         gateway.follow_links()?;
-        let endpoints: Vec<_> = gateway.plan.config.tunnels.iter().map(endpoint_of).collect();
-        (endpoints, gateway.underlay_interfaces())
+        let config = &gateway.plan.config;
+        let peers = gateway.peers.ends(config);
+        let endpoint = |(tunnel, peer): (&Tunnel, &Option<_>)| peer.map(|peer| endpoint_of(tunnel, peer));
+        let endpoints: Vec<_> = config.tunnels.iter().zip(&peers).map(endpoint).collect();
+        (peers, endpoints, gateway.underlay_interfaces())
     };
     let mut tunnels = Vec::with_capacity(endpoints.len());
     for endpoint in &endpoints {
+        let Some(endpoint) = endpoint else {
+            tunnels.push(TunnelState::unknown_peer());
+            continue;
+        };
         let readiness = next_hop::follow(network, endpoint, |oif| underlay.contains(&oif)).await;
         let route = network.route_lookup(*endpoint).await.ok();
         let next_hop = route.as_ref().map(|route| route.gateway.unwrap_or(endpoint.remote));
@@ -45,18 +53,18 @@ pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) -> an
         };
         tunnels.push(TunnelState { readiness, next_hop, path_mtu });
     }
-    gateway.borrow_mut().take_over(tunnels);
+    gateway.borrow_mut().take_over(tunnels, peers);
     Ok(())
 }
 
-/// A tunnel's two ends, as far as the way there depends on them.
-pub(super) fn endpoint_of(tunnel: &Tunnel) -> TunnelEndpoint {
+/// The two ends of a tunnel whose peer is there, as far as the way there depends on them.
+pub(super) fn endpoint_of(tunnel: &Tunnel, (remote, remote_port): (IpAddr, u16)) -> TunnelEndpoint {
     TunnelEndpoint {
         local: tunnel.local,
-        remote: tunnel.remote,
+        remote,
         udp_ports: match tunnel.encap {
             Encap::Ip => None,
-            Encap::Udp { sport, dport } => Some((sport, dport)),
+            Encap::Udp { sport, .. } => Some((sport, remote_port)),
         },
     }
 }
@@ -144,22 +152,23 @@ impl Gateway {
     }
 
     /// Takes over what was found out, and publishes tables when anything is different from before.
-    fn take_over(&mut self, mut tunnels: Vec<TunnelState>) {
-        let mut world = World { ports: self.port_worlds(), tunnels: Vec::new() };
-        for (state, tunnel) in tunnels.iter_mut().zip(&self.plan.config.tunnels) {
-            let port_of = |oif| world.port_of(oif);
-            let readiness = state.readiness.clone();
-            state.readiness = underlay_vlan::refuse_bridged(&self.plan, tunnel.remote, readiness, port_of);
+    fn take_over(&mut self, mut tunnels: Vec<TunnelState>, peers: Vec<Option<(IpAddr, u16)>>) {
+        let mut world = World { ports: self.port_worlds(), tunnels: Vec::new(), peers };
+        for (state, peer) in tunnels.iter_mut().zip(&world.peers) {
+            let (port_of, readiness) = (|oif| world.port_of(oif), state.readiness.clone());
+            if let Some((remote, _)) = *peer {
+                state.readiness = underlay_vlan::refuse_bridged(&self.plan, remote, readiness, port_of);
+            }
         }
         world.tunnels = tunnels.iter().map(|tunnel| tunnel.readiness.clone()).collect();
         self.log_changes(&tunnels);
         self.tunnels = tunnels;
-        self.hold_anchors();
+        self.hold_anchors(&world.peers);
         if world == self.world {
             return;
         }
         self.publish(publish::tables::build(&self.plan, &world));
-        match self.maps.sync_access_vlans(&endpoints::access_vlans(&self.plan, &world)) {
+        match self.write_maps(&world) {
             Ok(()) => self.world = world,
             // The world stays the old one, so the next look does all of this again.
             Err(error) => tracing::error!("{error:#}"),
@@ -167,13 +176,20 @@ impl Gateway {
     }
 
     /// Holds an anchor for each tunnel that is up.
-    fn hold_anchors(&mut self) {
-        let ends = self.plan.config.tunnels.iter().zip(&self.tunnels).map(|(tunnel, state)| {
-            let TunnelEndpoint { local, remote, udp_ports } = endpoint_of(tunnel);
+    fn hold_anchors(&mut self, peers: &[Option<(IpAddr, u16)>]) {
+        let tunnels = self.plan.config.tunnels.iter().zip(peers).zip(&self.tunnels);
+        let ends = tunnels.map(|((tunnel, peer), state)| {
+            let TunnelEndpoint { local, remote, udp_ports } = endpoint_of(tunnel, (*peer)?);
             let is_up = matches!(state.readiness, TunnelReadiness::Up { .. });
             is_up.then_some(TunnelEnds { local, remote, udp_ports })
         });
         self.anchors.follow(ends);
+    }
+
+    /// Makes the XDP program know what it has to.
+    fn write_maps(&mut self, world: &World) -> Result<(), MapsError> {
+        self.maps.sync_endpoints(&endpoints::endpoints(&self.plan, world))?;
+        self.maps.sync_access_vlans(&endpoints::access_vlans(&self.plan, world))
     }
 
     /// Makes tables the ones that workers look things up in.

@@ -29,12 +29,16 @@ use super::{
     attach::{AttachedPort, Tools},
     crew::{Crew, Shared},
     follow, host,
+    peers::Peers,
 };
 use crate::{
     anchors::{Anchors, IcmpKind, IcmpLedger, Report},
     config::{Config, Port},
     maps::SteeringMaps,
-    netlink::{Link, Network, PathMtu, View, next_hop::TunnelReadiness},
+    netlink::{
+        Link, Network, PathMtu, View,
+        next_hop::{DownReason, TunnelReadiness},
+    },
     nic::{NicKeeper, PortFacts},
     program::{ProgramOptions, SteeringProgram},
     publish::{Plan, World, endpoints},
@@ -73,6 +77,13 @@ pub(super) struct TunnelState {
     pub(super) path_mtu: Option<PathMtu>,
 }
 
+impl TunnelState {
+    /// Of a tunnel that has not heard its peer.
+    pub(super) fn unknown_peer() -> Self {
+        Self { readiness: TunnelReadiness::Down(DownReason::PeerUnknown), next_hop: None, path_mtu: None }
+    }
+}
+
 /// The running gateway.
 #[derive(Debug)]
 pub(super) struct Gateway {
@@ -85,6 +96,7 @@ pub(super) struct Gateway {
     pub(super) icmp: Vec<IcmpLedger>,
     /// Where anchors report to, until the supervisor takes it.
     reports: Option<mpsc::Receiver<Report>>,
+    pub(super) peers: Peers,
     pub(super) world: World,
     pub(super) shared: Shared,
     pub(super) crew: Crew,
@@ -181,6 +193,7 @@ impl Gateway {
             anchors,
             icmp: plan.config.tunnels.iter().map(|_| IcmpLedger::default()).collect(),
             reports: Some(reports),
+            peers: Peers::new(&plan.config),
             world: World::default(),
             cache: ChunkCache::new(pool, 0),
             plan,
@@ -211,7 +224,7 @@ impl Gateway {
     }
 
     fn attach_all(&mut self) -> anyhow::Result<()> {
-        self.maps.sync_endpoints(&endpoints::endpoints(&self.plan))?;
+        self.maps.sync_endpoints(&endpoints::endpoints(&self.plan, &self.world))?;
         let view = self.network.view();
         for position in 0..self.ports.len() {
             let interface = &self.plan.config.ports[position].interface;
@@ -275,7 +288,8 @@ impl Gateway {
         self.umem.chunk_bytes()
     }
 
-    /// Sets the clock, ages addresses, looks after the workers. Returns whether a review of the tunnels is due.
+    /// Sets the clock, ages addresses, looks after the workers and what they heard of peers. Returns whether a review of the
+    /// tunnels is due.
     ///
     /// # Errors
     /// When a worker has ended: the gateway cannot go on.
@@ -293,7 +307,8 @@ impl Gateway {
             }
             self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
         }
-        Ok(self.reviewed.elapsed() >= REVIEW)
+        let has_moved = self.peers.look(&self.plan, Instant::now());
+        Ok(has_moved || self.reviewed.elapsed() >= REVIEW)
     }
 
     /// Where ICMP errors about tunnels are reported. Once: afterwards there is nothing to take.
@@ -308,8 +323,8 @@ impl Gateway {
         ledger.note(&report.error, Instant::now());
         tracing::debug!("tunnel {}: {}", tunnel.name, report.error);
         let is_too_big = IcmpKind::of(&report.error) == IcmpKind::TooBig;
-        if is_too_big {
-            self.network.forget_route(&follow::endpoint_of(tunnel));
+        if is_too_big && let Some(peer) = self.peers.end_of(report.tunnel, tunnel) {
+            self.network.forget_route(&follow::endpoint_of(tunnel, peer));
         }
         is_too_big
     }

@@ -13,6 +13,7 @@ mod follow;
 mod gateway;
 mod host;
 mod path_status;
+mod peers;
 mod status;
 
 use std::{

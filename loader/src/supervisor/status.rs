@@ -24,7 +24,7 @@ use crate::{
     control::{
         api::{
             ChunkCounts, Counts, DropStatus, Encap, FdbEntryStatus, FdbKind, GatewayStatus, KernelRings,
-            PortStatus, Role, SequenceCounts, SessionChanged, SessionStatus, State, TunnelStatus,
+            PeerMode, PortStatus, Role, SequenceCounts, SessionChanged, SessionStatus, State, TunnelStatus,
             WorkerState, WorkerStatus, XdpMode,
         },
         change::CookieChange,
@@ -49,7 +49,7 @@ impl StatusSource for RefCell<Gateway> {
     fn tunnels(&self) -> Vec<TunnelStatus> {
         let gateway = self.borrow();
         let tunnels = gateway.plan.config.tunnels.iter().enumerate();
-        tunnels.map(|(position, tunnel)| tunnel_status(&gateway, tunnel, position)).collect()
+        tunnels.map(|(position, tunnel)| tunnel_status(&gateway, position, tunnel)).collect()
     }
 
     fn sessions(&self) -> Vec<SessionStatus> {
@@ -105,11 +105,13 @@ impl StatusSource for RefCell<Gateway> {
     }
 }
 
-fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, position: usize) -> TunnelStatus {
+fn tunnel_status(gateway: &Gateway, position: usize, tunnel: &config::Tunnel) -> TunnelStatus {
     let state = gateway.tunnels.get(position);
+    let learned = gateway.peers.learned(position).copied();
+    let (remote, port) = gateway.peers.end_of(position, tunnel).unwrap_or((tunnel.remote, 0));
     let (udp_sport, udp_dport) = match tunnel.encap {
         config::Encap::Ip => (None, None),
-        config::Encap::Udp { sport, dport } => (Some(sport), Some(dport)),
+        config::Encap::Udp { sport, .. } => (Some(sport), Some(port).filter(|port| *port != 0)),
     };
     let mut status = TunnelStatus {
         name: tunnel.name.clone(),
@@ -117,9 +119,16 @@ fn tunnel_status(gateway: &Gateway, tunnel: &config::Tunnel, position: usize) ->
         reason: Some("not looked at yet".to_owned()),
         encap: if udp_sport.is_some() { Encap::Udp } else { Encap::Ip },
         local: tunnel.local,
-        remote: tunnel.remote,
+        remote,
         udp_sport,
         udp_dport,
+        peer: match tunnel.peer {
+            config::model::PeerMode::Fixed => PeerMode::Fixed,
+            config::model::PeerMode::Learn => PeerMode::Learn,
+        },
+        peer_heard_s: learned.and_then(|peer| peer.since).map(|since| since.elapsed().as_secs()),
+        peer_moves: learned.map_or(0, |peer| peer.moves),
+        peer_moves_held_back: learned.map_or(0, |peer| peer.held_back),
         tunnel_id: tunnel.tunnel_id.get(),
         peer_tunnel_id: tunnel.peer_tunnel_id.get(),
         port: None,

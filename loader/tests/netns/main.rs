@@ -11,6 +11,7 @@ mod follow;
 mod forward;
 mod fragments;
 mod jumbo;
+mod learned_peer;
 mod mtu;
 mod outer_headers;
 mod pair;

@@ -33,7 +33,11 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
             row.state.to_string(),
             row.encap.to_string(),
             endpoint(row.local, row.udp_sport),
-            endpoint(row.remote, row.udp_dport),
+            if row.remote.is_unspecified() {
+                NOTHING.to_owned()
+            } else {
+                endpoint(row.remote, row.udp_dport)
+            },
             row.tunnel_id.to_string(),
             row.peer_tunnel_id.to_string(),
             or_nothing(leaves_by(row)),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ebpf::abi::{ACCESS_VLANS_MAX, ENDPOINTS_MAX, PORTS_MAX};
 
 use crate::config::draft::{Draft, DraftTunnel};
+use crate::config::model::{PeerMode, unspecified_like};
 use crate::config::report::Report;
 
 /// Most bridges, and most members of one: a position has 16 bits, and one position past the last is counted up to.
@@ -27,10 +28,13 @@ fn check_ports(draft: &Draft, report: &mut Report<'_>) {
 }
 
 fn check_endpoints(draft: &Draft, report: &mut Report<'_>) {
-    let keys = draft.tunnels.iter().flat_map(|tunnel| endpoints(tunnel).map(move |key| (&*tunnel.path, key)));
+    let keys = draft
+        .tunnels
+        .iter()
+        .flat_map(|tunnel| endpoints(tunnel).into_iter().map(move |key| (&*tunnel.path, key)));
     let Some((path, count)) = first_beyond(keys, ENDPOINTS_MAX) else { return };
     let problem = format!(
-        "the tunnels need {count} endpoints (a UDP tunnel needs two), \
+        "the tunnels need {count} endpoints (a UDP tunnel needs two, three if it learns its peer), \
          and the steering program has room for {ENDPOINTS_MAX}"
     );
     report.fault(path, problem, "take tunnels out, or make sessions of tunnels to the same peer");
@@ -40,15 +44,17 @@ fn check_endpoints(draft: &Draft, report: &mut Report<'_>) {
 type Endpoint = (IpAddr, IpAddr, bool, Option<(u16, u16)>);
 
 /// The tunnel's endpoints; none while a part of it is at fault.
-fn endpoints(tunnel: &DraftTunnel) -> impl Iterator<Item = Endpoint> + use<> {
-    let addresses = tunnel.local.zip(tunnel.remote).zip(tunnel.is_udp);
-    let without_ports = addresses.map(|((local, remote), is_udp)| (local, remote, is_udp, None));
-    let ports = tunnel.udp_sport.zip(tunnel.udp_dport);
-    let with_ports = without_ports
-        .filter(|(_, _, is_udp, _)| *is_udp)
-        .zip(ports)
-        .map(|((local, remote, is_udp, _), ports)| (local, remote, is_udp, Some(ports)));
-    without_ports.into_iter().chain(with_ports)
+fn endpoints(tunnel: &DraftTunnel) -> Vec<Endpoint> {
+    let Some((local, is_udp)) = tunnel.local.zip(tunnel.is_udp) else { return Vec::new() };
+    if tunnel.peer == Some(PeerMode::Learn) {
+        // From anyone, from the peer, and its fragments; no other tunnel ever has the same, as peers may be anywhere.
+        let own = |sport| (0..3).map(move |one| (local, unspecified_like(local), true, Some((sport, one))));
+        return tunnel.udp_sport.into_iter().flat_map(own).collect();
+    }
+    let Some(remote) = tunnel.remote else { return Vec::new() };
+    let ports = tunnel.udp_sport.zip(tunnel.udp_dport).filter(|_| is_udp);
+    let with_ports = ports.map(|ports| (local, remote, is_udp, Some(ports)));
+    [(local, remote, is_udp, None)].into_iter().chain(with_ports).collect()
 }
 
 fn check_access_vlans(draft: &Draft, report: &mut Report<'_>) {

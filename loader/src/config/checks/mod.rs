@@ -3,6 +3,7 @@
 mod bridges;
 mod capacity;
 mod gateway;
+mod peers;
 mod ports;
 mod sessions;
 mod tunnels;
@@ -22,6 +23,7 @@ pub(crate) fn run(draft: &Draft, interfaces: Option<&dyn InterfaceLookup>, repor
     gateway::check(draft, report);
     ports::check(draft, interfaces, report);
     tunnels::check(draft, report);
+    peers::check(draft, report);
     sessions::check(draft, report);
     bridges::check(draft, report);
     capacity::check(draft, report);

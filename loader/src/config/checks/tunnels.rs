@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::repeats;
 use crate::config::draft::{Draft, DraftTunnel};
+use crate::config::model::{PeerMode, unspecified_like};
 use crate::config::report::Report;
 use crate::config::{model::Fragmentation, outer};
 
@@ -80,6 +81,7 @@ fn check_encap(tunnel: &DraftTunnel, report: &mut Report<'_>) {
     for key in ["udp_sport", "udp_dport"] {
         let path = format!("{}.{key}", tunnel.path);
         match (tunnel.is_udp, report.has_place(&path)) {
+            (Some(true), false) if key == "udp_dport" && tunnel.peer == Some(PeerMode::Learn) => {}
             (Some(true), false) => {
                 report.fault(&path, "is missing, and encap is \"udp\"", "give an integer from 1 to 65535");
             }
@@ -119,6 +121,9 @@ fn check_endpoints_differ(tunnels: &[DraftTunnel], report: &mut Report<'_>) {
     for (first, second) in repeats(tunnels, endpoints) {
         let problem = format!("has the same endpoints as {} ({})", first.path, report.line_of(&first.path));
         let remedy = match second.is_udp {
+            Some(true) if second.peer == Some(PeerMode::Learn) => {
+                "both take packets from anyone: give it another udp_sport or local, or make its sessions part of that tunnel"
+            }
             Some(true) => "give it other UDP ports or addresses, or make its sessions part of that tunnel",
             _ => "make its sessions part of that tunnel, or give it other addresses",
         };
@@ -131,6 +136,11 @@ type Endpoints = (IpAddr, IpAddr, Option<(u16, u16)>);
 
 /// The tunnel's; `None` while a part of it is at fault.
 fn endpoints(tunnel: &DraftTunnel) -> Option<Endpoints> {
+    if tunnel.peer? == PeerMode::Learn {
+        // From anyone, to here.
+        let local = tunnel.local?;
+        return Some((local, unspecified_like(local), Some((tunnel.udp_sport?, 0))));
+    }
     let ports = match tunnel.is_udp? {
         true => Some((tunnel.udp_sport?, tunnel.udp_dport?)),
         false => None,

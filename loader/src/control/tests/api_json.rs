@@ -22,7 +22,9 @@ fn a_tunnel_has_these_json_fields() {
         &tunnels()[0],
         concat!(
             r#"{"name":"t1000","state":"up","reason":null,"encap":"udp","local":"10.200.100.2","#,
-            r#""remote":"10.200.100.6","udp_sport":5001,"udp_dport":6001,"tunnel_id":1000,"peer_tunnel_id":1000,"#,
+            r#""remote":"10.200.100.6","udp_sport":5001,"udp_dport":6001,"#,
+            r#""peer":"learn","peer_heard_s":17,"peer_moves":2,"peer_moves_held_back":1,"#,
+            r#""tunnel_id":1000,"peer_tunnel_id":1000,"#,
             r#""port":"eth0","vlan":100,"next_hop":"10.200.100.1","next_hop_mac":"02:00:00:00:00:01","path_mtu":1400,"#,
             r#""path":{"mtu_source":"icmp","mtu_locked":false,"mtu_expires_s":590,"unreachable":true,"#,
             r#""icmp_errors":{"host_unreachable":1,"too_big":2},"#,
@@ -36,6 +38,7 @@ fn a_tunnel_has_these_json_fields() {
         concat!(
             r#"{"name":"t2000","state":"down","reason":"no route to 10.200.100.10","encap":"ip","#,
             r#""local":"10.200.100.2","remote":"10.200.100.10","udp_sport":null,"udp_dport":null,"#,
+            r#""peer":"fixed","peer_heard_s":null,"peer_moves":0,"peer_moves_held_back":0,"#,
             r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"vlan":null,"next_hop":null,"next_hop_mac":null,"#,
             r#""path_mtu":null,"path":{"mtu_source":null,"mtu_locked":false,"mtu_expires_s":null,"unreachable":false,"#,
             r#""icmp_errors":{},"last_icmp_error":null,"last_icmp_error_s":null},"#,

@@ -7,8 +7,8 @@ use super::l2tp_arguments::{
 };
 use crate::config::keys::{ENCAPS, L2SPEC_TYPES, SEQS};
 use crate::config::model::{
-    Cookie, Encap, Fragmentation, MssClamp, Outer, SUBLAYER_WORDS, Seq, Sequencing, Session, SessionId,
-    Sublayer, Tunnel, TunnelId,
+    Cookie, Encap, Fragmentation, MssClamp, Outer, PeerMode, SUBLAYER_WORDS, Seq, Sequencing, Session,
+    SessionId, Sublayer, Tunnel, TunnelId,
 };
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
@@ -70,6 +70,7 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
         name: format!("t{tunnel_id}"),
         local,
         remote,
+        peer: PeerMode::Fixed,
         tunnel_id,
         peer_tunnel_id,
         encap,

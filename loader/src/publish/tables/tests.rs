@@ -66,7 +66,7 @@ fn down() -> TunnelReadiness {
 
 fn world() -> World {
     let port = |ifindex| PortWorld { ifindex: Some(ifindex), is_up: true, mtu_bytes: 1500 };
-    World { ports: vec![port(7), port(8)], tunnels: vec![up(), down()] }
+    World { ports: vec![port(7), port(8)], tunnels: vec![up(), down()], peers: Vec::new() }
 }
 
 /// Destination, source, EtherType IPv4.
@@ -146,10 +146,10 @@ fn a_port_without_carrier_is_out_of_the_flood_set() {
 #[test]
 fn packets_are_expected_between_the_tunnels_addresses_and_ports() {
     let plan = plan();
-    let endpoint = rx_endpoint(&plan.config.tunnels[0]);
+    let endpoint = rx_endpoint(&plan.config.tunnels[0], plan.config.tunnels[0].configured_peer());
     assert_eq!((endpoint.local_port, endpoint.remote_port, endpoint.protocol), (5001, 6001, 17));
     assert_eq!(endpoint.remote, Endpoint::map_v4([10, 0, 0, 2]));
-    let endpoint = rx_endpoint(&plan.config.tunnels[1]);
+    let endpoint = rx_endpoint(&plan.config.tunnels[1], plan.config.tunnels[1].configured_peer());
     assert_eq!((endpoint.local_port, endpoint.remote_port, endpoint.protocol), (0, 0, 115));
 }
 
@@ -183,7 +183,7 @@ fn ten_thousand_sessions_in_one_bridge_each_find_their_place() {
         assert_eq!(domain.member(member).unwrap().circuit, Circuit::Session(index));
         assert!(tables.tx_session(index).is_some());
     }
-    assert_eq!(super::super::endpoints::endpoints(&plan).len(), 2, "one tunnel, and its fragments");
+    assert_eq!(super::super::endpoints::endpoints(&plan, &world()).len(), 2, "one tunnel, and its fragments");
 }
 
 #[test]
@@ -292,4 +292,41 @@ fn the_mss_limit_of_a_session_follows_its_path_in_both_directions() {
     assert_eq!(limits(&both_up), (vec![Some(path), Some(fixed)], vec![path, fixed]));
     let one_down = (vec![Some(path), None], vec![path, MssLimit::Unlimited]);
     assert_eq!(limits(&world()), one_down, "no path is known of a tunnel that is down");
+}
+
+/// The first tunnel learns its peer.
+fn learning_plan() -> Plan {
+    let text = CONFIG
+        .replace("remote = \"10.0.0.2\"\n", "peer = \"learn\"\n")
+        .replace("udp_dport = 6001\n", "")
+        .replace("peer_session_id = 12\n", "peer_session_id = 12\npeer_cookie = \"0011223344556677\"\n");
+    let checked = config::check("test.toml", &text, None);
+    Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0)
+}
+
+#[test]
+fn a_peer_that_is_learned_is_expected_and_sent_to_where_it_was_heard() {
+    let plan = learning_plan();
+    let heard = World { peers: vec![Some(([192, 0, 2, 7].into(), 4500)), None], ..world() };
+    let tables = build(&plan, &heard);
+    let session = tables.sessions.at(0).unwrap();
+    assert_eq!(
+        (session.endpoint.remote, session.endpoint.remote_port),
+        (Endpoint::map_v4([192, 0, 2, 7]), 4500)
+    );
+    assert!(session.peer.is_some() && tables.sessions.at(1).unwrap().peer.is_none());
+    let sending = tables.tx_session(SessionIndex(0)).unwrap();
+    assert_eq!(
+        sending.outer_header()[16..24],
+        [192, 0, 2, 7, 0x13, 0x89, 0x11, 0x94],
+        "destination, ports 5001 and 4500"
+    );
+}
+
+#[test]
+fn a_peer_that_was_not_heard_is_heard_anywhere_and_not_sent_to() {
+    let tables = build(&learning_plan(), &world());
+    let session = tables.sessions.at(0).unwrap();
+    assert_eq!(session.endpoint, Endpoint::without_peer(Endpoint::map_v4([10, 0, 0, 1]), 5001));
+    assert!(tables.tx_session(SessionIndex(0)).is_none(), "though its way is said to be up");
 }
