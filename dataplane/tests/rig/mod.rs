@@ -219,8 +219,22 @@ fn numbered((session, numbers): (Option<TxSession>, Option<Arc<SessionState>>)) 
     }
 }
 
+/// Where packets of both sessions come from and go to.
+fn endpoints(plan: &Plan) -> [Endpoint; 2] {
+    let local = mapped(plan.local);
+    let fixed = |like: Endpoint, remote| Endpoint { local, remote: mapped(remote), ..like };
+    let [peer_a, peer_b] = plan.peers;
+    let session_a = match (&plan.peer, plan.peer_end) {
+        (None, _) => fixed(endpoint_a(), peer_a),
+        (Some(_), None) => Endpoint::without_peer(local, endpoint_a().local_port),
+        (Some(_), Some((remote, remote_port))) => Endpoint { remote_port, ..fixed(endpoint_a(), remote) },
+    };
+    [session_a, fixed(endpoint_b(), peer_b)]
+}
+
 /// Tables as the control plane would build them.
 pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>]) -> Tables {
+    let [endpoint_a, endpoint_b] = endpoints(&plan);
     let hop = next_hop(plan.path_mtu_bytes);
     let udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: plan.udp_checksum };
     let [peer_a, peer_b] = plan.peers;
@@ -242,23 +256,7 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         .map(numbered)
         .collect();
     let [attach_a, attach_b] = plan.session_attachments;
-    let learned = match plan.peer_end {
-        None => Endpoint::without_peer(mapped(plan.local), endpoint_a().local_port),
-        Some((remote, remote_port)) => {
-            Endpoint { local: mapped(plan.local), remote: mapped(remote), remote_port, ..endpoint_a() }
-        }
-    };
-    let endpoint =
-        |like: Endpoint, remote| Endpoint { local: mapped(plan.local), remote: mapped(remote), ..like };
-    let rx = [
-        (
-            if plan.peer.is_some() { learned } else { endpoint(endpoint_a(), peer_a) },
-            1000,
-            plan.rx_cookie,
-            attach_a,
-        ),
-        (endpoint(endpoint_b(), peer_b), 2000, Cookie::NONE, attach_b),
-    ];
+    let rx = [(endpoint_a, 1000, plan.rx_cookie, attach_a), (endpoint_b, 2000, Cookie::NONE, attach_b)];
     let rx_sessions = rx.into_iter().zip(counters).zip(0u32..).zip(plan.sublayers).zip(&tx_sessions).map(
         |(((((endpoint, id, rx_cookie, attachment), counters), index), sublayer), tx)| {
             let mss_limit = tx.as_ref().map(TxSession::mss_limit).unwrap_or_default();
