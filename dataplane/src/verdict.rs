@@ -63,6 +63,8 @@ drop_reasons! {
     IpMalformed => "ip_malformed", "outer IP header is truncated or inconsistent";
     /// IPv4 header checksum is wrong.
     IpChecksum => "ip_checksum", "outer IPv4 header checksum is wrong";
+    /// A source route, or an IPv6 option whose type says that a receiver who does not know it discards the packet (RFC 8200 §4.2).
+    IpOptions => "ip_options", "outer packet is source-routed, or has an option that must not be ignored";
     /// An IP protocol no tunnel uses.
     NotTunnelProtocol => "not_tunnel_protocol", "outer packet is neither UDP nor IP protocol 115";
     /// Empty, not a multiple of 8 bytes although more follow, or beyond 65535 bytes (RFC 791 §3.2, RFC 8200 §4.5).

@@ -20,8 +20,8 @@ use dataplane::{
 use rig::{
     LAN_0, PEER_B, Plan, RING, Rig, WAN,
     frames::{
-        EVERYBODY, PC_1, PC_2, changed, from_peer, inner, lan_frame, lan_frame_of, packet_a, packet_a_over,
-        packet_b, raw_packet,
+        EVERYBODY, PC_1, PC_2, changed, from_peer, inner, lan_frame, lan_frame_of, lengthen, packet_a,
+        packet_a_over, packet_b, raw_packet,
     },
     pieces::piece,
 };
@@ -79,6 +79,15 @@ fn congested() -> Rig {
     frame[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0]);
     rig.deliver(WAN, &changed(packet_a(&frame), |packet| packet[15] = 3));
     rig
+}
+
+/// A packet with the option "loose source route", padded.
+fn source_routed() -> Rig {
+    changed_b(|packet| {
+        packet.splice(34..34, [131, 7, 8, 10, 0, 0, 1, 0]);
+        packet[14] = 0x47;
+        lengthen(packet, 16, 8);
+    })
 }
 
 fn unbridged_session() -> Rig {
@@ -238,6 +247,7 @@ fn meet(reason: DropReason) -> Rig {
         DropReason::NotIp => changed_a(|packet| packet[12..14].copy_from_slice(&[0x08, 0x06])),
         DropReason::IpMalformed => changed_a(|packet| packet[14] = 0x44),
         DropReason::IpChecksum => wrong_ip_checksum(),
+        DropReason::IpOptions => source_routed(),
         DropReason::NotTunnelProtocol => changed_a(|packet| packet[23] = 47),
         DropReason::FragmentMalformed => on_wan(&piece(&large(), 1, 0..100, true)),
         DropReason::FragmentTiny => on_wan(&piece(&large(), 1, 0..40, true)),

@@ -12,6 +12,7 @@
 use wire::{
     checksum::Sum,
     ethernet::{self, EtherType, EthernetError},
+    ip_options::{self, IpOptionsError},
     ipv4::{self, Ipv4Error, Ipv4Header},
     ipv6::{self, Ipv6Error, Ipv6Header},
     udp::{self, UdpError},
@@ -49,10 +50,23 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
 fn read_ipv4(packet: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let (header, options, payload) = ipv4::split(packet)?;
     ipv4::verify_checksum(header, options)?;
+    if !options.is_empty() {
+        check_options(options)?;
+    }
     if header.is_fragment() {
         return Ok(None);
     }
     transport(endpoint_v4(header), payload, |length| header.pseudo_header(length)).map(Some)
+}
+
+/// Refuses options that must not be stepped over. Out of line: options are rare.
+///
+/// # Errors
+/// [`DropReason::IpOptions`], [`DropReason::IpMalformed`].
+#[cold]
+#[inline(never)]
+pub(super) fn check_options(options: &[u8]) -> Result<(), DropReason> {
+    Ok(ip_options::check_ipv4(options)?)
 }
 
 /// Addresses and protocol of an IPv4 header.
@@ -71,6 +85,7 @@ pub(super) fn endpoint_v4(header: &Ipv4Header) -> Endpoint {
 fn read_ipv6(packet: &[u8]) -> Result<Option<Outer<'_>>, DropReason> {
     let (header, payload) = ipv6::split(packet)?;
     let upper = ipv6::upper_layer(header, payload)?;
+    ip_options::check_ipv6(header, payload)?;
     if upper.is_fragment() {
         return Ok(None);
     }
@@ -130,6 +145,15 @@ impl From<Ipv4Error> for DropReason {
 impl From<Ipv6Error> for DropReason {
     fn from(_: Ipv6Error) -> Self {
         Self::IpMalformed
+    }
+}
+
+impl From<IpOptionsError> for DropReason {
+    fn from(error: IpOptionsError) -> Self {
+        match error {
+            IpOptionsError::Malformed => Self::IpMalformed,
+            IpOptionsError::SourceRoute | IpOptionsError::Unknown => Self::IpOptions,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use wire::{
     checksum::{self, Pieces, Sum},
     ethernet::{self, EtherType},
     front::Front,
-    ipv4, ipv6,
+    ip_options, ipv4, ipv6,
     udp::UdpHeader,
 };
 use xsk::Frame;
@@ -40,6 +40,7 @@ pub(super) fn read(frame: &Frame) -> Result<Option<Outer<'_>>, DropReason> {
 fn read_ipv4<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Option<Outer<'a>>, DropReason> {
     let (header, options, payload) = packet.split_ipv4()?;
     ipv4::verify_checksum(header, options)?;
+    outer::check_options(options)?;
     if header.is_fragment() {
         return Ok(None);
     }
@@ -49,6 +50,7 @@ fn read_ipv4<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Option<Outer<'a>
 fn read_ipv6<'a>(frame: &'a Frame, packet: Front<'a>) -> Result<Option<Outer<'a>>, DropReason> {
     let (header, payload) = packet.split_ipv6()?;
     let upper = ipv6::upper_layer(header, payload.bytes)?;
+    ip_options::check_ipv6(header, payload.bytes)?;
     if upper.is_fragment() {
         return Ok(None);
     }

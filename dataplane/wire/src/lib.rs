@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`ethernet`] | MAC addresses, EtherTypes, the Ethernet header, up to two 802.1Q / 802.1ad tags |
 //! | [`ipv4`], [`ipv6`] | headers, options, extension headers, fragment fields; cutting a packet up |
+//! | [`ip_options`] | options and extension headers that must not be stepped over |
 //! | [`udp`] | header, checksum over the pseudo-header |
 //! | [`tcp`] | header, options, the maximum segment size |
 //! | [`icmp`] | the two errors that say "too big" |
@@ -72,6 +73,7 @@ pub mod ethernet;
 pub mod front;
 mod hex;
 pub mod icmp;
+pub mod ip_options;
 pub mod ipv4;
 pub mod ipv6;
 pub mod l2tpv3;
