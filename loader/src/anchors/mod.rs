@@ -91,17 +91,20 @@ impl Anchors {
         (Self { slots: (0..tunnels).map(|_| Slot::default()).collect(), reports }, inbox)
     }
 
-    /// Holds an anchor for each tunnel that has ends, and none for the others.
+    /// Holds an anchor for each tunnel that has ends, and none for the others. Where a tunnel's peer has moved, the old anchor
+    /// stays until the new one is open: its task lets go of the port only later.
     ///
     /// Needs a tokio runtime. What cannot be opened is tried again after a while; [`Anchors::problem`] has the reason.
     pub fn follow(&mut self, tunnels: impl IntoIterator<Item = Option<TunnelEnds>>) {
         for (position, ends) in tunnels.into_iter().enumerate() {
             let Some(slot) = self.slots.get_mut(position) else { return };
-            if slot.ends != ends {
-                *slot = Slot { ends, ..Slot::default() };
+            let has_moved = slot.ends != ends;
+            if has_moved {
+                let held = slot.held.take().filter(|_| ends.is_some());
+                *slot = Slot { ends, held, problem: None };
             }
             let is_due = slot.problem.as_ref().is_none_or(|problem| problem.tried.elapsed() >= RETRY);
-            if let (Some(ends), None, true) = (ends, &slot.held, is_due) {
+            if let Some(ends) = ends.filter(|_| has_moved || slot.held.is_none() && is_due) {
                 self.hold(position, &ends);
             }
         }
@@ -128,6 +131,7 @@ impl Anchors {
                 if slot.problem.as_ref().is_none_or(|before| before.text != text) {
                     tracing::warn!("{text}");
                 }
+                slot.held = None;
                 slot.problem = Some(Problem { text, tried: Instant::now() });
             }
         }
@@ -145,7 +149,7 @@ impl Anchors {
             .map_err(|source| AnchorError::Refused { operation: "wait for the errors of a socket", source })
     }
 
-    /// Anchors of other tunnels that have the same UDP port at our end.
+    /// Anchors that have the same UDP port at our end: of other tunnels, or of this one from before its peer moved.
     fn siblings(&self, ends: &TunnelEnds) -> impl Iterator<Item = &UdpSocket> {
         let ours = local_socket(ends);
         let has_port =

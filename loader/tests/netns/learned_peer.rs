@@ -143,6 +143,9 @@ fn follow_through_nat(name: &str, addresses: [Address; 2]) {
         nat.rebind(socket(&pair, address(&outside), port));
         assert_eq!(await_peer(&pair, &outside, port)["peer_moves"], moves);
     }
+    // What stands for the tunnel in the kernel has moved with it.
+    assert_eq!(pair.rows(0, "tunnel").unwrap()[0]["warnings"], serde_json::json!([]));
+    assert!(!pair.lab.log_tails(200).contains("in use"), "{}", pair.lab.log_tails(200));
     flood.wait(SOON).unwrap();
     let log = flood.log();
     let received = log.lines().find(|line| line.contains("packets transmitted")).unwrap();
