@@ -72,8 +72,8 @@ impl DropCounters {
 }
 
 /// What one worker did. Master invariant: each frame that it received or took over ends in one place,
-/// `received + taken = forwarded + flooded + drops.total() + handed + reassembled + parked`, where only [`Whereabouts::parked`] can
-/// become less again.
+/// `received + taken = forwarded + flooded + drops.total() + handed + reassembled + parked`, where only `parked` can become less
+/// again.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Frames taken from receive rings.
@@ -111,6 +111,8 @@ pub struct WorkerCounters {
     pub fdb_full: Counter,
     /// Where the worker's chunks are.
     pub chunks: ChunkGauge,
+    /// Gauge: fragments of outer packets that wait for the others.
+    pub parked: Counter,
     /// Gauge: 1 while the worker's loop runs.
     pub running: Counter,
 }
@@ -145,7 +147,7 @@ pub struct Whereabouts {
     pub fill: u64,
     /// Handed to the kernel for transmission and not yet completed.
     pub tx: u64,
-    /// Fragments of outer packets that wait for the others.
+    /// With fragments of outer packets that wait for the others.
     pub parked: u64,
     /// All that the worker answers for: taken from the shared pool or from another worker, or come with a queue, and not
     /// given back.

@@ -71,8 +71,8 @@ pub struct Exchange {
     lanes: Arc<Lanes>,
     /// Workers that got a frame since they were last woken, a bit each.
     to_wake: u64,
-    /// Frames taken less frames given.
-    net_frames: i64,
+    /// Chunks of frames taken less those of frames given.
+    net_chunks: i64,
 }
 
 /// Joins the workers with these wakers, in the order of their numbers. Frames are of the memory of `pool`.
@@ -95,7 +95,7 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
         owners: (0..OWNED_GROUPS).map(|_| AtomicU8::new(NOBODY)).collect(),
         pool: Arc::clone(pool),
     });
-    let end = |worker| Exchange { worker, lanes: Arc::clone(&lanes), to_wake: 0, net_frames: 0 };
+    let end = |worker| Exchange { worker, lanes: Arc::clone(&lanes), to_wake: 0, net_chunks: 0 };
     (0..wakers.len()).map(|worker| Some(end(worker))).collect()
 }
 
@@ -133,8 +133,9 @@ impl Exchange {
     /// Gives the frame back when the lane is full or there is no such worker.
     pub fn give(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
         let Some(lane) = self.lanes.lanes.get(worker) else { return Err(frame) };
+        let chunks = frame.segment_count();
         lane.frames.push(frame)?;
-        self.net_frames -= 1;
+        self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
         self.to_wake |= 1 << (worker % MAX_WORKERS);
         Ok(())
     }
@@ -143,15 +144,15 @@ impl Exchange {
     #[inline]
     pub fn take(&mut self) -> Option<Frame> {
         let frame = self.own()?.frames.pop()?;
-        self.net_frames += 1;
+        self.net_chunks += i64::try_from(frame.segment_count()).unwrap_or(0);
         Some(frame)
     }
 
-    /// Frames taken less frames given: what the worker answers for beyond its other loans. Units: chunks.
+    /// Chunks of frames taken less those of frames given: what the worker answers for beyond its other loans.
     #[must_use]
     #[inline]
-    pub const fn net_frames(&self) -> i64 {
-        self.net_frames
+    pub const fn net_chunks(&self) -> i64 {
+        self.net_chunks
     }
 
     /// Wakes those that got frames and sleep; once per round. A system call for each of them, none else.
@@ -262,14 +263,14 @@ mod tests {
         for byte in 0..3 {
             one.give(1, frame(&mut cache, byte)).unwrap();
         }
-        assert_eq!((one.net_frames(), other.net_frames()), (-3, 0));
+        assert_eq!((one.net_chunks(), other.net_chunks()), (-3, 0));
         for byte in 0..3 {
             let frame = other.take().unwrap();
-            assert_eq!(frame.head(), [byte; 60]);
+            assert_eq!(frame.linear(), Some(&[byte; 60][..]));
             cache.give_frame(frame);
         }
         assert!(other.take().is_none() && one.take().is_none());
-        assert_eq!((one.net_frames(), other.net_frames()), (-3, 3));
+        assert_eq!((one.net_chunks(), other.net_chunks()), (-3, 3));
     }
 
     #[test]
@@ -280,10 +281,10 @@ mod tests {
             one.give(1, frame(&mut cache, 0)).unwrap();
         }
         let refused = one.give(1, frame(&mut cache, 7)).unwrap_err();
-        assert_eq!(refused.head(), [7; 60]);
+        assert_eq!(refused.linear(), Some(&[7; 60][..]));
         let refused = one.give(2, refused).unwrap_err();
         cache.give_frame(refused);
-        assert_eq!(one.net_frames(), -512);
+        assert_eq!(one.net_chunks(), -512);
     }
 
     #[test]

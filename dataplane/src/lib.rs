@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+mod chain;
 pub mod counters;
 pub mod exchange;
 pub mod ports;

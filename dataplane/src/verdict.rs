@@ -83,8 +83,8 @@ drop_reasons! {
     FragmentTooMany => "fragment_too_many", "outer packet comes in too many fragments";
     /// One fragment met congestion, another says that its sender does not speak ECN (RFC 3168 §5.3).
     FragmentEcn => "fragment_ecn", "outer fragments of one packet contradict each other about ECN";
-    /// The whole packet would not fit a chunk.
-    ReassembledTooBig => "reassembled_too_big", "outer packet is too long to be put together in one chunk";
+    /// The whole packet fits no chunk, and its fragments stand in too many.
+    ReassembledTooBig => "reassembled_too_big", "outer packet takes more chunks than a frame can have";
     /// The other fragments did not come in time.
     FragmentTimeout => "fragment_timeout", "the other fragments of the outer packet did not come in time";
     /// Its sender began too many packets after this one.

@@ -7,7 +7,6 @@ mod rig;
 use std::{ops::Range, sync::Arc};
 
 use dataplane::{
-    reassembly::Fragment,
     tables::{
         attachment::Attachment,
         bridge_domains::{Circuit, MemberId},
@@ -18,12 +17,12 @@ use dataplane::{
     verdict::DropReason,
 };
 use rig::{
-    LAN_0, PEER_B, Plan, RING, Rig, WAN,
+    LAN_0, PEER_B, Plan, RING, Rig, WAN, fragment_of,
     frames::{
         EVERYBODY, PC_1, PC_2, changed, from_peer, inner, lan_frame, lan_frame_of, lengthen, packet_a,
         packet_a_over, packet_b, raw_packet,
     },
-    pieces::piece,
+    pieces::{piece, pieces},
 };
 use wire::build::Transport;
 
@@ -193,6 +192,15 @@ fn too_many_fragments() -> Rig {
     fragments(&core::array::from_fn::<_, 21, _>(|at| (at * 80..at * 80 + 80, true)))
 }
 
+/// Eighteen fragments of a packet that does not fit a chunk: more chunks than a frame can have.
+fn too_many_chunks() -> Rig {
+    let mut rig = Rig::new();
+    for part in pieces(&raw_packet(&from_peer(PEER_B, Transport::L2TP_IP), &[7; 18 * 120]), 1, 120) {
+        rig.deliver(WAN, &part);
+    }
+    rig
+}
+
 fn contradictory_ecn() -> Rig {
     let mut rig = Rig::new();
     let congested = changed(piece(&large(), 1, 80..160, false), |packet| packet[15] = 3);
@@ -221,7 +229,7 @@ fn unfinished<const COUNT: usize>(senders: [u8; COUNT]) -> Rig {
 fn without_takers() -> Rig {
     let mut rig = Rig::with(Plan { other_workers: 1, ..Plan::default() });
     let packet = piece(&large(), 1, 0..80, true);
-    assert_eq!(rig.others[0].owner(Fragment::read(&packet).unwrap().key.tunnel_hash()), 1);
+    assert_eq!(rig.others[0].owner(fragment_of(&packet).key.tunnel_hash()), 1);
     while rig.drops(DropReason::HandOverFull) == 0 {
         rig.deliver(WAN, &packet);
     }
@@ -257,7 +265,7 @@ fn meet(reason: DropReason) -> Rig {
         DropReason::FragmentLength => fragments(&[(80..100, false), (120..160, true)]),
         DropReason::FragmentTooMany => too_many_fragments(),
         DropReason::FragmentEcn => contradictory_ecn(),
-        DropReason::ReassembledTooBig => fragments(&[(1960..2000, true)]),
+        DropReason::ReassembledTooBig => too_many_chunks(),
         DropReason::FragmentTimeout => late_fragment(),
         DropReason::FragmentShare => unfinished([2; 257]),
         DropReason::ReassemblyFull => unfinished::<513>(core::array::from_fn(|id| [2, 3, 4][id / 256])),

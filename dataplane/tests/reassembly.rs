@@ -14,11 +14,11 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use rig::{
     frames::{from_peer, lan_frame_of, packet_a, raw_packet},
     pieces::{piece, pieces},
-    reassembly::{Judge, Piece},
+    reassembly::{Judge, Piece, bytes_of, frame_of},
     whole_pool,
 };
 use wire::build::Transport;
-use xsk::{ChunkCache, ChunkPool, Frame};
+use xsk::{ChunkCache, ChunkPool};
 
 /// What happens to the judge.
 #[derive(Clone, Debug)]
@@ -39,7 +39,8 @@ fn cut_packet() -> impl Strategy<Value = Vec<Step>> {
             let more = at + 1 < lengths.len();
             let len = (units + 2) * factor + if more { 0 } else { odd };
             let len = if is_v6 { len.min(800) } else { len };
-            steps.push(Step::Take(Piece { is_v6, packet, offset, len, more, spoilt: 0 }));
+            let is_split = len % 3 == 0;
+            steps.push(Step::Take(Piece { is_v6, packet, offset, len, more, spoilt: 0, is_split }));
             offset += len;
         }
         steps
@@ -137,7 +138,6 @@ fn the_traffic_that_is_judged_meets_every_fate() {
         DropReason::FragmentDuplicate,
         DropReason::FragmentOverlap,
         DropReason::FragmentLength,
-        DropReason::ReassembledTooBig,
         DropReason::FragmentTimeout,
         DropReason::FragmentShare,
     ];
@@ -150,25 +150,26 @@ struct Table {
     table: Reassembly,
     cache: ChunkCache,
     pool: Arc<ChunkPool>,
-    ends: Counted,
-}
-
-#[derive(Default)]
-struct Counted {
     lost: Vec<DropReason>,
-    merged: usize,
-    frames: Vec<Frame>,
+    /// Chunks that the last packet stood in.
+    segments: usize,
 }
 
-impl Ends for Counted {
-    fn lost(&mut self, frame: Frame, reason: DropReason) {
+/// Counts what is lost.
+struct Counted<'a> {
+    lost: &'a mut Vec<DropReason>,
+    cache: &'a mut ChunkCache,
+}
+
+impl Ends for Counted<'_> {
+    fn dropped(&mut self, reason: DropReason) {
         self.lost.push(reason);
-        self.frames.push(frame);
     }
 
-    fn merged(&mut self, frame: Frame) {
-        self.merged += 1;
-        self.frames.push(frame);
+    fn merged(&mut self) {}
+
+    fn cache(&mut self) -> &mut ChunkCache {
+        self.cache
     }
 }
 
@@ -176,18 +177,19 @@ impl Table {
     fn new(limits: Limits) -> Self {
         let pool = whole_pool();
         let cache = ChunkCache::new(Arc::clone(&pool), 0);
-        Self { table: Reassembly::new(limits), cache, pool, ends: Counted::default() }
+        Self { table: Reassembly::new(limits), cache, pool, lost: Vec::new(), segments: 0 }
     }
 
     /// What comes out for these bytes in this second.
     fn take_at(&mut self, now_s: u32, bytes: &[u8]) -> Option<Vec<u8>> {
-        let frame = Frame::from_bytes(self.cache.take().unwrap(), 256, bytes).unwrap();
-        let fragment = Fragment::read(frame.head()).unwrap();
-        let whole = self.table.take(frame, fragment, now_s, &mut self.ends);
-        let bytes = whole.as_ref().map(|frame| frame.head().to_vec());
-        self.ends.frames.extend(whole);
-        self.ends.frames.drain(..).for_each(|frame| self.cache.give_frame(frame));
-        bytes
+        let frame = frame_of(bytes, false, &mut self.cache);
+        let fragment = Fragment::read(&frame).unwrap();
+        let mut ends = Counted { lost: &mut self.lost, cache: &mut self.cache };
+        let whole = self.table.take(frame, fragment, now_s, &mut ends)?;
+        let bytes = bytes_of(&whole);
+        self.segments = whole.segment_count();
+        self.cache.give_frame(whole);
+        Some(bytes)
     }
 
     fn take(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -196,14 +198,13 @@ impl Table {
 
     /// Lost so far, for this reason.
     fn lost(&self, reason: DropReason) -> usize {
-        self.ends.lost.iter().filter(|lost| **lost == reason).count()
+        self.lost.iter().filter(|lost| **lost == reason).count()
     }
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        self.table.clear(&mut self.ends);
-        self.ends.frames.drain(..).for_each(|frame| self.cache.give_frame(frame));
+        self.table.clear(&mut Counted { lost: &mut self.lost, cache: &mut self.cache });
         self.cache.flush();
         rig::give_back(&self.pool);
     }
@@ -228,8 +229,8 @@ fn a_flood_from_one_peer_leaves_the_packets_of_another_whole() {
         assert!(table.take(&first).is_some(), "packet {id}");
         most = most.max(table.table.parked());
     }
-    assert_eq!(most, usize::from(Limits::WORKER.fragments_per_peer()));
-    assert_eq!(table.lost(DropReason::FragmentShare), table.ends.lost.len(), "its own, and nothing else");
+    assert_eq!(most, usize::from(Limits::WORKER.chunks_per_peer()));
+    assert_eq!(table.lost(DropReason::FragmentShare), table.lost.len(), "its own, and nothing else");
 }
 
 #[test]
@@ -240,13 +241,13 @@ fn a_flood_from_many_peers_leaves_room_for_one_that_has_less() {
         for id in 0..4_000u32 {
             let flood = packet_from(u16::try_from(id % 40).unwrap(), payload);
             table.take(&piece(&flood, id, range.clone(), true));
-            assert!(table.table.parked() <= usize::from(Limits::WORKER.fragments));
+            assert!(table.table.parked() <= usize::from(Limits::WORKER.chunks));
             let [first, second]: [Vec<u8>; 2] = pieces(&good, id, 1480).try_into().unwrap();
             assert_eq!(table.take(&first), None);
             assert!(table.take(&second).is_some(), "packet {id}");
         }
         assert!(table.lost(DropReason::ReassemblyFull) > 3_000, "the table was full");
-        assert_eq!(table.lost(DropReason::ReassemblyFull), table.ends.lost.len());
+        assert_eq!(table.lost(DropReason::ReassemblyFull), table.lost.len());
     }
 }
 
@@ -258,9 +259,9 @@ fn fragments_of_many_small_pieces_are_bounded_by_number_too() {
         for at in 0..FRAGMENTS_PER_PACKET {
             table.take(&piece(&packet, id, at * 64..at * 64 + 64, true));
         }
-        assert!(table.table.parked() <= usize::from(Limits::WORKER.fragments_per_peer()));
+        assert!(table.table.parked() <= usize::from(Limits::WORKER.chunks_per_peer()));
     }
-    assert_eq!(table.table.parked(), usize::from(Limits::WORKER.fragments_per_peer()) / 20 * 20);
+    assert_eq!(table.table.parked(), usize::from(Limits::WORKER.chunks_per_peer()) / 20 * 20);
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn what_overlaps_stays_refused_until_its_time_is_over() {
     assert_eq!(table.lost(DropReason::FragmentOverlap), 3, "still to come when it was refused");
     assert_eq!(take(&mut table, 13, 0..64, true), None);
     assert!(take(&mut table, 13, 64..200, false).is_some(), "the number is used again");
-    assert_eq!(table.ends.lost.len(), 3);
+    assert_eq!(table.lost.len(), 3);
 }
 
 #[test]
@@ -297,7 +298,7 @@ fn a_duplicate_harms_nobody_but_the_same_place_with_other_bytes_does() {
     let packet = packet_from(1, 200);
     let [first, second] = [piece(&packet, 1, 0..64, true), piece(&packet, 1, 64..200, false)];
     assert_eq!((table.take(&first), table.take(&first)), (None, None));
-    assert_eq!(table.ends.lost, [DropReason::FragmentDuplicate]);
+    assert_eq!(table.lost, [DropReason::FragmentDuplicate]);
     assert!(table.take(&second).is_some());
     let mut forged = first.clone();
     *forged.last_mut().unwrap() ^= 1;
@@ -326,10 +327,37 @@ fn a_packet_that_leaves_no_room_behind_its_first_part_moves_to_the_front_of_its_
     table.take(&first);
     let whole = table.take(&second).unwrap();
     assert_eq!(whole[34..], packet[34..]);
+    assert_eq!(table.segments, 1);
     let packet = packet_from(1, largest + 1);
     let [first, second] = [piece(&packet, 2, 0..1480, true), piece(&packet, 2, 1480..largest + 1, false)];
-    assert_eq!((table.take(&first), table.take(&second)), (None, None));
-    assert_eq!(table.lost(DropReason::ReassembledTooBig), 2);
+    table.take(&second);
+    assert_eq!(table.take(&first).unwrap()[34..], packet[34..]);
+    assert_eq!(table.segments, 2, "and a longer one stands in the chunks of its parts");
+}
+
+#[test]
+fn a_jumbo_packet_stands_in_the_chunks_of_its_fragments() {
+    // The fragments of a LAN of 9000 bytes over a path of 1500, and over one of 9000.
+    for (unit, chunks) in [(1480, 7), (8976, 7)] {
+        let mut table = Table::new(Limits::WORKER);
+        let packet = packet_from(1, 9050);
+        let mut parts = pieces(&packet, 1, unit);
+        let last = parts.pop().unwrap();
+        parts.iter().rev().for_each(|part| assert_eq!(table.take(part), None));
+        let whole = table.take(&last).unwrap();
+        assert_eq!((whole[16..18].to_vec(), &whole[34..]), (vec![0x23, 0x6E], &packet[34..]));
+        assert_eq!(table.segments, chunks);
+        assert!(wire::checksum::sum(&whole[14..34]).is_valid());
+    }
+}
+
+#[test]
+fn a_packet_of_more_chunks_than_a_frame_can_have_is_lost() {
+    let mut table = Table::new(Limits::WORKER);
+    let parts = pieces(&packet_from(1, 18 * 120), 1, 120);
+    assert!(parts.iter().all(|part| table.take(part).is_none()));
+    assert_eq!(table.lost, [DropReason::ReassembledTooBig], "the others count as parts of it");
+    assert_eq!(table.table.parked(), 0);
 }
 
 /// The ECN field that a packet has whose two fragments have these.
@@ -384,7 +412,7 @@ fn ipv4_options_of_the_first_fragment_stay() {
 fn fragments_of_one_tunnel_have_one_hash_and_those_of_others_other_ones() {
     let hash = |peer: u16, id: u32| {
         let bytes = piece(&packet_from(peer, 200), id, 0..64, true);
-        Fragment::read(&bytes).unwrap().key.tunnel_hash()
+        rig::fragment_of(&bytes).key.tunnel_hash()
     };
     let mut groups = HashSet::new();
     for peer in 0..400 {

@@ -5,9 +5,11 @@
 
 use wire::{
     ethernet::{self, EtherType},
+    front::Front,
     ipv4::{self, PROTOCOL_L2TP, PROTOCOL_UDP},
     ipv6,
 };
+use xsk::Frame;
 
 use super::index::Secret;
 use crate::{tables::sessions::Endpoint, verdict::DropReason};
@@ -77,15 +79,16 @@ impl Key {
 }
 
 impl Fragment {
-    /// Reads a frame that holds a fragment.
+    /// Reads a frame that holds a fragment, with its headers in the head.
     ///
     /// # Errors
     /// The reason to drop it for. A frame without a fragment is malformed here.
-    pub fn read(frame: &[u8]) -> Result<Self, DropReason> {
-        let link = ethernet::read(frame)?;
+    pub fn read(frame: &Frame) -> Result<Self, DropReason> {
+        let link = ethernet::read(frame.head())?;
+        let packet = Front { bytes: link.payload, beyond: frame.beyond_bytes() };
         let fragment = match link.ethertype {
-            EtherType::IPV4 => read_ipv4(link.payload, link.payload_offset)?,
-            EtherType::IPV6 => read_ipv6(link.payload, link.payload_offset)?,
+            EtherType::IPV4 => read_ipv4(packet, link.payload_offset)?,
+            EtherType::IPV6 => read_ipv6(packet, link.payload_offset)?,
             _ => return Err(DropReason::NotIp),
         };
         match fragment.key.protocol {
@@ -113,8 +116,8 @@ struct Place {
     header_bytes: usize,
 }
 
-fn read_ipv4(packet: &[u8], at: usize) -> Result<Fragment, DropReason> {
-    let (header, options, payload) = ipv4::split(packet)?;
+fn read_ipv4(packet: Front<'_>, at: usize) -> Result<Fragment, DropReason> {
+    let (header, options, payload) = packet.split_ipv4()?;
     ipv4::verify_checksum(header, options)?;
     let place = Place {
         payload_at: at + header.header_bytes(),
@@ -135,13 +138,13 @@ fn read_ipv4(packet: &[u8], at: usize) -> Result<Fragment, DropReason> {
     place.checked(key, header.tos)
 }
 
-fn read_ipv6(packet: &[u8], at: usize) -> Result<Fragment, DropReason> {
-    let (header, payload) = ipv6::split(packet)?;
-    let found = ipv6::find_fragment(header, payload)?.ok_or(DropReason::FragmentMalformed)?;
+fn read_ipv6(packet: Front<'_>, at: usize) -> Result<Fragment, DropReason> {
+    let (header, payload) = packet.split_ipv6()?;
+    let found = ipv6::find_fragment(header, payload.bytes)?.ok_or(DropReason::FragmentMalformed)?;
     let payload_at = at + found.offset + ipv6::FRAGMENT_HEADER_BYTES;
     let place = Place {
         payload_at,
-        len: found.payload.len(),
+        len: found.payload.len() + payload.beyond,
         offset: found.header.offset_bytes(),
         more: found.header.more_fragments(),
         // The payload length does not count the IPv6 header itself.

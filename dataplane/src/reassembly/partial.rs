@@ -1,7 +1,7 @@
 //! Partial: a packet of which some fragments are there.
 //!
 //! What is refused is refused for good: overlapping parts (RFC 5722 §4 for IPv6; here for IPv4 too, where no honest sender makes
-//! them either), parts that disagree about where the packet ends, and what would not fit one chunk.
+//! them either), and parts that disagree about where the packet ends.
 
 use arrayvec::ArrayVec;
 use xsk::Frame;
@@ -11,15 +11,6 @@ use crate::verdict::DropReason;
 
 /// Most fragments of one packet. A packet of 9000 bytes comes in 7 over a path of 1500, in 17 over one of 576.
 pub const FRAGMENTS_PER_PACKET: usize = 20;
-
-/// Least offset in its chunk at which a packet that was put together starts: together with the outer headers that decapsulation takes
-/// off, it leaves the headroom that encapsulation wants. Units: bytes.
-pub(super) const START_BYTES: usize = 64;
-
-const _: () = assert!(
-    START_BYTES + wire::overhead::ETHERNET_BYTES + wire::overhead::IPV4_BYTES + 4
-        >= wire::overhead::MAX_ENCAP_BYTES + wire::overhead::VLAN_TAG_BYTES
-);
 
 /// A fragment in its chunk.
 #[derive(Debug)]
@@ -43,28 +34,41 @@ pub(super) struct Partial {
     parts: ArrayVec<Part, FRAGMENTS_PER_PACKET>,
     /// Sum of their payloads. Units: bytes.
     have_bytes: usize,
+    /// Chunks that they stand in.
+    chunks: u16,
     /// Length of the whole payload, known from the last fragment. Units: bytes.
     whole_bytes: Option<u16>,
 }
 
 impl Part {
-    /// Its payload.
-    pub(super) fn payload(&self) -> &[u8] {
-        let start = usize::from(self.fragment.payload_at);
-        self.frame.head().get(start..start + usize::from(self.fragment.len)).unwrap_or_default()
+    /// Chunks that it stands in.
+    pub(super) fn chunks(&self) -> u16 {
+        u16::try_from(self.frame.segment_count()).unwrap_or(u16::MAX)
     }
 
-    /// Whether everything up to its end fits its chunk.
-    fn fits_chunk(&self) -> bool {
-        let room = self.frame.headroom_bytes() + self.frame.len() + self.frame.tailroom_bytes();
-        START_BYTES + usize::from(self.fragment.payload_at) + usize::from(self.fragment.end()) <= room
+    /// Copies its payload, from `offset` on. `None` beyond its end.
+    pub(super) fn read_payload(&self, offset: usize, out: &mut [u8]) -> Option<()> {
+        if offset + out.len() > usize::from(self.fragment.len) {
+            return None;
+        }
+        self.frame.read_at(usize::from(self.fragment.payload_at) + offset, out)
     }
 }
 
 impl Partial {
     /// Number of fragments that are there.
-    pub(super) fn len(&self) -> usize {
-        self.parts.len()
+    pub(super) fn len(&self) -> u16 {
+        u16::try_from(self.parts.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Chunks that they stand in.
+    pub(super) fn chunks(&self) -> u16 {
+        self.chunks
+    }
+
+    /// Payload that is there. Units: bytes.
+    pub(super) fn have_bytes(&self) -> usize {
+        self.have_bytes
     }
 
     /// Where a fragment belongs among the others.
@@ -86,9 +90,6 @@ impl Partial {
         }
         if !self.agrees_on_end(fragment) {
             return Err(Misfit::Spoilt(DropReason::FragmentLength));
-        }
-        if !part.fits_chunk() {
-            return Err(Misfit::Spoilt(DropReason::ReassembledTooBig));
         }
         if self.parts.is_full() {
             return Err(Misfit::Spoilt(DropReason::FragmentTooMany));
@@ -114,9 +115,10 @@ impl Partial {
 
     /// Adds a fragment where [`Partial::place`] said; gives it back when there is no room for it.
     pub(super) fn insert(&mut self, position: usize, part: Part) -> Result<(), Part> {
-        let fragment = part.fragment;
+        let (fragment, chunks) = (part.fragment, part.chunks());
         self.parts.try_insert(position, part).map_err(|refused| refused.element())?;
         self.have_bytes += usize::from(fragment.len);
+        self.chunks = self.chunks.saturating_add(chunks);
         if !fragment.more {
             self.whole_bytes = Some(fragment.end());
         }
@@ -125,7 +127,7 @@ impl Partial {
 
     /// Takes all fragments out, in order.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Part> {
-        (self.have_bytes, self.whole_bytes) = (0, None);
+        (self.have_bytes, self.whole_bytes, self.chunks) = (0, None, 0);
         self.parts.drain(..)
     }
 }
@@ -133,5 +135,18 @@ impl Partial {
 /// Whether two fragments are one that came twice.
 fn is_same(one: &Part, other: &Part) -> bool {
     let (a, b) = (&one.fragment, &other.fragment);
-    (a.offset, a.len, a.more) == (b.offset, b.len, b.more) && one.payload() == other.payload()
+    (a.offset, a.len, a.more) == (b.offset, b.len, b.more) && has_same_payload(one, other)
+}
+
+/// Whether two fragments of one length carry the same bytes, wherever they stand.
+fn has_same_payload(one: &Part, other: &Part) -> bool {
+    let [mut here, mut there] = [[0; 256]; 2];
+    let len = usize::from(one.fragment.len);
+    (0..len).step_by(here.len()).all(|offset| {
+        let count = (len - offset).min(here.len());
+        let (Some(here), Some(there)) = (here.get_mut(..count), there.get_mut(..count)) else { return false };
+        one.read_payload(offset, here).is_some()
+            && other.read_payload(offset, there).is_some()
+            && here == there
+    })
 }

@@ -12,14 +12,14 @@ struct Peer {
     /// Its packets, oldest first.
     packets: List,
     packet_count: u16,
-    fragment_count: u16,
+    chunk_count: u16,
 }
 
 /// What is counted by peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Packets,
-    Fragments,
+    Chunks,
 }
 
 /// Every sender that has a packet in the table.
@@ -36,12 +36,12 @@ pub(super) struct Peers {
 }
 
 impl Peer {
-    const VACANT: Self = Self { address: 0, packets: List::EMPTY, packet_count: 0, fragment_count: 0 };
+    const VACANT: Self = Self { address: 0, packets: List::EMPTY, packet_count: 0, chunk_count: 0 };
 
     const fn count(&self, kind: Kind) -> u16 {
         match kind {
             Kind::Packets => self.packet_count,
-            Kind::Fragments => self.fragment_count,
+            Kind::Chunks => self.chunk_count,
         }
     }
 }
@@ -90,7 +90,7 @@ impl Peers {
         Some(position)
     }
 
-    /// Strikes off a packet; its fragments were struck off before.
+    /// Strikes off a packet; its chunks were struck off before.
     pub(super) fn remove_packet(&mut self, position: u16, packet: u16) {
         let Some(peer) = self.peers.get_mut(usize::from(position)) else { return };
         self.packet_links.remove(&mut peer.packets, packet);
@@ -101,18 +101,18 @@ impl Peers {
         }
     }
 
-    /// Notes one more fragment.
+    /// Notes more chunks.
     #[inline]
-    pub(super) fn add_fragment(&mut self, position: u16) {
+    pub(super) fn add_chunks(&mut self, position: u16, count: u16) {
         if let Some(peer) = self.peers.get_mut(usize::from(position)) {
-            peer.fragment_count = peer.fragment_count.saturating_add(1);
+            peer.chunk_count = peer.chunk_count.saturating_add(count);
         }
     }
 
-    /// Strikes off fragments.
-    pub(super) fn remove_fragments(&mut self, position: u16, count: u16) {
+    /// Strikes off chunks.
+    pub(super) fn remove_chunks(&mut self, position: u16, count: u16) {
         if let Some(peer) = self.peers.get_mut(usize::from(position)) {
-            peer.fragment_count = peer.fragment_count.saturating_sub(count);
+            peer.chunk_count = peer.chunk_count.saturating_sub(count);
         }
     }
 

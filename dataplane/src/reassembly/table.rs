@@ -53,6 +53,8 @@ pub struct Reassembly {
     peers: Peers,
     /// Fragments in all slots.
     parked: u16,
+    /// Chunks that they stand in.
+    parked_chunks: u16,
     secret: Secret,
 }
 
@@ -74,15 +76,23 @@ impl Reassembly {
             by_age: List::EMPTY,
             peers: Peers::new(limits.packets, secret),
             parked: 0,
+            parked_chunks: 0,
             secret,
         }
     }
 
-    /// Fragments that wait for others, a chunk each.
+    /// Fragments that wait for others.
     #[must_use]
     #[inline]
     pub fn parked(&self) -> usize {
         usize::from(self.parked)
+    }
+
+    /// Chunks that those stand in.
+    #[must_use]
+    #[inline]
+    pub fn parked_chunks(&self) -> usize {
+        usize::from(self.parked_chunks)
     }
 
     /// Takes a fragment, which [`Fragment::read`] read from `frame`. Returns the whole packet if this was the last one missing.
@@ -113,6 +123,7 @@ impl Reassembly {
             Err(Misfit::Spoilt(reason)) => {
                 ends.lost(part.frame, reason);
                 self.refuse(position, reason, ends);
+                self.remove(position);
                 None
             }
             Ok(place) if slot.partial.lacks_only(&fragment) => self.finish(position, place, part, ends),
@@ -153,7 +164,7 @@ impl Reassembly {
 
     /// A slot for a new packet, at the cost of an older one where need be.
     fn begin(&mut self, key: Key, now_s: u32, ends: &mut impl Ends) -> Option<u16> {
-        self.make_room(key.source, Kind::Packets, ends);
+        self.make_room(key.source, Kind::Packets, 1, ends);
         let position = self.links.pop(&mut self.vacant)?;
         let peer = self.peers.add_packet(key.source, position)?;
         let slot = self.slots.get_mut(usize::from(position))?;
@@ -163,20 +174,20 @@ impl Reassembly {
         Some(position)
     }
 
-    /// Sees to it that the sender at `address` may have one more packet or fragment: gives up its own oldest packets while it
-    /// has all of its share, else those of whoever has most while the table is full.
-    fn make_room(&mut self, address: u128, kind: Kind, ends: &mut impl Ends) {
+    /// Sees to it that the sender at `address` may have `more` packets or chunks: gives up its own oldest packets while that would be
+    /// more than its share, else those of whoever has most while the table is full.
+    fn make_room(&mut self, address: u128, kind: Kind, more: u16, ends: &mut impl Ends) {
         let share = match kind {
             Kind::Packets => self.limits.packets_per_peer(),
-            Kind::Fragments => self.limits.fragments_per_peer(),
+            Kind::Chunks => self.limits.chunks_per_peer(),
         };
         // Ends: each pass takes a packet out, and an empty table has room.
         loop {
             let own = self.peers.find(address);
             let own_count = own.map_or(0, |peer| self.peers.count(peer, kind));
-            let (peer, reason) = if own_count >= share {
+            let (peer, reason) = if own_count.saturating_add(more) > share {
                 (own, DropReason::FragmentShare)
-            } else if self.is_full_of(kind) {
+            } else if !self.has_room(kind, more) {
                 let biggest = self.peers.biggest(kind);
                 let is_other = biggest.is_some_and(|peer| self.peers.count(peer, kind) > own_count);
                 (if is_other { biggest } else { own }, DropReason::ReassemblyFull)
@@ -188,17 +199,17 @@ impl Reassembly {
         }
     }
 
-    fn is_full_of(&self, kind: Kind) -> bool {
+    fn has_room(&self, kind: Kind, more: u16) -> bool {
         match kind {
-            Kind::Packets => self.vacant.first().is_none(),
-            Kind::Fragments => self.parked >= self.limits.fragments,
+            Kind::Packets => self.vacant.first().is_some(),
+            Kind::Chunks => self.parked_chunks.saturating_add(more) <= self.limits.chunks,
         }
     }
 
     /// Parks a fragment that fits its packet.
     fn park(&mut self, part: Part, ends: &mut impl Ends) {
-        let key = part.fragment.key;
-        self.make_room(key.source, Kind::Fragments, ends);
+        let (key, chunks) = (part.fragment.key, part.chunks());
+        self.make_room(key.source, Kind::Chunks, chunks, ends);
         // The room may have come from this very packet.
         let slot = self.find(&key).and_then(|at| self.slots.get_mut(usize::from(at)));
         let Some(slot) = slot else { return ends.lost(part.frame, DropReason::FragmentShare) };
@@ -209,7 +220,8 @@ impl Reassembly {
         match refused {
             Ok(()) => {
                 self.parked += 1;
-                self.peers.add_fragment(slot.peer);
+                self.parked_chunks = self.parked_chunks.saturating_add(chunks);
+                self.peers.add_chunks(slot.peer, chunks);
             }
             // Not reached: it was placed before, and the packet has not changed since.
             Err((part, reason)) => ends.lost(part.frame, reason),
@@ -219,30 +231,28 @@ impl Reassembly {
     /// Puts a packet together whose last missing fragment is `part`.
     fn finish(&mut self, position: u16, place: usize, part: Part, ends: &mut impl Ends) -> Option<Frame> {
         let slot = self.slots.get_mut(usize::from(position))?;
-        let parked = slot.partial.len();
+        let parked = (slot.partial.len(), slot.partial.chunks());
         if let Err(part) = slot.partial.insert(place, part) {
             ends.lost(part.frame, DropReason::FragmentTooMany);
             return None;
         }
-        let joined = join(slot.partial.drain(), ends);
-        self.strike_off_fragments(position, parked);
+        let whole_bytes = slot.partial.have_bytes();
+        let joined = join(slot.partial.drain(), whole_bytes, ends);
+        self.strike_off(position, parked);
         self.remove(position);
-        match joined {
-            Ok(whole) => whole,
-            Err((frame, reason)) => {
-                ends.lost(frame, reason);
-                None
-            }
-        }
+        joined.unwrap_or_else(|reason| {
+            ends.dropped(reason);
+            None
+        })
     }
 
     /// Drops a packet's fragments, and those still to come.
     fn refuse(&mut self, position: u16, reason: DropReason, ends: &mut impl Ends) {
         let Some(slot) = self.slots.get_mut(usize::from(position)) else { return };
         slot.refused = Some(reason);
-        let parked = slot.partial.len();
+        let parked = (slot.partial.len(), slot.partial.chunks());
         slot.partial.drain().for_each(|part| ends.lost(part.frame, reason));
-        self.strike_off_fragments(position, parked);
+        self.strike_off(position, parked);
     }
 
     /// Drops a packet's fragments and forgets it.
@@ -252,11 +262,12 @@ impl Reassembly {
         self.remove(position);
     }
 
-    fn strike_off_fragments(&mut self, position: u16, count: usize) {
+    /// Forgets so many fragments in so many chunks, which were a packet's.
+    fn strike_off(&mut self, position: u16, (fragments, chunks): (u16, u16)) {
         let Some(slot) = self.slots.get(usize::from(position)) else { return };
-        let count = u16::try_from(count).unwrap_or(u16::MAX);
-        self.parked = self.parked.saturating_sub(count);
-        self.peers.remove_fragments(slot.peer, count);
+        self.parked = self.parked.saturating_sub(fragments);
+        self.parked_chunks = self.parked_chunks.saturating_sub(chunks);
+        self.peers.remove_chunks(slot.peer, chunks);
     }
 
     /// Makes a slot without fragments vacant.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  | Ethernet | IP | UDP | L2TPv3 | inner frame ....................................... |
-//!  | Ethernet | IP | UDP | L2TPv3 | inner frame ...... |          the same chunk, cut short
+//!  | Ethernet | IP | UDP | L2TPv3 | inner frame ...... |          where it was, cut short
 //!                      | Ethernet | IP | ... the rest .. |        copied to further chunks
 //! ```
 //! Place on the path: called by `send` behind `encap`, for sessions that cut (`fragmentation = "outer"`). All pieces but the
@@ -11,6 +11,8 @@
 //!
 //! IPv4: header copied, offset and "more fragments" set (RFC 791 §3.2). IPv6: only the source may cut, which is what a gateway
 //! is to its outer packets; a fragment header follows the IPv6 header (RFC 8200 §4.5).
+
+use core::ops::Range;
 
 use arrayvec::ArrayVec;
 use wire::{
@@ -22,6 +24,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Exits, identification::Identification};
 use crate::{
+    chain::{self, Parts},
     ports::Port,
     reassembly::FRAGMENTS_PER_PACKET,
     tables::{PortId, next_hops::Cut},
@@ -31,9 +34,12 @@ use crate::{
 /// Offset in its chunk at which a further piece starts. Units: bytes.
 const PIECE_START_BYTES: usize = wire::overhead::XDP_HEADROOM_BYTES;
 
+/// The same for further segments of a piece: room for a link to the next. Units: bytes.
+const LINK_BYTES: usize = 16;
+
 /// An IPv6 header, as a value of the length fields. Units: bytes.
-const IPV6_HEADER_BYTES: u16 = 40;
-const _: () = assert!(IPV6_HEADER_BYTES as usize == size_of::<Ipv6Header>());
+const IPV6_LENGTH: u16 = 40;
+const _: () = assert!(IPV6_LENGTH as usize == size_of::<Ipv6Header>());
 
 /// The pieces behind the first.
 type Rest = ArrayVec<Frame, FRAGMENTS_PER_PACKET>;
@@ -50,9 +56,9 @@ pub(super) fn send<P: Port>(
     exits: &mut Exits<'_, P>,
 ) -> Result<u64, DropReason> {
     let mut rest = Rest::new();
-    let sent = pieces(&mut frame, cut, exits.identification, exits.cache, &mut rest)
-        .and_then(|()| has_room(port, &frame, rest.len(), exits));
-    if let Err(reason) = sent {
+    let made = pieces(&mut frame, cut, exits.identification, exits.cache, &mut rest);
+    let pieces = || core::iter::once(&frame).chain(&rest);
+    if let Err(reason) = made.and_then(|()| check_room(port, pieces(), exits)) {
         core::iter::once(frame).chain(rest).for_each(|piece| exits.cache.give_frame(piece));
         return Err(reason);
     }
@@ -71,20 +77,21 @@ pub(super) fn send<P: Port>(
     Ok(count)
 }
 
-/// Whether the port's ring takes all pieces: the first, which may stand in several chunks, and `others` in a chunk each.
-fn has_room<P: Port>(
+/// Whether the port takes all pieces now.
+fn check_room<'f, P: Port>(
     port: PortId,
-    first: &Frame,
-    others: usize,
+    pieces: impl Iterator<Item = &'f Frame>,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
     let queue = exits.ports.tx(port).ok_or(DropReason::NoTxQueue)?;
-    let segments = first.segment_count();
-    if segments > queue.max_segments() {
+    let (mut most, mut all) = (0, 0);
+    for segments in pieces.map(Frame::segment_count) {
+        (most, all) = (segments.max(most), all + segments);
+    }
+    if most > queue.max_segments() {
         return Err(DropReason::TooManySegments);
     }
-    let count = segments + others;
-    if queue.has_room(count) || exits.ports.make_room(port, count, exits.cache) {
+    if queue.has_room(all) || exits.ports.make_room(port, all, exits.cache) {
         return Ok(());
     }
     Err(DropReason::TxRingFull)
@@ -101,52 +108,77 @@ fn pieces(
     let form = Form::of(frame, cut, identification).ok_or(DropReason::TooBig)?;
     let (header_bytes, unit) = (cut.link_bytes + form.header_bytes(), cut.piece_bytes);
     let payload_bytes = frame.len().checked_sub(header_bytes).ok_or(DropReason::TooBig)?;
-    let mut offset = unit;
-    while offset < payload_bytes {
+    for offset in (0..payload_bytes).step_by(unit.max(1)).skip(1) {
         let len = unit.min(payload_bytes - offset);
-        let piece = copy(frame, header_bytes, offset, len, form.added_bytes(), cache)?;
-        rest.try_push(piece).map_err(|refused| {
-            cache.give_frame(refused.element());
-            DropReason::TooBig
-        })?;
-        let piece = rest.last_mut().ok_or(DropReason::TooBig)?;
-        form.write(piece, cut.link_bytes, offset, offset + len < payload_bytes).ok_or(DropReason::TooBig)?;
-        offset += len;
+        let mut piece = copy(frame, header_bytes, offset..offset + len, form.added_bytes(), cache)?;
+        let more = offset + len < payload_bytes;
+        let written = form.write(&mut piece, cut.link_bytes, offset, more);
+        let kept = rest.try_push(piece).map_err(|refused| cache.give_frame(refused.element()));
+        kept.ok().and(written).ok_or(DropReason::TooBig)?;
     }
     frame.truncate(header_bytes + unit, cache);
+    flatten(frame, cache);
     if form.added_bytes() > 0 {
         make_gap(frame, header_bytes, form.added_bytes()).ok_or(DropReason::NoHeadroom)?;
     }
     form.write(frame, cut.link_bytes, 0, true).ok_or(DropReason::TooBig)
 }
 
-/// A further piece: the headers, a gap, and `len` bytes of the payload from `offset` on.
+/// A further piece: the headers, a gap, and a part of the payload; in several chunks where one does not hold it.
 fn copy(
     frame: &Frame,
     header_bytes: usize,
-    offset: usize,
-    len: usize,
+    part: Range<usize>,
     gap: usize,
     cache: &mut ChunkCache,
 ) -> Result<Frame, DropReason> {
-    let headers = frame.head().get(..header_bytes).ok_or(DropReason::TooBig)?;
-    let chunk = cache.take().ok_or(DropReason::NoChunk)?;
-    let mut piece = Frame::new(chunk, PIECE_START_BYTES, header_bytes + gap + len).map_err(|chunk| {
-        cache.give(chunk);
-        DropReason::TooBig
-    })?;
-    let bytes = piece.head_mut();
-    if let Some(slot) = bytes.get_mut(..header_bytes) {
-        slot.copy_from_slice(headers);
+    let mut chain = Parts::new();
+    let whole = fill(&mut chain, frame, header_bytes, part, gap, cache)
+        .and_then(|()| chain::join(&mut chain, cache).ok_or(DropReason::TooBig));
+    chain.drain(..).for_each(|piece| cache.give_frame(piece));
+    whole
+}
+
+/// Copies into as many chunks as it takes.
+fn fill(
+    chain: &mut Parts,
+    frame: &Frame,
+    header_bytes: usize,
+    part: Range<usize>,
+    gap: usize,
+    cache: &mut ChunkCache,
+) -> Result<(), DropReason> {
+    let (mut at, end) = (header_bytes + part.start, header_bytes + part.end);
+    let (mut front, mut start) = (header_bytes, PIECE_START_BYTES);
+    while at < end {
+        let gap = if front > 0 { gap } else { 0 };
+        let chunk = cache.take().ok_or(DropReason::NoChunk)?;
+        let room = chunk.room_bytes().saturating_sub(start + front + gap);
+        let count = room.min(end - at);
+        let mut segment = Frame::new(chunk, start, front + gap + count).map_err(|chunk| {
+            cache.give(chunk);
+            DropReason::TooBig
+        })?;
+        let copied = segment.head_mut().split_at_mut_checked(front + gap).and_then(|(headers, payload)| {
+            frame.read_at(0, headers.get_mut(..front)?)?;
+            frame.read_at(at, payload)
+        });
+        let kept = chain.try_push(segment).map_err(|refused| cache.give_frame(refused.element()));
+        kept.ok().and(copied).filter(|()| count > 0).ok_or(DropReason::TooBig)?;
+        (at, front, start) = (at + count, 0, LINK_BYTES);
     }
-    let copied =
-        bytes.get_mut(header_bytes + gap..).and_then(|slot| frame.read_at(header_bytes + offset, slot));
-    match copied {
-        Some(()) => Ok(piece),
-        None => {
-            cache.give_frame(piece);
-            Err(DropReason::TooBig)
-        }
+    Ok(())
+}
+
+/// Lets a frame of several chunks stand in one, if one holds it and there is one: not every port sends others.
+fn flatten(frame: &mut Frame, cache: &mut ChunkCache) {
+    if frame.is_linear() {
+        return;
+    }
+    let Some(chunk) = cache.take() else { return };
+    match frame.copy_into(chunk, PIECE_START_BYTES) {
+        Ok(flat) => cache.give_frame(core::mem::replace(frame, flat)),
+        Err(chunk) => cache.give(chunk),
     }
 }
 
@@ -195,8 +227,8 @@ impl Form {
     /// Writes a piece's headers behind `link_bytes`; its payload stands at `offset` of the packet's.
     fn write(self, piece: &mut Frame, link_bytes: usize, offset: usize, more: bool) -> Option<()> {
         let packet_bytes = u16::try_from(piece.len().checked_sub(link_bytes)?).ok()?;
-        let packet = piece.head_mut().get_mut(link_bytes..)?;
         let offset = u16::try_from(offset).ok()?;
+        let packet = piece.head_mut().get_mut(link_bytes..)?;
         match self {
             Self::V4 => {
                 let (header, _) = Ipv4Header::mut_from_prefix(packet).ok()?;
@@ -207,7 +239,7 @@ impl Form {
             Self::V6 { next_header, identification } => {
                 let (header, rest) = Ipv6Header::mut_from_prefix(packet).ok()?;
                 header.next_header = NEXT_FRAGMENT;
-                header.payload_length.set(packet_bytes.checked_sub(IPV6_HEADER_BYTES)?);
+                header.payload_length.set(packet_bytes.checked_sub(IPV6_LENGTH)?);
                 let fragment = FragmentHeader::new(next_header, offset, more, identification);
                 rest.get_mut(..FRAGMENT_HEADER_BYTES)?.copy_from_slice(fragment.as_bytes());
             }

@@ -36,18 +36,25 @@ impl Fragments {
         Self { table: Reassembly::new(limits), exchange, whole: FrameBatch::new() }
     }
 
-    /// Fragments that wait for others of their packet, a chunk each.
+    /// Fragments that wait for others of their packet.
     #[must_use]
     #[inline]
     pub fn parked(&self) -> usize {
         self.table.parked()
     }
 
+    /// Chunks that those stand in.
+    #[must_use]
+    #[inline]
+    pub fn parked_chunks(&self) -> usize {
+        self.table.parked_chunks()
+    }
+
     /// Chunks that came from other workers less those that went to them.
     #[must_use]
     #[inline]
     pub fn net_chunks(&self) -> i64 {
-        self.exchange.as_ref().map_or(0, Exchange::net_frames)
+        self.exchange.as_ref().map_or(0, Exchange::net_chunks)
     }
 
     /// Wakes sleeping workers that got fragments in this round.
@@ -100,7 +107,7 @@ impl Fragments {
 /// A fragment that this worker received. Returns its verdict; `None`: the table has it.
 #[cold]
 pub(super) fn arrive<P>(context: &Context<'_>, frame: Frame, exits: &mut Exits<'_, P>) -> Option<Verdict> {
-    let refused = match read(&frame) {
+    let refused = match Fragment::read(&frame) {
         Err(reason) => (frame, reason),
         Ok(fragment) => match hand_over(&fragment, frame, exits.fragments) {
             Ok(None) => return Some(Verdict::Handed),
@@ -113,11 +120,6 @@ pub(super) fn arrive<P>(context: &Context<'_>, frame: Frame, exits: &mut Exits<'
     };
     exits.cache.give_frame(refused.0);
     Some(Verdict::Dropped(refused.1))
-}
-
-/// Reads a fragment. One that stands in several chunks belongs to a packet that no chunk takes.
-fn read(frame: &Frame) -> Result<Fragment, DropReason> {
-    Fragment::read(frame.linear().ok_or(DropReason::ReassembledTooBig)?)
 }
 
 /// Gives a fragment to the worker that puts its packet together; gives it back when that is this one.
@@ -144,7 +146,7 @@ pub(super) fn take_over<P>(context: &Context<'_>, exits: &mut Exits<'_, P>) -> u
     {
         taken += 1;
         context.counters.taken.add(1);
-        match read(&frame) {
+        match Fragment::read(&frame) {
             Ok(fragment) => fragments.insert(context, cache, frame, fragment),
             Err(reason) => Tally { counters: context.counters, cache }.lost(frame, reason),
         }
@@ -159,13 +161,15 @@ struct Tally<'a> {
 }
 
 impl Ends for Tally<'_> {
-    fn lost(&mut self, frame: Frame, reason: DropReason) {
+    fn dropped(&mut self, reason: DropReason) {
         self.counters.count(Verdict::Dropped(reason));
-        self.cache.give_frame(frame);
     }
 
-    fn merged(&mut self, frame: Frame) {
+    fn merged(&mut self) {
         self.counters.count(Verdict::Reassembled);
-        self.cache.give_frame(frame);
+    }
+
+    fn cache(&mut self) -> &mut ChunkCache {
+        self.cache
     }
 }

@@ -231,12 +231,13 @@ impl<P: Port> Worker<P> {
             cached: self.setup.cache.len() as u64,
             fill,
             tx,
-            parked: self.fragments.parked() as u64,
+            parked: self.fragments.parked_chunks() as u64,
             on_loan: u64::try_from(on_loan).unwrap_or(0),
         };
         self.counters(|counters| {
             counters.chunks.publish(whereabouts);
             counters.kicks.set(kicks);
+            counters.parked.set(self.fragments.parked() as u64);
         });
     }
 

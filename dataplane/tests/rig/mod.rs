@@ -23,6 +23,7 @@ use dataplane::{
     counters::{PerWorker, PortCounters, SessionCounters, WorkerCounters},
     exchange::{Exchange, exchange},
     ports::mem_port::{MemPort, MemWire, multi_buffer_port},
+    reassembly::Fragment,
     tables::{
         PortId,
         attachment::Attachment,
@@ -43,7 +44,7 @@ use wire::{
     ethernet::MacAddr,
     l2tpv3::{Cookie, SessionId, Sublayer},
 };
-use xsk::{ChunkCache, ChunkPool, Umem, UmemConfig};
+use xsk::{ChunkCache, ChunkPool, Frame, Umem, UmemConfig};
 
 pub const LAN_0: PortId = PortId(0);
 pub const LAN_1: PortId = PortId(1);
@@ -303,6 +304,18 @@ pub fn whole_pool() -> Arc<ChunkPool> {
     Umem::map(&config).unwrap().1
 }
 
+/// What a frame of these bytes says about the fragment in it.
+pub fn fragment_of(bytes: &[u8]) -> Fragment {
+    let pool = whole_pool();
+    let mut cache = ChunkCache::new(Arc::clone(&pool), 0);
+    let frame = Frame::from_bytes(cache.take().unwrap(), 256, bytes).unwrap();
+    let fragment = Fragment::read(&frame).unwrap();
+    cache.give_frame(frame);
+    cache.flush();
+    give_back(&pool);
+    fragment
+}
+
 /// Leaves a pool for the next one who needs it, once all of its chunks are in it.
 pub fn give_back(pool: &Arc<ChunkPool>) {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(pool));
@@ -461,7 +474,8 @@ impl Rig {
         let counters = self.counters.of(0).unwrap();
         let chunks = counters.chunks.read();
         let came = counters.received.get() + counters.taken.get();
-        assert_eq!(came, counters.ends() + chunks.parked, "every frame has one verdict or waits for others");
+        let ends = counters.ends() + counters.parked.get();
+        assert_eq!(came, ends, "every frame has one verdict or waits for others");
         assert!(chunks.is_conserved(), "{chunks:?}");
         assert_eq!(chunks.tx, 0, "the far side took everything");
         self.outside.flush();

@@ -9,7 +9,7 @@ use dataplane::{
     reassembly::{Ends, FRAGMENTS_PER_PACKET, Fragment, Limits, Reassembly},
     verdict::DropReason,
 };
-use xsk::{ChunkCache, ChunkPool, Frame};
+use xsk::{ChunkCache, ChunkPool, Frame, MAX_SEGMENTS};
 
 use super::{CHUNKS, pieces::fragment, whole_pool};
 
@@ -29,6 +29,8 @@ pub struct Piece {
     pub more: bool,
     /// Changes the payload.
     pub spoilt: u8,
+    /// It stands in two chunks although one would do.
+    pub is_split: bool,
 }
 
 impl Piece {
@@ -68,6 +70,15 @@ impl Piece {
         fragment(&self.headers(), u32::from(self.packet), self.offset, &self.payload(), self.more)
     }
 
+    /// Chunks that it stands in.
+    fn chunks(&self) -> usize {
+        let bytes = self.len + if self.is_v6 { 62 } else { 34 };
+        match (bytes, self.is_split) {
+            (301.., true) => 1 + (bytes - 280).div_ceil(CHUNK_BYTES - 256),
+            _ => bytes.div_ceil(CHUNK_BYTES - 256),
+        }
+    }
+
     /// What is wrong with it, whatever else came.
     fn fault(&self) -> Option<DropReason> {
         let is_tiny =
@@ -86,7 +97,7 @@ impl Piece {
         }
     }
 
-    /// Whether a packet that reaches to its end has room in a chunk.
+    /// Whether a packet that ends with it has room in a chunk.
     fn has_room(&self) -> bool {
         let payload_at = if self.is_v6 { 62 } else { 34 };
         64 + payload_at + self.end() <= CHUNK_BYTES
@@ -97,7 +108,8 @@ impl Piece {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Lost(DropReason, Vec<u8>),
-    Merged(Vec<u8>),
+    Dropped(DropReason),
+    Merged,
     Whole(Vec<u8>),
 }
 
@@ -113,7 +125,8 @@ struct ModelPacket {
 impl ModelPacket {
     /// What is wrong with one more fragment.
     fn fault(&self, piece: &Piece) -> Option<DropReason> {
-        if self.parts.contains(piece) {
+        let is_same = |part: &Piece| Piece { is_split: piece.is_split, ..*part } == *piece;
+        if self.parts.iter().any(is_same) {
             return Some(DropReason::FragmentDuplicate);
         }
         if self.parts.iter().any(|part| part.offset < piece.end() && piece.offset < part.end()) {
@@ -125,20 +138,22 @@ impl ModelPacket {
         if is_beyond || (!piece.more && furthest > piece.offset) {
             return Some(DropReason::FragmentLength);
         }
-        if !piece.has_room() {
-            return Some(DropReason::ReassembledTooBig);
-        }
         (self.parts.len() == FRAGMENTS_PER_PACKET).then_some(DropReason::FragmentTooMany)
     }
 
-    /// The whole packet, if this fragment is the last one missing.
-    fn joined(&self, piece: &Piece) -> Option<(Vec<u8>, Vec<Piece>)> {
+    /// What becomes of the packet and how many of its fragments are part of another's frame, if this is the last one missing.
+    fn joined(&self, piece: &Piece) -> Option<(End, usize)> {
         let mut parts: Vec<_> = self.parts.iter().chain([piece]).copied().collect();
         parts.sort_by_key(|part| part.offset);
-        let end = parts.last().filter(|last| !last.more)?.end();
+        let last = parts.last().filter(|last| !last.more)?;
+        let end = last.end();
         let payload: Vec<u8> = parts.iter().flat_map(Piece::payload).collect();
         if payload.len() != end {
             return None;
+        }
+        let merged = parts.len() - 1;
+        if !last.has_room() && parts.len() > MAX_SEGMENTS {
+            return Some((End::Dropped(DropReason::ReassembledTooBig), merged));
         }
         let mut bytes = parts[0].headers();
         let length = u16::try_from(bytes.len() - 14 + payload.len()).unwrap();
@@ -149,7 +164,7 @@ impl ModelPacket {
             bytes[18..20].copy_from_slice(&[0, piece.packet]);
             super::frames::reseal(&mut bytes);
         }
-        Some(([bytes, payload].concat(), parts.split_off(1)))
+        Some((End::Whole([bytes, payload].concat()), merged))
     }
 }
 
@@ -174,15 +189,35 @@ struct Collected<'a> {
 }
 
 impl Ends for Collected<'_> {
-    fn lost(&mut self, frame: Frame, reason: DropReason) {
-        self.ends.push(End::Lost(reason, frame.head().to_vec()));
-        self.cache.give_frame(frame);
+    fn dropped(&mut self, reason: DropReason) {
+        self.ends.push(End::Dropped(reason));
     }
 
-    fn merged(&mut self, frame: Frame) {
-        self.ends.push(End::Merged(frame.head().to_vec()));
+    fn merged(&mut self) {
+        self.ends.push(End::Merged);
+    }
+
+    fn cache(&mut self) -> &mut ChunkCache {
+        self.cache
+    }
+
+    fn lost(&mut self, frame: Frame, reason: DropReason) {
+        self.ends.push(End::Lost(reason, bytes_of(&frame)));
         self.cache.give_frame(frame);
     }
+}
+
+/// All bytes of a frame.
+pub fn bytes_of(frame: &Frame) -> Vec<u8> {
+    frame.segments().flatten().copied().collect()
+}
+
+/// A frame that holds these bytes in as few chunks as possible, or in two although one would do.
+pub fn frame_of(bytes: &[u8], is_split: bool, cache: &mut ChunkCache) -> Frame {
+    let at = if is_split && bytes.len() > 300 { 280 } else { bytes.len().min(CHUNK_BYTES - 256) };
+    let (front, rest) = bytes.split_at(at);
+    let front = Frame::from_bytes(cache.take().unwrap(), 256, front).unwrap();
+    if rest.is_empty() { front } else { front.followed_by(frame_of(rest, false, cache)).unwrap() }
 }
 
 impl Judge {
@@ -220,13 +255,8 @@ impl Judge {
     /// # Panics
     /// When they do different things.
     pub fn take(&mut self, piece: Piece) {
-        let bytes = piece.bytes();
-        let chunk = self.cache.take().unwrap();
-        let frame = match Frame::from_bytes(chunk, 256, &bytes) {
-            Ok(frame) => frame,
-            Err(chunk) => return self.cache.give(chunk),
-        };
-        let fragment = Fragment::read(frame.head());
+        let frame = frame_of(&piece.bytes(), piece.is_split, &mut self.cache);
+        let fragment = Fragment::read(&frame);
         assert_eq!(fragment.err(), piece.fault(), "{piece:?}");
         self.seen.extend(piece.fault());
         let Ok(fragment) = fragment else { return self.cache.give_frame(frame) };
@@ -234,7 +264,7 @@ impl Judge {
         let whole = self.table.take(frame, fragment, self.now_s, &mut collected);
         let mut found = collected.ends;
         if let Some(frame) = whole {
-            found.push(End::Whole(frame.head().to_vec()));
+            found.push(End::Whole(bytes_of(&frame)));
             self.cache.give_frame(frame);
         }
         let mut expected = self.expect(piece);
@@ -249,8 +279,8 @@ impl Judge {
     fn note(&mut self, ends: &[End]) {
         for end in ends {
             match end {
-                End::Lost(reason, _) => drop(self.seen.insert(*reason)),
-                End::Merged(_) => {}
+                End::Lost(reason, _) | End::Dropped(reason) => drop(self.seen.insert(*reason)),
+                End::Merged => {}
                 End::Whole(_) => self.whole += 1,
             }
         }
@@ -259,12 +289,13 @@ impl Judge {
     /// The table is as large as the model, and within its bounds.
     fn check(&mut self) {
         let parked: usize = self.packets.iter().map(|packet| packet.parts.len()).sum();
-        assert_eq!(self.table.parked(), parked);
+        let chunks = self.chunk_count(0) + self.chunk_count(1);
+        assert_eq!((self.table.parked(), self.table.parked_chunks()), (parked, chunks));
         self.cache.flush();
-        assert_eq!(self.pool.free_count() + parked, CHUNKS as usize, "every chunk is parked or free");
+        assert_eq!(self.pool.free_count() + chunks, CHUNKS as usize, "every chunk is parked or free");
         for peer in 0..2 {
             assert!(self.packet_count(peer) <= usize::from(self.limits.packets_per_peer()));
-            assert!(self.fragment_count(peer) <= usize::from(self.limits.fragments_per_peer()));
+            assert!(self.chunk_count(peer) <= usize::from(self.limits.chunks_per_peer()));
         }
     }
 
@@ -272,8 +303,9 @@ impl Judge {
         self.packets.iter().filter(|packet| packet.peer == peer).count()
     }
 
-    fn fragment_count(&self, peer: usize) -> usize {
-        self.packets.iter().filter(|packet| packet.peer == peer).map(|packet| packet.parts.len()).sum()
+    fn chunk_count(&self, peer: usize) -> usize {
+        let packets = self.packets.iter().filter(|packet| packet.peer == peer);
+        packets.flat_map(|packet| &packet.parts).map(Piece::chunks).sum()
     }
 
     fn position(&self, piece: &Piece) -> Option<usize> {
@@ -323,11 +355,13 @@ impl Judge {
         }
         if let Some((whole, merged)) = packet.joined(&piece) {
             self.packets.remove(at);
-            ends.extend(merged.iter().map(|part| End::Merged(part.bytes())));
-            ends.push(End::Whole(whole));
+            ends.extend(std::iter::repeat_n(End::Merged, merged));
+            ends.push(whole);
             return ends;
         }
-        while self.fragment_count(peer) >= usize::from(self.limits.fragments_per_peer()) {
+        while self.packet_count(peer) > 0
+            && self.chunk_count(peer) + piece.chunks() > usize::from(self.limits.chunks_per_peer())
+        {
             ends.extend(self.given_up(self.oldest(peer), DropReason::FragmentShare));
         }
         match self.position(&piece) {
@@ -338,7 +372,7 @@ impl Judge {
     }
 
     /// Small enough that a few hundred bytes use up a peer's share.
-    pub const LIMITS: Limits = Limits { packets: 8, fragments: 24, timeout_s: 2 };
+    pub const LIMITS: Limits = Limits { packets: 8, chunks: 48, timeout_s: 2 };
 
     /// What a fuzzer sends: five bytes for each fragment or wait. In the end, time passes until nothing is left.
     pub fn take_bytes(&mut self, bytes: &[u8]) {
@@ -354,7 +388,7 @@ impl Judge {
     ///
     /// ```text
     /// | kind | packet | offset | length / 8 | length % 8, and what changes the payload |
-    ///   0xF0: wait; 1: IPv6; 2: offset in units of 64, not 256; 4: more follow; 8: changed payload
+    ///   0xF0: wait; 1: IPv6; 2: offset in units of 64, not 256; 4: more follow; 8: changed payload; packet 0x80: in two chunks
     /// ```
     pub fn piece_of(bytes: [u8; 5]) -> Result<Piece, u32> {
         let [kind, packet, offset, len, tail] = bytes;
@@ -368,6 +402,7 @@ impl Judge {
             len: usize::from(len) * 8 + usize::from(tail % 8),
             more: kind & 4 != 0,
             spoilt: if kind & 8 != 0 { tail >> 3 } else { 0 },
+            is_split: packet & 0x80 != 0,
         })
     }
 }

@@ -387,7 +387,7 @@ pub struct ChunkCounts {
     pub fill: u64,
     /// Lent to the kernel to send from.
     pub tx: u64,
-    /// Fragments of outer packets that wait for the others.
+    /// With fragments of outer packets that wait for the others.
     pub parked: u64,
     /// All that the worker answers for.
     pub total: u64,
@@ -396,7 +396,7 @@ pub struct ChunkCounts {
 }
 
 /// One worker thread (`worker show`). `received` and `taken` together are the sum of `forwarded`, `flooded`, `dropped`, `handed`,
-/// `reassembled` and `chunks.parked`.
+/// `reassembled` and `parked`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// Number of the worker; of every port it serves the queues whose number, divided by the count of workers, leaves it.
@@ -421,6 +421,8 @@ pub struct WorkerStatus {
     pub taken: u64,
     /// Fragments that became part of another frame: of each packet put together, all but one.
     pub reassembled: u64,
+    /// Fragments that wait for the others of their packet.
+    pub parked: u64,
     /// Outer packets put together from fragments.
     pub reassembled_packets: u64,
     /// Outer fragments sent beyond the first of each packet.

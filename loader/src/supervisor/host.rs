@@ -13,7 +13,7 @@ use crate::{
 const CHUNK_BYTES: [u32; 2] = [2048, 4096];
 
 /// Chunks beyond the rings, per worker: its private cache, what it takes for copies, and fragments that wait for others.
-const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.fragments as u64;
+const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64;
 
 /// Most chunks that one memory can have.
 const MOST_CHUNKS: u32 = 1 << 20;

@@ -423,6 +423,7 @@ fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus
         handed: counters.handed.get(),
         taken: counters.taken.get(),
         reassembled: counters.reassembled.get(),
+        parked: counters.parked.get(),
         reassembled_packets: counters.reassembled_packets.get(),
         extra_fragments: counters.extra_fragments.get(),
         copies: counters.copies.get(),

@@ -100,3 +100,36 @@ fn fragments_that_arrive_at_several_workers_are_put_together_by_one() {
     // The connections' segments, which are what is cut up, arrive at gw-b on both queues; its neighbours get but the pings' fragments.
     assert!(sites.workers_sum(1, "handed") > 0, "one worker received every fragment");
 }
+
+/// Three gateways whose LANs have an MTU of 9000.
+fn jumbo(name: &str, underlay_mtu_bytes: u32) -> Sites {
+    let sites = Sites::over(name, 1, underlay_mtu_bytes);
+    for (gateway, pc) in sites.net.gateways.iter().zip(&sites.net.pcs) {
+        gateway.ip("link set eth1 mtu 9000").unwrap();
+        pc.ip("link set eth0 mtu 9000").unwrap();
+    }
+    sites.up()
+}
+
+/// Largest pings and TCP over a LAN of 9000.
+fn expect_jumbo(sites: &Sites) {
+    for (from, to) in PAIRS {
+        sites.expect_whole_ping(from, to, 8972);
+        transfer(sites, (from, to), 1, 4 << 20);
+    }
+    expect_fragments(sites);
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn a_jumbo_lan_works_over_an_underlay_of_9000() {
+    let sites = jumbo("nsfragments3", 9000);
+    expect_jumbo(&sites);
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn a_jumbo_lan_works_over_an_underlay_of_1500() {
+    let sites = jumbo("nsfragments4", 1500);
+    expect_jumbo(&sites);
+}

@@ -193,5 +193,5 @@ pub(crate) fn has_ended_all(worker: &Value) -> bool {
     let number = |key: &str| worker[key].as_u64().unwrap();
     let ends: u64 = ["forwarded", "flooded", "dropped", "handed", "reassembled"].map(number).iter().sum();
     let came = number("received") + number("taken");
-    worker["state"] == "running" && came == ends + worker["chunks"]["parked"].as_u64().unwrap()
+    worker["state"] == "running" && came == ends + number("parked")
 }

@@ -66,7 +66,7 @@ pub(super) fn nothing_in_flight(asker: &Asker<'_>) -> Result<(), String> {
         }
         if let Some(worker) = workers.iter().find(|worker| worker.chunks.parked > 0) {
             let parked = worker.chunks.parked;
-            return Err(format!("{} worker {}: {parked} fragments wait", site.gateway, worker.id));
+            return Err(format!("{} worker {}: fragments wait in {parked} chunks", site.gateway, worker.id));
         }
     }
     Ok(())

@@ -264,6 +264,7 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
         handed: 4,
         taken: 5,
         reassembled: 3,
+        parked: 3,
         reassembled_packets: 2,
         extra_fragments: 7,
         copies: 2,
@@ -271,7 +272,7 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
         sleeps: 4,
         wakeups: 3,
         fdb_full: 0,
-        chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, parked: 3, total: 2163, conserved: true },
+        chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, parked: 4, total: 2164, conserved: true },
     }]
 }
 

@@ -66,7 +66,7 @@ fn workers_are_shown_with_their_chunks() {
         workers(&rows::workers()),
         "\
 ID  CPU  STATE    RECEIVED  TAKEN  FORWARDED  FLOODED  DROPPED  HANDED  REASSEMBLED  COPIES  BATCHES  POLLS  SLEEPS  WAKEUPS  FREE  FILL  TX  PARKED  CHUNKS  CONSERVED
- 0    1  running        14      5          6        2        1       4            3       2        4     99       4        3   100  2048  12       3    2163  yes
+ 0    1  running        14      5          6        2        1       4            3       2        4     99       4        3   100  2048  12       4    2164  yes
 "
     );
 }
