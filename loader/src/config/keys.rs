@@ -171,8 +171,8 @@ keys! {
         Absent::Text("what all rings of all queues hold, and 2048 per worker"),
         "Number of frame slots in the memory that all sockets share. No power of two is needed. Fewer than the default are refused.";
     UMEM_CHUNK_BYTES = "umem.chunk_bytes", Kind::OneOf(&[2048, 4096]), "bytes",
-        Absent::Text("the smaller that fits the ports' MTU"),
-        "Size of a slot: one frame and the outer headers in front of it.";
+        Absent::Text("the smaller that fits the ports' MTU, else 4096"),
+        "Size of a slot: a frame and the outer headers in front of it. A frame that one slot does not hold spans several.";
     UMEM_HUGE_PAGES = "umem.huge_pages", Kind::Boolean, "", Absent::Boolean(false),
         "Back the memory by huge pages; they must have been reserved.";
 

@@ -166,6 +166,7 @@ fn a_frame_too_long_for_the_far_lan_is_dropped_and_the_others_go_on() {
     sites.expect_ping(0, 1);
     expect_long_pings_elsewhere(&sites);
     sites.expect_conserved();
+    expect_no_chunk_missing(&sites);
 }
 
 /// Pairs of PCs whose LANs still have the large MTU.
