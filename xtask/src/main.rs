@@ -4,6 +4,7 @@
 
 mod ebpf;
 mod golden;
+mod guest;
 mod install;
 mod lab;
 mod miri;
