@@ -59,22 +59,27 @@ pub(super) struct Packet {
 pub(super) type Flows = HashMap<Flow, Vec<Packet>>;
 
 impl Capture {
-    /// Begins to capture at the guest's tap.
+    /// Begins to capture at the guest's tap, for a go of this number.
     ///
     /// # Errors
     /// tcpdump does not start.
-    pub(super) fn start(lab: &Lab, wires: &Node) -> Result<Self> {
-        let file = lab.dir().join("underlay.pcap");
+    pub(super) fn start(lab: &Lab, wires: &Node, go: usize) -> Result<Self> {
+        let file = lab.dir().join(format!("underlay-{go}.pcap"));
         let path = file.to_str().context("the lab's folder is not UTF-8")?;
         // In a folder that nobody but root may read, so it cannot become another user.
         let options =
             ["-i", TAPS[0], "-s", HEAD_BYTES, "-B", "16384", "--immediate-mode", "-U", "-Z", "root"];
         let words = [&["tcpdump"], &options[..], &["-w", path, FILTER]].concat();
-        let process = wires.spawn("tcpdump", &words)?;
+        let process = wires.spawn(&format!("tcpdump-{go}"), &words)?;
         lab.wait_until("tcpdump to listen", START_DEADLINE, || {
             if process.log().contains("listening on") { Ok(()) } else { Err(process.log()) }
         })?;
         Ok(Self { process, file })
+    }
+
+    /// tcpdump.
+    pub(super) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Ends the capture and returns what it has.

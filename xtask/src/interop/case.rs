@@ -153,9 +153,14 @@ impl Checksums {
 }
 
 impl Tunnel {
-    /// Whether packets from this end have a UDP checksum; `None` without UDP.
-    pub(super) fn sends_checksum(&self, end: usize) -> Option<bool> {
-        let checksums = self.ends[end].checksums;
+    /// The end of a gateway, which may be another one than its end of a wire in the tunnel.
+    pub(super) fn end(&self, gateway: Gateway) -> &TunnelEnd {
+        &self.ends[usize::from(self.gateways[1] == gateway)]
+    }
+
+    /// Whether packets from a gateway have a UDP checksum; `None` without UDP.
+    pub(super) fn sends_checksum(&self, gateway: Gateway) -> Option<bool> {
+        let checksums = self.end(gateway).checksums;
         match (self.encap, self.family) {
             (Encap::Ip, _) => None,
             (Encap::Udp, Family::V4) => Some(checksums.udp),
@@ -176,6 +181,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// Which end a gateway is.
+    pub(super) fn end(&self, gateway: Gateway) -> usize {
+        usize::from(self.gateways[1] == gateway)
+    }
+
     /// The name of its session at both ends.
     pub(super) fn name(&self) -> String {
         format!("w{}", self.number)
@@ -253,6 +263,8 @@ pub(super) enum Ours {
     Session(&'static str),
     /// Dropped for this reason before the session is known.
     Total(&'static str),
+    /// Taken for other frames than they are, which are dropped for this reason on their way into the LAN.
+    Misread(&'static str),
     /// Left to the host's kernel by the steering program, under this decision.
     Steering(&'static str),
 }

@@ -1,12 +1,12 @@
 //! What there is to know after a failure.
 
-use std::fmt::Write as _;
 use std::time::Duration;
+
+use netlab::Process;
 
 use super::case::{Case, Gateway, Tunnel};
 use super::guest::Guest;
 use super::ours::Ours;
-use super::scripts::end_of;
 use crate::lab::gateways;
 
 /// Lines of each log that are shown.
@@ -18,12 +18,21 @@ const MOST_CASES: usize = 5;
 /// Time that the guest has to tell what it knows.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The guest's console; of each gateway of ours the end of its log and its drops; and what both sides say of the sessions of the
+/// The guest's console; the end of each process's log; the drops of each gateway of ours; and what both sides say of the sessions of the
 /// failed cases, of the first ones when there are many.
-pub(super) fn of(ours: &Ours<'_>, guest: &mut Guest, tunnels: &[Tunnel], failed: &[&Case]) -> String {
+pub(super) fn of(
+    ours: &Ours<'_>,
+    guest: &mut Guest,
+    tunnels: &[Tunnel],
+    (processes, failed): (&[Process], &[&Case]),
+) -> String {
     let failed = &failed[..failed.len().min(MOST_CASES)];
     let mut parts = vec![format!("--- the guest's console:\n{}", guest.console_tail())];
-    parts.push(ours.lab.log_tails(TAIL_LINES));
+    for process in processes.iter().chain([&guest.process().clone()]) {
+        let state = if process.is_running() { "running" } else { "ended" };
+        let tail = process.log_tail(TAIL_LINES);
+        parts.push(format!("--- {} ({state}), last lines:\n{tail}", process.name()));
+    }
     for gateway in Gateway::OURS.map(Gateway::name) {
         let show = |object| gateways::show(ours.binary, ours.lab.dir(), gateway, object, &[]);
         // It is not running in every case.
@@ -33,8 +42,9 @@ pub(super) fn of(ours: &Ours<'_>, guest: &mut Guest, tunnels: &[Tunnel], failed:
         }
     }
     if !failed.is_empty() {
-        let told = guest.run(&script(tunnels, failed), DEADLINE).unwrap_or_else(|fault| format!("{fault:#}"));
-        parts.push(format!("--- the kernel's sessions:\n{}", told.trim_end()));
+        let told = guest.run("$ip -n gw l2tp show session", DEADLINE);
+        let told = told.map_or_else(|fault| format!("{fault:#}"), |told| sessions_of(&told, tunnels, failed));
+        parts.push(format!("--- the kernel's sessions:\n{told}"));
     }
     parts.join("\n")
 }
@@ -48,15 +58,26 @@ fn rows_of(table: &str, cases: &[&Case]) -> String {
     lines.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
-/// Asks the kernel for its sessions of the cases; one that does not exist is an answer, too.
-fn script(tunnels: &[Tunnel], cases: &[&Case]) -> String {
-    let mut text = String::new();
+/// What `ip l2tp show session` says of the sessions of the cases: a line that names session and tunnel, then others, indented.
+fn sessions_of(text: &str, tunnels: &[Tunnel], cases: &[&Case]) -> String {
     let wires = cases.iter().flat_map(|case| &case.wires);
-    for wire in wires.filter(|wire| wire.gateways.contains(&Gateway::Kernel)) {
-        let end = end_of(wire.gateways, Gateway::Kernel);
-        let tunnel = tunnels[usize::from(wire.tunnels[end])].ends[end].tunnel_id;
-        let session = wire.ends[end].session_id;
-        let _ = writeln!(text, "$ip -n gw l2tp show session tunnel_id {tunnel} session_id {session} || true");
+    let asked: Vec<String> = wires
+        .filter(|wire| wire.gateways.contains(&Gateway::Kernel))
+        .map(|wire| {
+            let end = wire.end(Gateway::Kernel);
+            let tunnel = tunnels[usize::from(wire.tunnels[end])].end(Gateway::Kernel).tunnel_id;
+            format!("Session {} in tunnel {tunnel}", wire.ends[end].session_id)
+        })
+        .collect();
+    let mut is_asked = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if !line.starts_with(' ') {
+            is_asked = asked.iter().any(|head| head == line);
+        }
+        if is_asked {
+            lines.push(line);
+        }
     }
-    text
+    lines.join("\n")
 }

@@ -108,6 +108,11 @@ impl Guest {
         }
     }
 
+    /// The emulator.
+    pub(super) fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// The last lines of the guest's console.
     pub(super) fn console_tail(&self) -> String {
         let console = std::fs::read(&self.console).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Whether a case ended as it has to: pings, both sides' counters, and what stood on the wire.
 
 use super::capture::{Flow, Flows, Packet};
-use super::case::{Case, Expected, Gateway, Ours, Refusal, Theirs, Tunnel, Wire};
+use super::case::{Case, Encap, Expected, Gateway, Ours, Refusal, Theirs, Tunnel, Wire};
 use super::pings::Pings;
 use super::{ours, theirs};
 
@@ -121,22 +121,20 @@ impl Evidence<'_> {
         if !wire.gateways.contains(&Gateway::Kernel) {
             return Vec::new();
         }
-        let (sender, tunnel) = (wire.gateways[end].name(), &self.tunnels[usize::from(wire.tunnels[end])]);
+        let (gateway, tunnel) = (wire.gateways[end], &self.tunnels[usize::from(wire.tunnels[end])]);
+        let sender = gateway.name();
         let Some(packets) = self.flows.get(&flow(tunnel, wire, end)) else {
             return vec![format!("{}: no packet of {sender} was seen on the wire", wire.name())];
         };
         let mut faults = Vec::new();
-        if let Some(expected) = tunnel.sends_checksum(end) {
+        if let Some(expected) = tunnel.sends_checksum(gateway) {
             let wrong = packets.iter().filter(|packet| (packet.checksum != Some(0)) != expected).count();
             if wrong > 0 {
                 let word = if expected { "have no checksum" } else { "have a checksum" };
                 faults.push(format!("{}: {wrong} packets of {sender} {word}", wire.name()));
             }
         }
-        let is_ours = wire.gateways[end].is_ours();
-        faults.extend(
-            number_fault(wire, end, packets, is_ours).map(|fault| format!("{}: {fault}", wire.name())),
-        );
+        faults.extend(number_fault(wire, end, packets).map(|fault| format!("{}: {fault}", wire.name())));
         faults
     }
 
@@ -163,7 +161,10 @@ impl Evidence<'_> {
     /// What we made of the kernel's frames, if that is wrong.
     fn fault_of_ours(&self, wire: &Wire, expected: Ours, ours: Ledger, theirs: Ledger) -> Option<String> {
         let counts = self.books.ours(Gateway::First);
-        let accepted = if expected == Ours::Accepted { theirs.tx_frames } else { 0 };
+        let accepted = match expected {
+            Ours::Accepted | Ours::Misread(_) => theirs.tx_frames,
+            Ours::Session(_) | Ours::Total(_) | Ours::Steering(_) => 0,
+        };
         if ours.rx_frames != accepted {
             return Some(format!(
                 "we accepted {} of {} frames, not {accepted}",
@@ -179,7 +180,7 @@ impl Evidence<'_> {
                 }
                 (drops.get(reason).copied().unwrap_or(0), theirs.tx_frames, reason)
             }
-            Ours::Total(reason) => {
+            Ours::Total(reason) | Ours::Misread(reason) => {
                 (counts.drops.get(reason).copied().unwrap_or(0), self.sent_by_kernel(expected), reason)
             }
             Ours::Steering(decision) => {
@@ -206,7 +207,7 @@ impl Evidence<'_> {
 
     /// What the kernel made of our frames, if that is wrong.
     fn fault_of_theirs(&self, wire: &Wire, expected: Theirs, ours: Ledger, theirs: Ledger) -> Option<String> {
-        let tunnel = &self.tunnels[usize::from(wire.tunnels[1])].ends[1];
+        let tunnel = self.tunnels[usize::from(wire.tunnels[1])].end(Gateway::Kernel);
         let refused = self.books.theirs.refused.get(&(tunnel.tunnel_id, wire.ends[1].session_id)).copied()?;
         let (accepted, counted) = match expected {
             Theirs::Misread => return None,
@@ -225,18 +226,21 @@ impl Evidence<'_> {
 
 /// The packets that an end sends.
 fn flow(tunnel: &Tunnel, wire: &Wire, end: usize) -> Flow {
-    let side = &tunnel.ends[end];
-    let ports = if tunnel.sends_checksum(end).is_some() { (side.udp_sport, side.udp_dport) } else { (0, 0) };
+    let side = tunnel.end(wire.gateways[end]);
+    let ports = match tunnel.encap {
+        Encap::Udp => (side.udp_sport, side.udp_dport),
+        Encap::Ip => (0, 0),
+    };
     Flow { source: side.local, destination: side.remote, ports, session_id: wire.ends[end].peer_session_id }
 }
 
 /// Whether the numbers are as the setting says: each one more than the last, or none.
 ///
 /// The kernel's own are only looked at where nobody asks for numbers: it begins and ends to number by what it receives.
-fn number_fault(wire: &Wire, end: usize, packets: &[Packet], is_ours: bool) -> Option<String> {
+fn number_fault(wire: &Wire, end: usize, packets: &[Packet]) -> Option<String> {
     let session = &wire.ends[end];
     let numbers_expected = session.numbers();
-    if session.l2spec_type != "default" || !is_ours && session.seq != "none" {
+    if session.l2spec_type != "default" || !wire.gateways[end].is_ours() && session.seq != "none" {
         return None;
     }
     let sender = wire.gateways[end].name();

@@ -126,7 +126,7 @@ impl Matrix {
     }
 
     /// Session ids at the ends of their range. Without UDP, a gateway's ids are unique among all of its tunnels: there each
-    /// address family has one half of the cases.
+    /// address family has one half of the cases, and they are tried apart from those with UDP.
     fn add_ids(&mut self, encap: Encap, family: Family) {
         for (name, ids, only) in
             [("ids-1-and-max", [1, u32::MAX], Family::V4), ("ids-max-and-1", [u32::MAX, 1], Family::V6)]
@@ -184,7 +184,8 @@ impl Matrix {
         checksums: [Checksums; 2],
     ) -> u16 {
         let same = |tunnel: &&Tunnel| {
-            (tunnel.encap, tunnel.ends[0].local, tunnel.ends[1].local) == (encap, addresses[0], addresses[1])
+            let known = tunnel.ends.each_ref().map(|end| end.local);
+            tunnel.encap == encap && (known == addresses || known == [addresses[1], addresses[0]])
         };
         if let Some(known) = self.tunnels.iter().filter(|_| encap == Encap::Ip).find(same) {
             return known.number;

@@ -41,7 +41,7 @@ const SESSION_MISMATCHES: [Mismatch; 5] = [
         "l2spec-surplus",
         PLAIN,
         |wire| wire.ends[0].l2spec_type = "none",
-        Ours::Session("invalid_source"),
+        Ours::Misread("invalid_source"),
         Theirs::Misread,
     ),
     (

@@ -17,6 +17,7 @@ mod mismatches;
 mod network;
 mod ours;
 mod pings;
+mod plan;
 mod report;
 mod scripts;
 mod theirs;
@@ -39,23 +40,18 @@ use guest::Guest;
 use matrix::Matrix;
 use network::Network;
 use ours::Ours;
+use plan::Go;
 use report::Report;
 use trial::Trial;
 
 /// Name of the lab; its namespaces are called `sw-interop-<node>`.
 const LAB_NAME: &str = "interop";
 
-/// Steps that a run announces before its goes, of which each has three.
-const STEPS: usize = 6;
-
-/// Echo requests of each kind between two stations.
-const PINGS: u32 = 3;
+/// Steps that a run announces before its goes.
+const STEPS: usize = 5;
 
 /// Time that a script of the set-up may take.
 const SCRIPT_DEADLINE: Duration = Duration::from_secs(180);
-
-/// Time for all counters to come to rest.
-const REST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Options of `interop`.
 #[derive(Debug, Args)]
@@ -79,8 +75,9 @@ pub(crate) struct InteropArgs {
     /// Write the result as JSON.
     #[arg(long)]
     json: bool,
-    /// Break an option of our side, or `all` of them one after the other: the cases that rest on it have to fail.
-    #[arg(long = "break", value_name = "OPTION", conflicts_with = "keep")]
+    /// Break an option of our side, several with commas between, or `all`, one after the other: the cases that rest on
+    /// it have to fail.
+    #[arg(long = "break", value_name = "OPTION", conflicts_with_all = ["keep", "json"])]
     breakage: Option<String>,
     /// Use this gateway program instead of building one.
     #[arg(long, value_name = "PATH")]
@@ -104,11 +101,7 @@ enum Action {
 /// # Errors
 /// Something is missing, does not come up, or a case does not end as it has to.
 pub(crate) fn run(args: &InteropArgs) -> Result<()> {
-    let breakages = match args.breakage.as_deref() {
-        Some("all") => breakage::ALL.iter().collect(),
-        Some(key) => vec![breakage::of(key)?],
-        None => Vec::new(),
-    };
+    let breakages = breakage::named(args.breakage.as_deref().unwrap_or_default())?;
     let matrix = matrix::all();
     let is_chosen = |case: &&Case| {
         let fits = |pattern: &String| pattern.split(',').any(|part| case.name.contains(part));
@@ -123,7 +116,10 @@ pub(crate) fn run(args: &InteropArgs) -> Result<()> {
             cases.iter().for_each(|case| println!("{}", case.name));
             Ok(())
         }
-        None => whole_run(args, &matrix, &cases, &breakages),
+        None => {
+            let goes = plan::plan(&matrix, &cases, &breakages)?;
+            whole_run(args, &matrix, &goes, &breakages)
+        }
     }
 }
 
@@ -147,9 +143,9 @@ fn ask_kept_guest(script: &str) -> Result<()> {
 }
 
 /// Prepares, boots, tries, reports, and removes or keeps.
-fn whole_run(args: &InteropArgs, matrix: &Matrix, cases: &[&Case], breakages: &[&Breakage]) -> Result<()> {
+fn whole_run(args: &InteropArgs, matrix: &Matrix, goes: &[Go<'_>], breakages: &[&Breakage]) -> Result<()> {
     let start = Instant::now();
-    let mut progress = Progress::new(STEPS + 3 * breakages.len().max(1));
+    let mut progress = Progress::new(STEPS + trial::STEPS * goes.len());
     let (binary, unpacked) = prepare(&mut progress, args)?;
     let (lab, network) = progress.step("laying out two gateways and the wires to the guest", || {
         let lab = Lab::new(LAB_NAME)?;
@@ -157,20 +153,17 @@ fn whole_run(args: &InteropArgs, matrix: &Matrix, cases: &[&Case], breakages: &[
         Ok((lab, network))
     })?;
     let ours = Ours { lab: &lab, network: &network, binary: &binary };
-    let mut guest = progress.step("booting a Debian kernel", || {
+    let mut guest = progress.step("booting a Debian kernel, making the stations", || {
         let archive = guest::build(&unpacked, lab.dir())?;
         let mut guest = Guest::boot(&lab, &network.wires, &unpacked, &archive)?;
         guest.run(&scripts::base(), SCRIPT_DEADLINE)?;
+        guest.run(&scripts::stations(&cases_of(goes)), SCRIPT_DEADLINE)?;
         Ok(guest)
     })?;
-    let mut trial = Trial { matrix, cases, ours, guest: &mut guest, keep: args.keep };
-    let outcome = if breakages.is_empty() {
-        trial.whole(&mut progress)
-    } else {
-        trial.broken(&mut progress, breakages)
-    };
+    let mut trial = Trial { matrix, ours, guest: &mut guest, keep: args.keep, current: Vec::new() };
+    let outcome = trial.run(&mut progress, goes);
     if outcome.is_err() && !netlab::interrupted() {
-        eprintln!("{}", diagnosis::of(&ours, &mut guest, &matrix.tunnels, &[]));
+        eprintln!("{}", trial.diagnosis(&[]));
     }
     if args.keep {
         keep(lab, &binary)?;
@@ -179,11 +172,19 @@ fn whole_run(args: &InteropArgs, matrix: &Matrix, cases: &[&Case], breakages: &[
     }
     let outcome = outcome?;
     if !breakages.is_empty() {
-        return Ok(());
+        return report::print_broken(&outcome, breakages);
     }
     let report = Report::new(unpacked.kernel()?, outcome, start.elapsed().as_secs_f64());
     report.print(args.json)?;
     report.verdict()
+}
+
+/// Every case once.
+fn cases_of<'m>(goes: &[Go<'m>]) -> Vec<&'m Case> {
+    let mut cases: Vec<&Case> = goes.iter().flat_map(|go| go.cases.iter().copied()).collect();
+    cases.sort_by_key(|case| case.number);
+    cases.dedup_by_key(|case| case.number);
+    cases
 }
 
 /// Leaves everything up and says how to enter it.

@@ -1,7 +1,7 @@
 //! What is sent: echo requests between the stations, each of whose frames crosses a pseudowire, and whose answers cross it
 //! the other way.
 //!
-//! One `fping` per namespace and kind of frame asks all stations at once. The kernel that answers checks each request's
+//! One `fping` per namespace and kind of frame asks all stations. The kernel that answers checks each request's
 //! checksums; both directions are asked in, so every frame's content is checked somewhere.
 
 use std::collections::HashMap;
@@ -32,8 +32,8 @@ const KINDS: [Kind; 3] = [
     Kind { name: "1518-byte frames with a VLAN tag", bytes: 1472, tagged: true },
 ];
 
-/// Time between two requests of one `fping`: such that the emulated machine follows.
-const INTERVAL: Duration = Duration::from_millis(4);
+/// Time between two requests of one `fping`, of which there is one for each kind: such that the emulated machine follows.
+const INTERVAL: Duration = Duration::from_millis(12);
 
 /// Least time between two requests to one station, and the longest that an answer may take.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -56,16 +56,16 @@ pub(super) struct Pings {
 /// The guest does not answer, or `fping` not for every station.
 pub(super) fn send(guest: &mut Guest, cases: &[&Case], count: u32) -> Result<Vec<Pings>> {
     let mut all = vec![Pings::default(); cases.len()];
-    for kind in KINDS {
-        for from in [Gateway::First, Gateway::Kernel, Gateway::Second] {
-            let targets = targets(cases, from, kind);
-            if targets.is_empty() {
-                continue;
-            }
-            let requests = INTERVAL * (count * u32::try_from(targets.len())?);
-            let deadline = Duration::from_secs(60) + 4 * (requests + count * PERIOD + PATIENCE);
-            let output = guest.run(&script(&targets, from, kind, count), deadline)?;
-            note(&mut all, &targets, &results(&output), (from, kind))?;
+    for from in [Gateway::First, Gateway::Kernel, Gateway::Second] {
+        let targets = KINDS.map(|kind| targets(cases, from, kind));
+        if targets.iter().all(Vec::is_empty) {
+            continue;
+        }
+        let requests = INTERVAL * (count * u32::try_from(targets[0].len())?);
+        let deadline = Duration::from_secs(60) + 4 * (requests + count * PERIOD + PATIENCE);
+        let output = guest.run(&script(&targets, from, count), deadline)?;
+        for (number, (kind, targets)) in KINDS.iter().zip(&targets).enumerate() {
+            note(&mut all, targets, &results(&output, number), (from, *kind))?;
         }
     }
     Ok(all)
@@ -85,27 +85,36 @@ fn targets(cases: &[&Case], from: Gateway, kind: Kind) -> Vec<Target> {
     targets
 }
 
-/// The exit status only says whether all answered.
-fn script(targets: &[Target], from: Gateway, kind: Kind, count: u32) -> String {
-    let mut text = format!(
-        "status=0\n\
-         $ip netns exec {} /tools/fping -q -c {count} -i {} -p {} -t {} -b {} -f - \
-         <<'END' || status=$?\n",
-        from.stations(),
-        INTERVAL.as_millis(),
-        PERIOD.as_millis(),
-        PATIENCE.as_millis(),
-        kind.bytes
-    );
-    for (_, _, address) in targets {
-        let _ = writeln!(text, "{address}");
+/// Asks for all kinds of frames at once, and prints the results of each, in front of every line the kind's number. What `fping`
+/// returns only says whether all answered.
+fn script(targets: &[Vec<Target>; KINDS.len()], from: Gateway, count: u32) -> String {
+    let mut text = String::new();
+    for (number, (kind, targets)) in KINDS.iter().zip(targets).enumerate() {
+        let _ = writeln!(
+            text,
+            "$ip netns exec {} /tools/fping -q -c {count} -i {} -p {} -t {} -b {} -f - >/tmp/{number} 2>&1 \
+             <<'END' &",
+            from.stations(),
+            INTERVAL.as_millis(),
+            PERIOD.as_millis(),
+            PATIENCE.as_millis(),
+            kind.bytes
+        );
+        for (_, _, address) in targets {
+            let _ = writeln!(text, "{address}");
+        }
+        text += "END\n";
     }
-    text + "END\n[ $status -lt 2 ]\n"
+    text + &format!(
+        "wait\nfor kind in $(seq 0 {}); do sed \"s/^/$kind /\" /tmp/$kind; done\n",
+        KINDS.len() - 1
+    )
 }
 
-/// Requests sent and answered, by address: the lines `10.1.0.2 : xmt/rcv/%loss = 3/3/0%, min/avg/max = ...`.
-fn results(output: &str) -> HashMap<Ipv4Addr, (u32, u32)> {
+/// Requests of a kind, sent and answered, by address: the lines `0 10.1.0.2 : xmt/rcv/%loss = 3/3/0%, min/avg/max = ...`.
+fn results(output: &str, kind: usize) -> HashMap<Ipv4Addr, (u32, u32)> {
     let result = |line: &str| {
+        let line = line.strip_prefix(&format!("{kind} "))?;
         // It is `%return` instead when there were more answers than requests.
         let (address, rest) = line.split_once(" : xmt/rcv/%")?;
         let (_, rest) = rest.split_once(" = ")?;
@@ -146,13 +155,14 @@ mod tests {
 
     #[test]
     fn counts_are_read_by_address_and_other_lines_are_not() {
-        let output = "10.1.0.2   : xmt/rcv/%loss = 3/2/33%, min/avg/max = 1.0/2.0/3.0\n\
-                      ICMP Host Unreachable from 10.1.1.1 for ICMP Echo sent to 10.1.1.2\n\
-                      10.1.1.2 : xmt/rcv/%loss = 3/0/100%\n\
-                      10.1.2.2 : xmt/rcv/%return = 3/4/133%, min/avg/max = 1.0/2.0/3.0\n";
+        let output = "0 10.1.0.2   : xmt/rcv/%loss = 3/2/33%, min/avg/max = 1.0/2.0/3.0\n\
+                      0 ICMP Host Unreachable from 10.1.1.1 for ICMP Echo sent to 10.1.1.2\n\
+                      0 10.1.1.2 : xmt/rcv/%loss = 3/0/100%\n\
+                      0 10.1.2.2 : xmt/rcv/%return = 3/4/133%, min/avg/max = 1.0/2.0/3.0\n\
+                      1 10.1.3.2 : xmt/rcv/%loss = 3/3/0%, min/avg/max = 1.0/2.0/3.0\n";
         let address = |case| Ipv4Addr::new(10, 1, case, 2);
         let expected = [(address(0), (3, 2)), (address(1), (3, 0)), (address(2), (3, 4))];
-        assert_eq!(results(output), expected.into());
+        assert_eq!(results(output, 0), expected.into());
     }
 
     #[test]

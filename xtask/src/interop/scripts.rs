@@ -116,14 +116,13 @@ pub(super) fn stations(cases: &[&Case]) -> String {
 pub(super) fn sessions(tunnels: &[Tunnel], cases: &[&Case]) -> String {
     let mut lines = String::new();
     for tunnel in tunnels_of(tunnels, cases, Gateway::Kernel) {
-        let end = end_of(tunnel.gateways, Gateway::Kernel);
-        lines += &commands::tunnel(&tunnel.ends[end], tunnel.encap, tunnel.family);
+        lines += &commands::tunnel(tunnel.end(Gateway::Kernel), tunnel.encap, tunnel.family);
         lines.push('\n');
     }
     for case in cases {
         for wire in case.wires.iter().filter(|wire| wire.gateways.contains(&Gateway::Kernel)) {
-            let end = end_of(wire.gateways, Gateway::Kernel);
-            let tunnel = &tunnels[usize::from(wire.tunnels[end])].ends[end];
+            let end = wire.end(Gateway::Kernel);
+            let tunnel = tunnels[usize::from(wire.tunnels[end])].end(Gateway::Kernel);
             let name = wire.name();
             lines += &commands::session(&wire.ends[end], tunnel, &name);
             let _ = write!(lines, "\nlink set {name} group {SESSION_GROUP} master b{} up\n", case.number);
@@ -136,8 +135,7 @@ pub(super) fn sessions(tunnels: &[Tunnel], cases: &[&Case]) -> String {
 pub(super) fn forget_sessions(tunnels: &[Tunnel], cases: &[&Case]) -> String {
     let mut lines = String::new();
     for tunnel in tunnels_of(tunnels, cases, Gateway::Kernel) {
-        let end = end_of(tunnel.gateways, Gateway::Kernel);
-        let _ = writeln!(lines, "l2tp del tunnel tunnel_id {}", tunnel.ends[end].tunnel_id);
+        let _ = writeln!(lines, "l2tp del tunnel tunnel_id {}", tunnel.end(Gateway::Kernel).tunnel_id);
     }
     batch("-n gw", &lines)
         + &format!(
@@ -160,11 +158,6 @@ pub(super) fn tunnels_of<'t>(tunnels: &'t [Tunnel], cases: &[&Case], gateway: Ga
     let wires = cases.iter().flat_map(|case| &case.wires).filter(|wire| wire.gateways.contains(&gateway));
     let numbers: BTreeSet<u16> = wires.flat_map(|wire| wire.tunnels).collect();
     numbers.into_iter().map(|number| &tunnels[usize::from(number)]).collect()
-}
-
-/// Which end of a pair a gateway is.
-pub(super) fn end_of(gateways: [Gateway; 2], gateway: Gateway) -> usize {
-    usize::from(gateways[1] == gateway)
 }
 
 /// Runs lines by one `ip`, with options; nothing when there are none.

@@ -1,32 +1,45 @@
-//! One go: sessions at both sides, frames, books, verdicts.
+//! One go after the other: sessions at both sides, frames, books, verdicts.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
 
-use super::breakage::Breakage;
+use anyhow::Result;
+use netlab::Process;
+
 use super::capture::Capture;
 use super::case::{Case, Gateway};
 use super::guest::Guest;
 use super::judge::{Books, Evidence};
 use super::matrix::Matrix;
 use super::ours::{self, Ours};
+use super::plan::Go;
 use super::report::Row;
-use super::{PINGS, REST_DEADLINE, SCRIPT_DEADLINE};
-use super::{diagnosis, pings, scripts, theirs};
+use super::{SCRIPT_DEADLINE, diagnosis, pings, scripts, theirs};
 use crate::lab::gateways;
 use crate::progress::Progress;
 
-/// Everything that a go needs.
+/// Steps of one go.
+pub(super) const STEPS: usize = 3;
+
+/// Echo requests of each kind between two stations; one is enough where all shall fail.
+const PINGS: u32 = 3;
+const PINGS_WHEN_BROKEN: u32 = 1;
+
+/// Time for all counters to come to rest.
+const REST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Everything that the goes need.
 #[derive(Debug)]
 pub(super) struct Trial<'t> {
     pub(super) matrix: &'t Matrix,
-    pub(super) cases: &'t [&'t Case],
     pub(super) ours: Ours<'t>,
     pub(super) guest: &'t mut Guest,
-    /// Whether the gateways run on afterwards.
+    /// Whether the gateways of the last go run on afterwards.
     pub(super) keep: bool,
+    /// The processes of the current go.
+    pub(super) current: Vec<Process>,
 }
 
-/// How a go ended.
+/// How all ended.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) rows: Vec<Row>,
@@ -35,84 +48,63 @@ pub(super) struct Outcome {
 }
 
 impl Trial<'_> {
-    /// All cases, as they are.
+    /// Carries the goes out.
     ///
     /// # Errors
     /// A side does not come up or does not answer; a case that fails is no error.
-    pub(super) fn whole(&mut self, progress: &mut Progress) -> Result<Outcome> {
-        let cases = self.cases;
-        progress.step("making the stations", || self.make_stations())?;
-        self.go(progress, cases, None, PINGS)
-    }
-
-    /// Each option broken, one after the other, with the cases that rest on it. Prints a line for each.
-    ///
-    /// # Errors
-    /// As [`Self::whole`], or a case does not fail although its option is broken.
-    pub(super) fn broken(&mut self, progress: &mut Progress, breakages: &[&Breakage]) -> Result<Outcome> {
-        progress.step("making the stations", || self.make_stations())?;
-        let mut missed = Vec::new();
-        let mut previous: Vec<&Case> = Vec::new();
-        for breakage in breakages {
-            let cases = breakage.cases(&self.matrix.tunnels, self.cases);
-            ensure!(!cases.is_empty(), "no chosen case rests on {}", breakage.key);
-            let forget = scripts::forget_sessions(&self.matrix.tunnels, &previous);
-            self.guest.run(&forget, SCRIPT_DEADLINE)?;
-            let Outcome { rows, faults } = self.go(progress, &cases, Some(breakage), 1)?;
-            ensure!(faults.is_empty(), "{}", faults.join("; "));
-            let failed = rows.iter().filter(|row| !row.ok).count();
-            println!(
-                "{:18} broken: {failed} of the {} cases that rest on it failed",
-                breakage.key,
-                rows.len()
-            );
-            let example = rows.iter().find_map(|row| Some((&row.name, row.faults.first()?)));
-            example.iter().for_each(|(name, fault)| println!("{:18} for one: {name}: {fault}", ""));
-            missed.extend(
-                rows.iter().filter(|row| row.ok).map(|row| format!("{}: {}", breakage.key, row.name)),
-            );
-            previous = cases;
+    pub(super) fn run(&mut self, progress: &mut Progress, goes: &[Go<'_>]) -> Result<Outcome> {
+        let mut all = Outcome::default();
+        for (number, go) in goes.iter().enumerate() {
+            let ends = !(self.keep && number + 1 == goes.len());
+            let Outcome { rows, faults } = self.go(progress, go, ends)?;
+            all.rows.extend(rows);
+            all.faults.extend(faults);
+            if ends {
+                let script = scripts::forget_sessions(&self.matrix.tunnels, &go.cases);
+                self.guest.run(&script, SCRIPT_DEADLINE)?;
+            }
         }
-        ensure!(missed.is_empty(), "passed although the option is broken:\n{}", missed.join("\n"));
-        Ok(Outcome::default())
+        Ok(all)
     }
 
-    fn make_stations(&mut self) -> Result<()> {
-        self.guest.run(&scripts::stations(self.cases), SCRIPT_DEADLINE).map(drop)
-    }
-
-    /// The cases once, with a broken option or none.
-    fn go(
-        &mut self,
-        progress: &mut Progress,
-        cases: &[&Case],
-        breakage: Option<&Breakage>,
-        count: u32,
-    ) -> Result<Outcome> {
+    fn go(&mut self, progress: &mut Progress, go: &Go<'_>, ends: bool) -> Result<Outcome> {
+        let Go { cases, breakage, .. } = go;
         let what = breakage.map_or(String::new(), |breakage| format!(", {} broken", breakage.key));
-        let tunnels = &self.matrix.tunnels;
-        let (processes, capture) = progress.step(&format!("making {} cases{what}", cases.len()), || {
-            let capture = Capture::start(self.ours.lab, &self.ours.network.wires)?;
-            // Ours first: what the kernel sends while nobody is there would be missing in the books.
-            let processes = self.ours.start(tunnels, cases, breakage)?;
-            self.guest.run(&scripts::sessions(tunnels, cases), SCRIPT_DEADLINE)?;
-            Ok((processes, capture))
-        })?;
+        let (gateways, capture) =
+            progress.step(&format!("making {} cases{what}", cases.len()), || self.make(go))?;
+        let count = if breakage.is_some() { PINGS_WHEN_BROKEN } else { PINGS };
         let pings = progress.step("sending", || pings::send(self.guest, cases, count))?;
         progress.step("reading both sides' counters", || {
             let books = self.books_at_rest(cases)?;
             let flows = capture.end()?;
-            let evidence = Evidence { tunnels, cases, books: &books, flows: &flows };
-            let judged = cases.iter().zip(&pings).map(|(case, pings)| Row::new(case, pings, &evidence));
-            let rows: Vec<Row> = judged.collect();
+            let evidence = Evidence { tunnels: &self.matrix.tunnels, cases, books: &books, flows: &flows };
+            let row = |(case, pings): (&&Case, &pings::Pings)| Row::new(case, pings, &evidence, *breakage);
+            let rows: Vec<Row> = cases.iter().zip(&pings).map(row).collect();
             let failed: Vec<&Case> =
                 cases.iter().zip(&rows).filter(|(_, row)| !row.ok).map(|(case, _)| *case).collect();
             if breakage.is_none() && !failed.is_empty() {
-                eprintln!("{}", diagnosis::of(&self.ours, self.guest, tunnels, &failed));
+                eprintln!("{}", self.diagnosis(&failed));
             }
-            let faults = if self.keep { Vec::new() } else { gateways::end(&processes)? };
+            let faults = if ends { gateways::end(&gateways)? } else { Vec::new() };
             Ok(Outcome { rows, faults })
         })
+    }
+
+    /// Starts a capture and our gateways, then makes the kernel's sessions: what the kernel sends while nobody is there
+    /// would be missing in the books.
+    fn make(&mut self, go: &Go<'_>) -> Result<(Vec<Process>, Capture)> {
+        let tunnels = &self.matrix.tunnels;
+        let capture = Capture::start(self.ours.lab, &self.ours.network.wires, go.number)?;
+        self.current = vec![capture.process().clone()];
+        let gateways = self.ours.start(tunnels, go)?;
+        self.current.extend(gateways.iter().cloned());
+        self.guest.run(&scripts::sessions(tunnels, &go.cases), SCRIPT_DEADLINE)?;
+        Ok((gateways, capture))
+    }
+
+    /// What there is to know after a failure.
+    pub(super) fn diagnosis(&mut self, failed: &[&Case]) -> String {
+        diagnosis::of(&self.ours, self.guest, &self.matrix.tunnels, (&self.current, failed))
     }
 
     /// What both sides count, as soon as that stands still.
