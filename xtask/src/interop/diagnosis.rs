@@ -18,7 +18,7 @@ const MOST_CASES: usize = 5;
 /// Time that the guest has to tell what it knows.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The guest's console; the end of each process's log; the drops of each gateway of ours; and what both sides say of the sessions of the
+/// The guest's console; the end of each process's log; the drops and ports of each gateway of ours; the lines between; and what both sides say of the sessions of the
 /// failed cases, of the first ones when there are many.
 pub(super) fn of(
     ours: &Ours<'_>,
@@ -39,10 +39,19 @@ pub(super) fn of(
         if let (Ok(drops), Ok(sessions)) = (show("drop"), show("session")) {
             parts.push(format!("--- {gateway}, drop show:\n{}", drops.trim_end()));
             parts.push(format!("--- {gateway}, session show:\n{}", rows_of(&sessions, failed)));
+            for port in ["eth0", "eth1"] {
+                let shown = gateways::show(ours.binary, ours.lab.dir(), gateway, "port", &[port]);
+                parts.push(format!(
+                    "--- {gateway}, port show {port}:\n{}",
+                    counts_of(&shown.unwrap_or_default())
+                ));
+            }
         }
     }
+    let links = ours.network.wires.ip("-statistics link show").unwrap_or_default();
+    parts.push(format!("--- bridges, taps and their lines:\n{}", links.trim_end()));
     if !failed.is_empty() {
-        let told = guest.run("$ip -n gw l2tp show session", DEADLINE);
+        let told = guest.run("$ip -n gw -s link show wan; $ip -n gw l2tp show session", DEADLINE);
         let told = told.map_or_else(|fault| format!("{fault:#}"), |told| sessions_of(&told, tunnels, failed));
         parts.push(format!("--- the kernel's sessions:\n{told}"));
     }
@@ -58,6 +67,14 @@ fn rows_of(table: &str, cases: &[&Case]) -> String {
     lines.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
+/// The lines `name: value` of what steering program and kernel count, without zeros.
+fn counts_of(port: &str) -> String {
+    let is_counted = |line: &&str| {
+        (line.starts_with("steering.") || line.starts_with("kernel_rings.")) && !line.ends_with(": 0")
+    };
+    port.lines().filter(is_counted).collect::<Vec<_>>().join("\n")
+}
+
 /// What `ip l2tp show session` says of the sessions of the cases: a line that names session and tunnel, then others, indented.
 fn sessions_of(text: &str, tunnels: &[Tunnel], cases: &[&Case]) -> String {
     let wires = cases.iter().flat_map(|case| &case.wires);
@@ -69,10 +86,11 @@ fn sessions_of(text: &str, tunnels: &[Tunnel], cases: &[&Case]) -> String {
             format!("Session {} in tunnel {tunnel}", wire.ends[end].session_id)
         })
         .collect();
-    let mut is_asked = false;
+    // What stands in front of the first session is about the interface of all.
+    let mut is_asked = true;
     let mut lines = Vec::new();
     for line in text.lines() {
-        if !line.starts_with(' ') {
+        if line.starts_with("Session ") {
             is_asked = asked.iter().any(|head| head == line);
         }
         if is_asked {

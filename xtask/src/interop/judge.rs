@@ -1,7 +1,9 @@
 //! Whether a case ended as it has to: pings, both sides' counters, and what stood on the wire.
 
+mod refused;
+
 use super::capture::{Flow, Flows, Packet};
-use super::case::{Case, Encap, Expected, Gateway, Ours, Refusal, Theirs, Tunnel, Wire};
+use super::case::{Case, Encap, Expected, Gateway, Tunnel, Wire};
 use super::pings::Pings;
 use super::{ours, theirs};
 
@@ -103,9 +105,11 @@ impl Evidence<'_> {
             let sent = (sent.tx_frames, sent.tx_bytes);
             let received = (received.rx_frames, received.rx_bytes);
             if sent != received || sent.0 == 0 {
+                let seen = self.packets(wire, sender).len();
                 let [sender, receiver] = [sender, receiver].map(|end: usize| wire.gateways[end].name());
                 faults.push(format!(
-                    "{name}: {sender} sent {} frames of {} bytes, {receiver} received {} of {}",
+                    "{name}: {sender} sent {} frames of {} bytes, {receiver} received {} of {}; {seen} were seen \
+                     at the guest",
                     sent.0, sent.1, received.0, received.1
                 ));
             }
@@ -123,9 +127,10 @@ impl Evidence<'_> {
         }
         let (gateway, tunnel) = (wire.gateways[end], &self.tunnels[usize::from(wire.tunnels[end])]);
         let sender = gateway.name();
-        let Some(packets) = self.flows.get(&flow(tunnel, wire, end)) else {
-            return vec![format!("{}: no packet of {sender} was seen on the wire", wire.name())];
-        };
+        let packets = self.packets(wire, end);
+        if packets.is_empty() {
+            return vec![format!("{}: no packet of {sender} was seen at the guest", wire.name())];
+        }
         let mut faults = Vec::new();
         if let Some(expected) = tunnel.sends_checksum(gateway) {
             let wrong = packets.iter().filter(|packet| (packet.checksum != Some(0)) != expected).count();
@@ -138,89 +143,10 @@ impl Evidence<'_> {
         faults
     }
 
-    fn faults_of_refused(&self, case: &Case, refusal: Refusal, pings: &Pings) -> Vec<String> {
-        let mut faults = pings.answered.clone();
-        if pings.sent == 0 {
-            faults.push("nothing was sent".to_owned());
-        }
-        let wire = &case.wires[0];
-        let [Some(ours), Some(theirs)] = [0, 1].map(|end| self.books.ledger(self.tunnels, wire, end)) else {
-            faults.push(format!("{}: a gateway does not know the session", wire.name()));
-            return faults;
-        };
-        for (name, ledger) in [("gw1", ours), ("gw", theirs)] {
-            if ledger.tx_frames == 0 {
-                faults.push(format!("{name} sent nothing that could be refused"));
-            }
-        }
-        faults.extend(self.fault_of_ours(wire, refusal.ours, ours, theirs));
-        faults.extend(self.fault_of_theirs(wire, refusal.theirs, ours, theirs));
-        faults
-    }
-
-    /// What we made of the kernel's frames, if that is wrong.
-    fn fault_of_ours(&self, wire: &Wire, expected: Ours, ours: Ledger, theirs: Ledger) -> Option<String> {
-        let counts = self.books.ours(Gateway::First);
-        let accepted = match expected {
-            Ours::Accepted | Ours::Misread(_) => theirs.tx_frames,
-            Ours::Session(_) | Ours::Total(_) | Ours::Steering(_) => 0,
-        };
-        if ours.rx_frames != accepted {
-            return Some(format!(
-                "we accepted {} of {} frames, not {accepted}",
-                ours.rx_frames, theirs.tx_frames
-            ));
-        }
-        let (counted, sent, reason) = match expected {
-            Ours::Accepted => return None,
-            Ours::Session(reason) => {
-                let drops = counts.sessions.get(&wire.name()).map(|row| &row.drops)?;
-                if drops.keys().any(|other| other != reason) {
-                    return Some(format!("the session counts {drops:?} and not only {reason}"));
-                }
-                (drops.get(reason).copied().unwrap_or(0), theirs.tx_frames, reason)
-            }
-            Ours::Total(reason) | Ours::Misread(reason) => {
-                (counts.drops.get(reason).copied().unwrap_or(0), self.sent_by_kernel(expected), reason)
-            }
-            Ours::Steering(decision) => {
-                let counted = counts.steering.get(decision).copied().unwrap_or(0);
-                // Others are left to the kernel, too: ICMP, for one.
-                let sent = self.sent_by_kernel(expected);
-                (counted.min(sent), sent, decision)
-            }
-        };
-        (counted != sent)
-            .then(|| format!("{reason} counts {counted} of the {sent} frames that the kernel sent"))
-    }
-
-    /// Frames that the kernel sent in all cases that end in the same counter.
-    fn sent_by_kernel(&self, expected: Ours) -> u64 {
-        let same = self
-            .cases
-            .iter()
-            .filter(|case| matches!(case.expected, Expected::Refused(refusal) if refusal.ours == expected));
-        same.filter_map(|case| self.books.ledger(self.tunnels, &case.wires[0], 1))
-            .map(|ledger| ledger.tx_frames)
-            .sum()
-    }
-
-    /// What the kernel made of our frames, if that is wrong.
-    fn fault_of_theirs(&self, wire: &Wire, expected: Theirs, ours: Ledger, theirs: Ledger) -> Option<String> {
-        let tunnel = self.tunnels[usize::from(wire.tunnels[1])].end(Gateway::Kernel);
-        let refused = self.books.theirs.refused.get(&(tunnel.tunnel_id, wire.ends[1].session_id)).copied()?;
-        let (accepted, counted) = match expected {
-            Theirs::Misread => return None,
-            Theirs::Accepted => (ours.tx_frames, 0),
-            Theirs::Session => (0, ours.tx_frames),
-            Theirs::Unseen => (0, 0),
-        };
-        ((theirs.rx_frames, refused) != (accepted, counted)).then(|| {
-            format!(
-                "of our {} frames the kernel accepted {} and counts {refused} as faulty, not {accepted} and {counted}",
-                ours.tx_frames, theirs.rx_frames
-            )
-        })
+    /// The packets of an end that were captured.
+    fn packets(&self, wire: &Wire, end: usize) -> &[Packet] {
+        let tunnel = &self.tunnels[usize::from(wire.tunnels[end])];
+        self.flows.get(&flow(tunnel, wire, end)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -263,3 +189,6 @@ fn number_fault(wire: &Wire, end: usize, packets: &[Packet]) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

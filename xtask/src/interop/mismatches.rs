@@ -89,9 +89,12 @@ impl Matrix {
             rests_on: Some("seq"),
         };
         let refused = Refusal { ours: Ours::Accepted, theirs: Theirs::Session, rests_on: None };
-        for (what, seq, refusal) in
-            [("seq-missing", ["recv", "none"], demanded), ("seq-demanded", ["none", "recv"], refused)]
-        {
+        for (what, seq, refusal) in [
+            ("seq-missing", ["recv", "none"], demanded),
+            // The kernel stops to number when it receives our first packet, which has no number.
+            ("seq-recv-alone", ["recv", "send"], demanded),
+            ("seq-demanded", ["none", "recv"], refused),
+        ] {
             let tunnel = self.tunnel(encap, family, PAIR, [Checksums::DEFAULT; 2]);
             let wire = self.wire(tunnel, PAIR, Options { seq, ..PLAIN });
             self.refused(encap, family, what, wire, refusal);

@@ -33,7 +33,7 @@ const KINDS: [Kind; 3] = [
 ];
 
 /// Time between two requests of one `fping`, of which there is one for each kind: such that the emulated machine follows.
-const INTERVAL: Duration = Duration::from_millis(12);
+const INTERVAL: Duration = Duration::from_millis(4);
 
 /// Least time between two requests to one station, and the longest that an answer may take.
 const PERIOD: Duration = Duration::from_millis(500);
