@@ -223,27 +223,21 @@ fn other_digit(value: &Value) -> Option<Value> {
     Some(format!("{head}{:x}", u8::from_str_radix(last, 16).ok()? ^ 1).into())
 }
 
-/// Our other address in the underlay.
+/// The other of our two addresses in the underlay.
 fn other_local(value: &Value) -> Option<Value> {
-    address(value, |family, address| {
-        (address == family.address(Gateway::First)).then(|| family.other_address(Gateway::First))
-    })
+    other_address(value, Gateway::First)
 }
 
-/// The kernel's other address in the underlay.
+/// The other of the kernel's two addresses in the underlay.
 fn other_remote(value: &Value) -> Option<Value> {
-    address(value, |family, address| {
-        let [one, other] = [family.address(Gateway::Kernel), family.other_address(Gateway::Kernel)];
-        if address == one { Some(other) } else { (address == other).then_some(one) }
-    })
+    other_address(value, Gateway::Kernel)
 }
 
-fn address(value: &Value, change: fn(Family, IpAddr) -> Option<IpAddr>) -> Option<Value> {
-    let address = value.as_str()?.parse().ok()?;
-    Family::BOTH
-        .into_iter()
-        .find_map(|family| change(family, address))
-        .map(|address| address.to_string().into())
+fn other_address(value: &Value, gateway: Gateway) -> Option<Value> {
+    let address: IpAddr = value.as_str()?.parse().ok()?;
+    let pairs = Family::BOTH.map(|family| [family.address(gateway), family.other_address(gateway)]);
+    let [one, other] = pairs.into_iter().find(|pair| pair.contains(&address))?;
+    Some(if address == one { other } else { one }.to_string().into())
 }
 
 #[cfg(test)]

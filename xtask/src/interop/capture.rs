@@ -17,8 +17,8 @@ use super::network::TAPS;
 /// Bytes of each packet that are kept: the longest headers up to and including the sublayer.
 const HEAD_BYTES: &str = "96";
 
-/// What is captured: L2TPv3 over UDP and over IP. Fragments of either are not expected.
-const FILTER: &str = "udp or ip proto 115 or ip6 proto 115";
+/// What is captured: L2TPv3 over UDP and over IP, and fragments.
+const FILTER: &str = "udp or ip proto 115 or ip6 proto 115 or ip6 proto 44";
 
 /// Time that tcpdump has to begin.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -55,8 +55,14 @@ pub(super) struct Packet {
     pub(super) rest: Vec<u8>,
 }
 
-/// The packets of each session and direction, in order.
-pub(super) type Flows = HashMap<Flow, Vec<Packet>>;
+/// What a capture has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The packets of each session and direction, in order; those in fragments are left out.
+    pub(super) flows: HashMap<Flow, Vec<Packet>>,
+    /// Fragments, by source and destination.
+    pub(super) fragments: HashMap<(IpAddr, IpAddr), usize>,
+}
 
 impl Capture {
     /// Begins to capture at the guest's tap, for a go of this number.
@@ -86,33 +92,31 @@ impl Capture {
     ///
     /// # Errors
     /// tcpdump lost packets, or its file cannot be read.
-    pub(super) fn end(self) -> Result<Flows> {
+    pub(super) fn end(self) -> Result<Seen> {
         self.process.terminate()?;
         let log = self.process.log();
         ensure!(log.contains("\n0 packets dropped by kernel"), "tcpdump lost packets:\n{log}");
         let bytes = fs::read(&self.file).with_context(|| format!("reading {}", self.file.display()))?;
-        flows(&bytes).with_context(|| format!("{} is no capture", self.file.display()))
+        seen(&bytes).with_context(|| format!("{} is no capture", self.file.display()))
     }
 }
 
-/// The flows of a capture file in this machine's byte order.
-fn flows(file: &[u8]) -> Option<Flows> {
-    let mut flows = Flows::new();
+/// What is in a capture file in this machine's byte order.
+fn seen(file: &[u8]) -> Option<Seen> {
+    let mut seen = Seen::default();
     let mut records = file.get(FILE_BYTES..)?;
     while !records.is_empty() {
         let (header, rest) = records.split_at_checked(RECORD_BYTES)?;
         let len = u32::from_ne_bytes(*header[8..].first_chunk()?);
         let (bytes, rest) = rest.split_at_checked(len as usize)?;
-        if let Some((flow, packet)) = packet(bytes) {
-            flows.entry(flow).or_default().push(packet);
-        }
+        note(bytes, &mut seen);
         records = rest;
     }
-    Some(flows)
+    Some(seen)
 }
 
-/// A frame as an L2TPv3 data packet, if it is one.
-fn packet(frame: &[u8]) -> Option<(Flow, Packet)> {
+/// Notes a frame, if it is an L2TPv3 data packet or a fragment.
+fn note(frame: &[u8], seen: &mut Seen) -> Option<()> {
     let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let (source, destination, payload) = match &sliced.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
@@ -125,6 +129,10 @@ fn packet(frame: &[u8]) -> Option<(Flow, Packet)> {
         }
         _ => return None,
     };
+    if payload.fragmented {
+        *seen.fragments.entry((source, destination)).or_default() += 1;
+        return Some(());
+    }
     let (ports, checksum, data) = match &sliced.transport {
         Some(TransportSlice::Udp(udp)) => (
             (udp.source_port(), udp.destination_port()),
@@ -136,7 +144,8 @@ fn packet(frame: &[u8]) -> Option<(Flow, Packet)> {
     };
     let (session_id, rest) = data.split_first_chunk()?;
     let flow = Flow { source, destination, ports, session_id: u32::from_be_bytes(*session_id) };
-    Some((flow, Packet { checksum, rest: rest.to_vec() }))
+    seen.flows.entry(flow).or_default().push(Packet { checksum, rest: rest.to_vec() });
+    Some(())
 }
 
 #[cfg(test)]
@@ -169,12 +178,23 @@ mod tests {
     fn packets_over_udp_and_ip_are_told_apart_and_others_left_out() {
         let arp = [&[0xff; 12], &[8, 6][..], &[0; 28]].concat();
         let file = [vec![0; FILE_BYTES], record(OVER_UDP), record(&arp), record(OVER_IP)].concat();
-        let flows = flows(&file).unwrap();
+        let seen = seen(&file).unwrap();
         let addresses = ["10.200.0.1", "10.200.0.3"].map(|address| address.parse().unwrap());
         let flow = |ports| Flow { source: addresses[0], destination: addresses[1], ports, session_id: 7 };
         let packet = |checksum| vec![Packet { checksum, rest: vec![0x40, 0, 0, 1] }];
         let expected = [(flow((5001, 6001)), packet(Some(0))), (flow((0, 0)), packet(None))];
-        assert_eq!(flows, expected.into());
+        assert_eq!(seen, Seen { flows: expected.into(), fragments: HashMap::new() });
+    }
+
+    #[test]
+    fn fragments_are_counted_and_not_taken_for_packets() {
+        let mut first = OVER_UDP.to_vec();
+        first[20] = 0x20; // more fragments
+        let mut last = OVER_IP.to_vec();
+        last[21] = 1; // offset of eight bytes
+        let seen = seen(&[vec![0; FILE_BYTES], record(&first), record(&last)].concat()).unwrap();
+        let addresses = ("10.200.0.1".parse().unwrap(), "10.200.0.3".parse().unwrap());
+        assert_eq!(seen, Seen { flows: HashMap::new(), fragments: [(addresses, 2)].into() });
     }
 
     #[test]
@@ -182,12 +202,14 @@ mod tests {
         let mut longer = OVER_UDP.to_vec();
         longer[17] = 200; // IPv4 total length
         longer[39] = 180; // UDP length
-        assert_eq!(packet(&longer).map(|(_, packet)| packet.rest), Some(vec![0x40, 0, 0, 1]));
+        let mut seen = Seen::default();
+        note(&longer, &mut seen).unwrap();
+        assert_eq!(seen.flows.into_values().next().unwrap()[0].rest, [0x40, 0, 0, 1]);
     }
 
     #[test]
     fn a_file_that_ends_in_a_packet_is_no_capture() {
         let file = [vec![0; FILE_BYTES], record(OVER_UDP)].concat();
-        assert!(flows(&file[..file.len() - 1]).is_none());
+        assert!(seen(&file[..file.len() - 1]).is_none());
     }
 }

@@ -231,6 +231,8 @@ pub(super) struct Case {
     pub(super) sites: Vec<Gateway>,
     /// Between each site and the next.
     pub(super) wires: Vec<Wire>,
+    /// Whether the longest frames do not fit the path between the gateways, which is then that of their other addresses.
+    pub(super) fragments: bool,
     pub(super) expected: Expected,
 }
 

@@ -2,7 +2,7 @@
 
 mod refused;
 
-use super::capture::{Flow, Flows, Packet};
+use super::capture::{Flow, Packet, Seen};
 use super::case::{Case, Encap, Expected, Gateway, Tunnel, Wire};
 use super::pings::Pings;
 use super::{ours, theirs};
@@ -67,7 +67,7 @@ pub(super) struct Evidence<'e> {
     /// All cases that ran: some things are not counted apart.
     pub(super) cases: &'e [&'e Case],
     pub(super) books: &'e Books,
-    pub(super) flows: &'e Flows,
+    pub(super) seen: &'e Seen,
 }
 
 impl Evidence<'_> {
@@ -88,6 +88,7 @@ impl Evidence<'_> {
             faults.extend(self.ledger_faults(wire));
             for end in [0, 1] {
                 faults.extend(self.mark_faults(wire, end));
+                faults.extend(self.fragment_fault(wire, end).filter(|_| case.fragments));
             }
         }
         faults
@@ -143,10 +144,18 @@ impl Evidence<'_> {
         faults
     }
 
+    /// What is wrong when an end has sent no fragments.
+    fn fragment_fault(&self, wire: &Wire, end: usize) -> Option<String> {
+        let gateway = wire.gateways[end];
+        let side = self.tunnels[usize::from(wire.tunnels[end])].end(gateway);
+        let count = self.seen.fragments.get(&(side.local, side.remote)).copied().unwrap_or(0);
+        (count == 0).then(|| format!("{}: no fragment of {} was seen", wire.name(), gateway.name()))
+    }
+
     /// The packets of an end that were captured.
     fn packets(&self, wire: &Wire, end: usize) -> &[Packet] {
         let tunnel = &self.tunnels[usize::from(wire.tunnels[end])];
-        self.flows.get(&flow(tunnel, wire, end)).map_or(&[], Vec::as_slice)
+        self.seen.flows.get(&flow(tunnel, wire, end)).map_or(&[], Vec::as_slice)
     }
 }
 

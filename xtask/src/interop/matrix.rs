@@ -56,6 +56,7 @@ pub(super) fn all() -> Matrix {
         for family in Family::BOTH {
             matrix.add_one_tunnel(encap, family);
             matrix.add_ids(encap, family);
+            matrix.add_fragments(encap, family);
         }
     }
     Family::BOTH.into_iter().for_each(|family| matrix.add_chains(family));
@@ -140,6 +141,17 @@ impl Matrix {
             set_ids(&mut wire, ids);
             let name = format!("{}/{name}", head(encap, family));
             self.case(name, PAIR.into(), vec![wire], Expected::Passes);
+        }
+    }
+
+    /// A path that is too narrow for the longest frames: both ends cut outer packets up, and put them together.
+    fn add_fragments(&mut self, encap: Encap, family: Family) {
+        let addresses = PAIR.map(|gateway| family.other_address(gateway));
+        let tunnel = self.tunnel_between(encap, family, PAIR, addresses, [Checksums::DEFAULT; 2]);
+        let wire = self.wire(tunnel, PAIR, COOKIE8);
+        self.case(format!("{}/fragments", head(encap, family)), PAIR.into(), vec![wire], Expected::Passes);
+        if let Some(case) = self.cases.last_mut() {
+            case.fragments = true;
         }
     }
 
@@ -230,7 +242,7 @@ impl Matrix {
 
     pub(super) fn case(&mut self, name: String, sites: Vec<Gateway>, wires: Vec<Wire>, expected: Expected) {
         let number = u16::try_from(self.cases.len()).expect("a matrix of hundreds");
-        self.cases.push(Case { number, name, sites, wires, expected });
+        self.cases.push(Case { number, name, sites, wires, fragments: false, expected });
     }
 }
 

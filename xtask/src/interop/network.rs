@@ -19,6 +19,9 @@ use super::case::{Family, Gateway};
 /// MTU of the underlay: a 1500-byte LAN packet with a VLAN tag fits unfragmented in every encapsulation. Units: bytes.
 pub(super) const UNDERLAY_MTU_BYTES: u32 = 1600;
 
+/// MTU of the paths between the other addresses of two gateways. Units: bytes. Range: 1280 and up, for IPv6.
+pub(super) const NARROW_MTU_BYTES: u32 = 1400;
+
 /// MTU of the stations. Units: bytes.
 pub(super) const LAN_MTU_BYTES: u32 = 1500;
 
@@ -87,6 +90,8 @@ fn place(lab: &Lab, wires: &Node, gateway: Gateway) -> Result<Node> {
         for address in [family.address(gateway), family.other_address(gateway)] {
             node.ip(&format!("address add {address}/{} dev eth0", family.prefix_length()))?;
         }
+        let peer = family.other_address(Gateway::Kernel);
+        node.ip(&format!("route add {peer} dev eth0 mtu {NARROW_MTU_BYTES}"))?;
     }
     Ok(node)
 }

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 
 use super::case::{Case, Family, Gateway, Tunnel};
 use super::commands;
-use super::network::{LAN_MAC, LAN_MTU_BYTES, UNDERLAY_MTU_BYTES, WAN_MAC};
+use super::network::{LAN_MAC, LAN_MTU_BYTES, NARROW_MTU_BYTES, UNDERLAY_MTU_BYTES, WAN_MAC};
 
 /// Group of the kernel's session interfaces, by which they are listed.
 const SESSION_GROUP: u8 = 7;
@@ -63,6 +63,8 @@ pub(super) fn base() -> String {
         for address in [family.address(Gateway::Kernel), family.other_address(Gateway::Kernel)] {
             let _ = writeln!(text, "$ip -n gw address add {address}/{} dev wan", family.prefix_length());
         }
+        let peer = family.other_address(Gateway::First);
+        let _ = writeln!(text, "$ip -n gw route add {peer} dev wan mtu {NARROW_MTU_BYTES}");
     }
     text
 }
@@ -125,7 +127,10 @@ pub(super) fn sessions(tunnels: &[Tunnel], cases: &[&Case]) -> String {
             let tunnel = tunnels[usize::from(wire.tunnels[end])].end(Gateway::Kernel);
             let name = wire.name();
             lines += &commands::session(&wire.ends[end], tunnel, &name);
-            let _ = write!(lines, "\nlink set {name} group {SESSION_GROUP} master b{} up\n", case.number);
+            // The kernel makes the session's MTU fit the path. Here it shall not.
+            let mtu = if case.fragments { format!(" mtu {LAN_MTU_BYTES}") } else { String::new() };
+            let _ =
+                write!(lines, "\nlink set {name}{mtu} group {SESSION_GROUP} master b{} up\n", case.number);
         }
     }
     batch("-n gw", &lines)

@@ -76,8 +76,8 @@ impl Trial<'_> {
         let pings = progress.step("sending", || pings::send(self.guest, cases, count))?;
         progress.step("reading both sides' counters", || {
             let books = self.books_at_rest(cases)?;
-            let flows = capture.end()?;
-            let evidence = Evidence { tunnels: &self.matrix.tunnels, cases, books: &books, flows: &flows };
+            let seen = capture.end()?;
+            let evidence = Evidence { tunnels: &self.matrix.tunnels, cases, books: &books, seen: &seen };
             let row = |(case, pings): (&&Case, &pings::Pings)| Row::new(case, pings, &evidence, *breakage);
             let rows: Vec<Row> = cases.iter().zip(&pings).map(row).collect();
             let failed: Vec<&Case> =

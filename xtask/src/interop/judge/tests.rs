@@ -12,7 +12,7 @@ const BYTES: u64 = 400;
 struct Made {
     matrix: Matrix,
     books: Books,
-    flows: Flows,
+    seen: Seen,
 }
 
 impl Made {
@@ -20,7 +20,7 @@ impl Made {
     fn passing(name: &str) -> (Self, Case) {
         let matrix = matrix::all();
         let case = matrix.cases.iter().find(|case| case.name == name).unwrap().clone();
-        let mut made = Self { matrix, books: Books::default(), flows: Flows::new() };
+        let mut made = Self { matrix, books: Books::default(), seen: Seen::default() };
         let wire = &case.wires[0];
         let tunnel = made.matrix.tunnels[usize::from(wire.tunnels[1])].clone();
         let row = ours::SessionRow {
@@ -44,7 +44,9 @@ impl Made {
         for end in [0, 1] {
             let checksum = tunnel.sends_checksum(wire.gateways[end]).map(u16::from);
             let packets = (0..4).map(|number| packet(&wire.ends[end], checksum, number)).collect();
-            made.flows.insert(flow(&tunnel, wire, end), packets);
+            made.seen.flows.insert(flow(&tunnel, wire, end), packets);
+            let side = tunnel.end(wire.gateways[end]);
+            made.seen.fragments.insert((side.local, side.remote), 2);
         }
         (made, case)
     }
@@ -60,12 +62,12 @@ impl Made {
     fn packets(&mut self, case: &Case, end: usize) -> &mut Vec<Packet> {
         let wire = &case.wires[0];
         let tunnel = &self.matrix.tunnels[usize::from(wire.tunnels[end])];
-        self.flows.get_mut(&flow(tunnel, wire, end)).unwrap()
+        self.seen.flows.get_mut(&flow(tunnel, wire, end)).unwrap()
     }
 
     fn faults(&self, case: &Case, pings: &Pings) -> Vec<String> {
-        let Self { matrix, books, flows } = self;
-        Evidence { tunnels: &matrix.tunnels, cases: &[case], books, flows }.faults(case, pings)
+        let Self { matrix, books, seen } = self;
+        Evidence { tunnels: &matrix.tunnels, cases: &[case], books, seen }.faults(case, pings)
     }
 }
 
@@ -122,6 +124,14 @@ fn each_thing_that_is_wrong_with_a_passing_case_is_a_fault() {
     let (made, case) = Made::passing(PASSING[0]);
     assert_eq!(made.faults(&case, &unanswered()), ["both"]);
     assert_eq!(made.faults(&case, &Pings::default()), ["nothing was sent"]);
+}
+
+#[test]
+fn a_case_of_fragments_in_which_an_end_sends_none_has_a_fault() {
+    let (mut made, case) = Made::passing("ip4/fragments");
+    assert_eq!(made.faults(&case, &answered()), Vec::<String>::new());
+    made.seen.fragments.remove(&("10.200.0.11".parse().unwrap(), "10.200.0.13".parse().unwrap()));
+    assert_eq!(made.faults(&case, &answered()).len(), 1);
 }
 
 #[test]
