@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  pc1, pc2   lan -- pN (its VLAN) -- pN.t (a tag inside)          stations behind spanwire
-//!  gw         wan .. wN (l2tp_eth) -- bridge bN -- kN              the kernel's gateway of case or wire N
-//!  pck                                             pN -- pN.t      station behind it
+//!  gw         wan .. wM (l2tp_eth) -- bridge bN -- kN              the kernel's gateway
+//!  pck                                             pN -- pN.t      stations behind it
 //! ```
+//! N is the number of the case, M that of the pseudowire; a chain has two of these in one bridge.
 //! Each case has addresses of its own, so that nothing can arrive by another case's way.
 
 use std::collections::BTreeSet;
@@ -40,7 +41,9 @@ fn ordinal(site: usize) -> u8 {
 /// Makes the namespaces and gives each network card its place.
 pub(super) fn base() -> String {
     let mut text = format!(
-        "for size in 1 2 3; do echo 8192 >/proc/sys/net/ipv4/neigh/default/gc_thresh$size; done\n\
+        "# A queue that drops what waits too long would drop on a busy machine.\n\
+         echo pfifo_fast >/proc/sys/net/core/default_qdisc\n\
+         for size in 1 2 3; do echo 8192 >/proc/sys/net/ipv4/neigh/default/gc_thresh$size; done\n\
          for name in gw pc1 pc2 pck; do\n\
          $ip netns add $name\n\
          $ip netns exec $name sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'\n\
