@@ -4,7 +4,9 @@
 
 mod ebpf;
 mod golden;
+mod guest;
 mod install;
+mod interop;
 mod lab;
 mod miri;
 mod progress;
@@ -28,6 +30,8 @@ enum Xtask {
     Ebpf(ebpf::EbpfArgs),
     /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
     Golden(golden::GoldenArgs),
+    /// spanwire against the kernel's own `l2tp_eth`, in an emulated machine, in every option that `ip l2tp` has.
+    Interop(interop::InteropArgs),
     /// The memory accesses of `dataplane/xsk`, watched by Miri or AddressSanitizer, whichever is installed.
     Miri,
     /// Everything that has to pass.
@@ -51,6 +55,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Soak(args) => soak::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Golden(args) => golden::run(&args),
+        Xtask::Interop(args) => interop::run(&args),
         Xtask::Miri => miri::run(),
         Xtask::Test(args) => test::run(&args),
     }

@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "documentation of the code", privileged: false, run: || passed(code_documentation()) },
     Step { name: "documentation of the product", privileged: false, run: || passed(book()) },
     Step { name: "lab", privileged: true, run: || passed(xtask(&["lab"])) },
+    Step { name: "interoperation", privileged: true, run: || passed(xtask(&["interop"])) },
     Step { name: "soak", privileged: true, run: || passed(xtask(&["soak", "--seconds", SOAK_SECONDS])) },
 ];
 

@@ -1,11 +1,10 @@
 //! `cargo xtask golden`: the engine against captures of the kernel's own `l2tp_eth`, and the recorder of those captures.
 //!
 //! Recording boots a Debian kernel in an emulated machine, has two namespaces in it speak L2TPv3 with each other, and takes
-//! the captures out. Nothing is installed and no privilege is needed: packages are unpacked into the target folder.
+//! the captures out. Nothing is installed and no privilege is needed: `guest` says how.
 
 mod cases;
 mod guest;
-mod packages;
 mod readme;
 
 use std::fs;
@@ -13,6 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::guest::{empty_folder, packages};
 use crate::progress::Progress;
 use crate::workspace::{self, succeed};
 
@@ -46,7 +46,7 @@ fn record() -> Result<()> {
     let mut progress = Progress::new(4);
     let cache = workspace::target_dir()?.join("golden");
     let cases = cases::all();
-    let unpacked = progress.step("packages", || packages::unpack(&cache))?;
+    let unpacked = progress.step("packages", packages::unpack)?;
     let archive = progress.step("guest", || guest::build(&unpacked, &cache, &cases::script(&cases)))?;
     let recorded = progress.step("recording", || guest::run(&unpacked, &cache, &archive))?;
     progress.step("captures and README", || publish(&recorded, &cases))
@@ -73,12 +73,4 @@ fn publish(recorded: &Path, cases: &[cases::Case]) -> Result<()> {
     let text = readme::text(&said("kernel")?, &said("iproute2")?, cases);
     let path = folder.join("README.md");
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
-}
-
-/// Makes a folder, in place of what stood there.
-fn empty_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))
 }

@@ -149,7 +149,10 @@ pub(crate) fn diagnosis(lab: &Lab, binary: &Path, with_logs: bool) -> String {
 }
 
 /// The sessions of a gateway if there are `count` and all are up, otherwise their states.
-fn all_up(binary: &Path, dir: &Path, gateway: &str, count: usize) -> Result<Vec<Session>, String> {
+///
+/// # Errors
+/// The states, as text, or that the gateway does not answer.
+pub(crate) fn all_up(binary: &Path, dir: &Path, gateway: &str, count: usize) -> Result<Vec<Session>, String> {
     let json = show(binary, dir, gateway, "session", &["--json"])?;
     let mut sessions: Vec<Session> =
         serde_json::from_str(&json).map_err(|fault| format!("{gateway}: unreadable reply: {fault}"))?;

@@ -1,21 +1,29 @@
 //! Debian packages, unpacked into a folder: nothing is installed, and this machine's own packages play no part.
 //!
 //! `apt-get` works with a configuration, lists and an (empty) state of its own, so it resolves every dependency down to
-//! the C library. What is unpacked runs by its own dynamic loader.
+//! the C library. What is unpacked runs by its own dynamic loader. It stays in `guest` of the target folder and is used again
+//! as long as the lists below are the same; without that folder, the newest packages are fetched.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::empty_folder;
-use crate::workspace::succeed;
+use crate::workspace::{self, succeed};
 
 /// The emulator, and what the guest is made of; kernel and emulator are those that Debian 12 offers as an upgrade, for a
 /// guest of its own emulator (7.2) sometimes dies while it boots.
-const PACKAGES: &[&str] =
-    &["qemu-system-x86", "linux-image-cloud-amd64", "busybox-static", "iproute2", "ethtool", "tcpdump"];
+const PACKAGES: &[&str] = &[
+    "qemu-system-x86",
+    "linux-image-cloud-amd64",
+    "busybox-static",
+    "iproute2",
+    "ethtool",
+    "tcpdump",
+    "fping",
+];
 
 /// The packages' sources.
 const SOURCES: &str = "\
@@ -25,27 +33,45 @@ deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian
 
 /// Unpacked packages.
 #[derive(Debug)]
-pub(super) struct Unpacked {
+pub(crate) struct Unpacked {
     root: PathBuf,
 }
 
-/// Fetches the packages into `cache` and unpacks them.
+/// The packages, unpacked: fetched if they are not there yet.
 ///
 /// # Errors
 /// `apt-get` or `dpkg-deb` is missing or fails.
-pub(super) fn unpack(cache: &Path) -> Result<Unpacked> {
+pub(crate) fn unpack() -> Result<Unpacked> {
+    let cache = workspace::target_dir()?.join("guest");
+    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    // Two commands at once would unpack into one folder; the kernel unlocks it when the file is closed.
+    let lock = File::open(&cache).with_context(|| format!("opening {}", cache.display()))?;
+    lock.lock().with_context(|| format!("locking {}", cache.display()))?;
+    let (root, stamp) = (cache.join("root"), cache.join("unpacked"));
+    let wanted = format!("{}\n{SOURCES}", PACKAGES.join(" "));
+    if fs::read_to_string(&stamp).is_ok_and(|unpacked| unpacked == wanted) {
+        return Ok(Unpacked { root });
+    }
+    eprintln!("      fetching Debian packages (about 90 MB) into {}", cache.display());
+    fetch_and_unpack(&cache, &root)?;
+    // Last, so that what was left half done is done again.
+    fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
+    Ok(Unpacked { root })
+}
+
+/// Fetches the packages into `cache` and unpacks them into `root`; what was fetched is not kept.
+fn fetch_and_unpack(cache: &Path, root: &Path) -> Result<()> {
     let apt = cache.join("apt");
     let archives = apt.join("archives");
     fetch(&apt, &archives)?;
-    let root = cache.join("root");
-    empty_folder(&root)?;
+    empty_folder(root)?;
     for entry in fs::read_dir(&archives).with_context(|| format!("reading {}", archives.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "deb") {
-            succeed(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(&root))?;
+            succeed(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(root))?;
         }
     }
-    Ok(Unpacked { root })
+    fs::remove_dir_all(&apt).with_context(|| format!("removing {}", apt.display()))
 }
 
 /// Downloads all packages into `archives`.
@@ -96,7 +122,7 @@ Acquire::Languages "none";
 
 impl Unpacked {
     /// A path inside.
-    pub(super) fn path(&self, inside: &str) -> PathBuf {
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside)
     }
 
@@ -104,7 +130,7 @@ impl Unpacked {
     ///
     /// # Errors
     /// There is none, or more than one.
-    pub(super) fn kernel(&self) -> Result<String> {
+    pub(crate) fn kernel(&self) -> Result<String> {
         let boot = self.path("boot");
         let mut versions = Vec::new();
         for entry in fs::read_dir(&boot).with_context(|| format!("reading {}", boot.display()))? {
@@ -116,22 +142,27 @@ impl Unpacked {
     }
 
     /// The dynamic loader.
-    pub(super) fn loader(&self) -> PathBuf {
+    pub(crate) fn loader(&self) -> PathBuf {
         self.path("lib64/ld-linux-x86-64.so.2")
     }
 
-    /// A program, run with the packages' loader and libraries.
-    pub(super) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.loader());
-        command.arg("--library-path").arg(self.library_path()).arg(self.path(program));
-        command
+    /// The words that run a program with the packages' loader and libraries.
+    ///
+    /// # Errors
+    /// A path is not UTF-8.
+    pub(crate) fn command(&self, program: &str) -> Result<Vec<String>> {
+        let paths = [self.loader(), self.path(program)];
+        let [loader, program] = paths.map(|path| {
+            path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+        });
+        Ok(vec![loader?, "--library-path".to_owned(), self.library_path(), program?])
     }
 
     /// The shared libraries that a program needs.
     ///
     /// # Errors
     /// The loader does not find one.
-    pub(super) fn libraries(&self, program: &str) -> Result<Vec<PathBuf>> {
+    pub(crate) fn libraries(&self, program: &str) -> Result<Vec<PathBuf>> {
         let mut command = Command::new(self.loader());
         command.arg("--library-path").arg(self.library_path()).arg("--list").arg(self.path(program));
         let output = command.output().context("starting the dynamic loader")?;
