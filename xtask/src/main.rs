@@ -8,6 +8,7 @@ mod install;
 mod lab;
 mod miri;
 mod progress;
+mod report;
 mod soak;
 mod test;
 mod workspace;
@@ -30,6 +31,8 @@ enum Xtask {
     Golden(golden::GoldenArgs),
     /// The memory accesses of `dataplane/xsk`, watched by Miri or AddressSanitizer, whichever is installed.
     Miri,
+    /// Page and picture of a folder of results, made again.
+    Report(report::ReportArgs),
     /// Everything that has to pass.
     Test(test::TestArgs),
 }
@@ -52,6 +55,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Golden(args) => golden::run(&args),
         Xtask::Miri => miri::run(),
+        Xtask::Report(args) => report::run(&args),
         Xtask::Test(args) => test::run(&args),
     }
 }
