@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ebpf;
 mod golden;
 mod install;
@@ -25,6 +26,8 @@ enum Xtask {
     Lab(lab::LabArgs),
     /// A flood through the article's three sites in both directions, and its books.
     Soak(soak::SoakArgs),
+    /// What the engine costs in memory: time, instructions, two workers; a report and the goals.
+    Bench(bench::BenchArgs),
     /// The XDP steering program: build it, or check that the committed object is what its source gives.
     Ebpf(ebpf::EbpfArgs),
     /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
@@ -52,6 +55,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
     match command {
         Xtask::Lab(args) => lab::run(&args),
         Xtask::Soak(args) => soak::run(&args),
+        Xtask::Bench(args) => bench::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Golden(args) => golden::run(&args),
         Xtask::Miri => miri::run(),
