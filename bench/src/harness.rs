@@ -132,7 +132,7 @@ pub struct Measurement {
     pub cycles_per_frame: Spread,
     /// Nanoseconds per frame.
     pub ns_per_frame: Spread,
-    /// Cycles per frame of each run, in order, in hundredths: run `n` of all cases was made at about the same time.
+    /// Cycles per frame of each run, in order, in tenths: run `n` of all cases was made at about the same time.
     pub samples: Vec<f64>,
     /// Allocations in one pass after warm-up.
     pub allocations_per_pass: u64,
@@ -198,7 +198,7 @@ pub fn measure(cases: &mut [Case<'_>], runs: usize) -> Result<Measurements, Harn
             frames: frames[index],
             cycles_per_frame,
             ns_per_frame: cycles_per_frame.scaled(clock.ticks_to_ns(1.0)),
-            samples: samples.into_iter().map(|cycles| (cycles * 100.0).round() / 100.0).collect(),
+            samples: samples.into_iter().map(|cycles| (cycles * 10.0).round() / 10.0).collect(),
             allocations_per_pass: allocations[index],
         });
     }

@@ -1,7 +1,7 @@
 //! Pages: what the bench found, as tables and plots of a report.
 
 use super::callgrind::Counts;
-use super::goals::{self, Findings, Goal};
+use super::goals::{self, Findings, Goal, INSTRUCTIONS, TWO_WORKERS};
 use super::measured::{FrameLength, Scaling, Scenario, Timed, TimedCase, Way};
 use crate::report::{
     Axis, BarSeries, Bars, Figure, Grid, Headline, LineSeries, Lines, Mark, Places, Plot, Point, Scale,
@@ -234,8 +234,8 @@ fn instructions_section(counts: &[Counts]) -> Section {
         .to_vec(),
         series: series.to_vec(),
         marks: vec![
-            Mark { name: "goal of encap and decap, must".to_owned(), value: 280.0 },
-            Mark { name: "aim".to_owned(), value: 180.0 },
+            Mark { name: "goal of encap and decap, must".to_owned(), value: INSTRUCTIONS[0] },
+            Mark { name: "aim".to_owned(), value: INSTRUCTIONS[1] },
         ],
     };
     Section {
@@ -263,16 +263,16 @@ fn scaling_section(scaling: &Scaling) -> Section {
             values: scaling.cases.iter().map(|case| Some(case.ratio.value())).collect(),
         }],
         marks: vec![
-            Mark { name: "must".to_owned(), value: 1.8 },
-            Mark { name: "aim".to_owned(), value: 1.9 },
+            Mark { name: "must".to_owned(), value: TWO_WORKERS[0] },
+            Mark { name: "aim".to_owned(), value: TWO_WORKERS[1] },
         ],
     };
-    let columns = ["case", "one worker, frames/s", "two workers, frames/s", "ratio", "quartiles"];
+    let columns = ["case", "one worker, million frames/s", "two workers", "ratio", "quartiles"];
     let rows = scaling.cases.iter().map(|case| {
         vec![
             case.name.clone(),
-            format!("{:.0}", case.one_frames_per_s.median),
-            format!("{:.0}", case.two_frames_per_s.median),
+            format!("{:.2}", case.one_frames_per_s.median / 1e6),
+            format!("{:.2}", case.two_frames_per_s.median / 1e6),
             format!("{:.2}", case.ratio.median),
             format!("{:.2} to {:.2}", case.ratio.lower_quartile, case.ratio.upper_quartile),
         ]

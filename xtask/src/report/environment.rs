@@ -107,7 +107,10 @@ impl Environment {
             ["CPU time stolen meanwhile".to_owned(), format!("{:.1} %", self.stolen_share * 100.0)],
         ];
         rows.extend(self.more.iter().map(|(name, fact)| [name.clone(), fact.clone()]));
-        let mitigations = self.mitigations.iter().map(|(name, state)| [name.clone(), state.clone()]);
+        let mitigations = self
+            .mitigations
+            .iter()
+            .map(|(name, state)| [format!("CPU vulnerability: {name}"), state.clone()]);
         rows.extend(mitigations);
         rows
     }

@@ -50,7 +50,8 @@ impl ResultsFolder {
             document.command
         );
         fs::create_dir_all(&self.path).with_context(|| format!("making {}", self.path.display()))?;
-        let text = serde_json::to_string_pretty(document)? + "\n";
+        // Without line breaks: most of it are samples, one per line otherwise.
+        let text = serde_json::to_string(document)? + "\n";
         self.write(&format!("{}.json", document.command), &text)?;
         self.render()
     }

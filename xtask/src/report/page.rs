@@ -9,8 +9,8 @@ use super::{Environment, folder};
 /// Readable on a screen and on paper.
 const STYLE: &str = "\
 body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 60em; margin: 2em auto; padding: 0 1em }
-h1, h2, h3 { line-height: 1.2 } h2 { border-top: 1px solid #ccc; margin-top: 2.5em; padding-top: 1em }
-table { border-collapse: collapse; margin: 1em 0; font-size: 13px } .wide { overflow-x: auto }
+h1, h2, h3 { line-height: 1.2 } h1 { font-size: 1.6em } h2 { border-top: 1px solid #ccc; margin-top: 2.5em; padding-top: 1em }
+table { border-collapse: collapse; margin: 1em 0; font-size: 13px } .wide { overflow-x: auto } .wide td:last-child { white-space: nowrap }
 th, td { border-bottom: 1px solid #ddd; padding: .25em .7em; text-align: right; font-variant-numeric: tabular-nums; vertical-align: top }
 th:first-child, td:first-child { text-align: left } table.facts td { text-align: left }
 figure { margin: 1.5em 0 } svg { max-width: 100%; height: auto } code { background: #f2f2f2; padding: .1em .3em }

@@ -58,14 +58,14 @@ pub(super) fn draw(figure: &Figure, plot: &Bars) -> String {
         ruler: Ruler::new(Scale::Linear, values.chain(plot.marks.iter().map(|mark| mark.value))),
     };
     axis(&mut canvas, &area, &plot.label);
-    for (mark, index) in plot.marks.iter().zip(0..) {
-        let x = area.x(mark.value);
-        canvas.line((x, area.top), (x, area.bottom), Stroke::mark(mark_colour(index)));
-    }
     let mut y = area.top;
     for (index, name) in plot.categories.iter().enumerate() {
         group(&mut canvas, &area, y, name, plot, index);
         y += group_height(plot);
+    }
+    for (mark, index) in plot.marks.iter().zip(0..) {
+        let x = area.x(mark.value);
+        canvas.line((x, area.top), (x, area.bottom), Stroke::mark(mark_colour(index)));
     }
     canvas.finish(WIDTH, area.bottom + FOOT, &figure.title)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Width of an average letter, by the height of the font: a generous estimate for sans-serif fonts.
-const LETTER_WIDTH: f64 = 0.57;
+const LETTER_WIDTH: f64 = 0.53;
 
 /// A text's end that stands at its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

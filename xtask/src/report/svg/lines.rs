@@ -17,6 +17,9 @@ const LABEL: f64 = 22.0;
 /// Height of the horizontal axis and its label.
 const FOOT: f64 = 48.0;
 
+/// How far above the highest point a band may reach; beyond that it is cut, so that one wide spread hides no line.
+const BAND_REACH: f64 = 1.4;
+
 /// How much of a band's colour shows.
 const BAND_OPACITY: f64 = 0.15;
 
@@ -43,7 +46,10 @@ pub(super) fn draw(figure: &Figure, plot: &Lines) -> String {
     let names: Vec<&str> = plot.series.iter().map(|series| series.name.as_str()).collect();
     let top = head::draw(&mut canvas, figure, &names, &plot.marks) + LABEL;
     let points = plot.series.iter().flat_map(|series| series.points.iter());
-    let heights = points.clone().flat_map(|point| [point.y.bottom(), point.y.top()]);
+    let highest = points.clone().map(|point| point.y.middle).filter(|y| y.is_finite()).fold(0.0, f64::max);
+    let heights = points
+        .clone()
+        .flat_map(|point| [point.y.bottom(), point.y.middle, point.y.top().min(highest * BAND_REACH)]);
     let area = Area {
         left: MARGIN + NUMBERS,
         right: WIDTH - MARGIN - 24.0,
