@@ -11,7 +11,7 @@
 //!
 //! Source: callgrind manual, "Callgrind Command-line Options" and "Callgrind Format Specification".
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -76,33 +76,56 @@ struct CountedCase {
 /// # Errors
 /// Valgrind fails, or its dumps do not fit what the program says it ran.
 pub(super) fn count(program: &Path, short: bool) -> Result<Vec<Counts>> {
-    let folder = workspace::target_dir()?.join("callgrind");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let mut command = Command::new("valgrind");
-    command
-        .args(["--tool=callgrind", "--collect-bus=yes", "--collect-systime=yes"])
-        .arg(format!("--toggle-collect=*{COUNTED}*"))
-        .arg(format!("--dump-before=*{END}*"))
-        .arg(format!("--callgrind-out-file={}", folder.join("dump").display()))
-        .arg(format!("--log-file={}", folder.join("log").display()))
-        .arg(program)
-        .arg("count");
-    if short {
-        command.arg("--short");
-    }
-    let output =
-        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("starting valgrind")?;
-    let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-    ensure!(output.status.success(), "valgrind failed ({}):\n{}", output.status, log());
-    let counted: Counted = serde_json::from_slice(&output.stdout).context("reading what was run")?;
+    let folder = folder()?;
+    let suite: &[&str] = if short { &["--short"] } else { &[] };
+    let counted = valgrind(program, &folder, &["--collect-bus=yes", "--collect-systime=yes"], suite)?;
     let dump = |(number, case): (usize, CountedCase)| {
         let path = folder.join(format!("dump.{}", number + 1));
         read(&path, program, case)
     };
     (0..).zip(counted.cases).map(dump).collect()
+}
+
+/// Instructions of one case by their addresses in the program, and its frames.
+///
+/// # Errors
+/// Valgrind fails, or there is no such case.
+pub(super) fn by_address(program: &Path, case: &str) -> Result<(BTreeMap<u64, u64>, u64)> {
+    let folder = folder()?;
+    let counted = valgrind(program, &folder, &["--dump-instr=yes"], &["--case", &format!("={case}")])?;
+    let frames = counted.cases.first().map_or(0, |case| case.frames);
+    let bytes = fs::read(folder.join("dump.1")).context("valgrind wrote no dump")?;
+    Ok((addresses(&String::from_utf8_lossy(&bytes), &program.to_string_lossy()), frames))
+}
+
+/// An empty folder for dumps.
+fn folder() -> Result<PathBuf> {
+    let folder = workspace::target_dir()?.join("callgrind");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Runs the counting subcommand under callgrind; the dumps are then in the folder, `dump.1` the first case's.
+fn valgrind(program: &Path, folder: &Path, options: &[&str], arguments: &[&str]) -> Result<Counted> {
+    let mut command = Command::new("valgrind");
+    command
+        .arg("--tool=callgrind")
+        .args(options)
+        .arg(format!("--toggle-collect=*{COUNTED}*"))
+        .arg(format!("--dump-before=*{END}*"))
+        .arg(format!("--callgrind-out-file={}", folder.join("dump").display()))
+        .arg(format!("--log-file={}", folder.join("log").display()))
+        .arg(program)
+        .arg("count")
+        .args(arguments);
+    let output =
+        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("starting valgrind")?;
+    let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+    ensure!(output.status.success(), "valgrind failed ({}):\n{}", output.status, log());
+    serde_json::from_slice(&output.stdout).context("reading what was run")
 }
 
 /// Reads one case's dump.
@@ -178,6 +201,42 @@ impl Dump {
     }
 }
 
+/// Instructions of a program's object by address, of a dump with instruction positions: `0x1f20 58 4`, an address and its line
+/// before the cost; an address may be `+3`, `-3` or `*`, from the one before.
+fn addresses(text: &str, program: &str) -> BTreeMap<u64, u64> {
+    let mut found = BTreeMap::new();
+    let mut objects = Names::default();
+    let (mut object, mut address, mut is_call) = (String::new(), 0_u64, false);
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("ob=") {
+            object = objects.resolve(name);
+        } else if let Some(name) = line.strip_prefix("cob=") {
+            objects.resolve(name);
+        } else if line.starts_with("calls=") {
+            is_call = true;
+        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+            let mut fields = line.split(' ');
+            address = moved(address, fields.next().unwrap_or_default());
+            let cost = fields.nth(1).and_then(|cost| cost.parse().ok()).unwrap_or(0);
+            if !std::mem::take(&mut is_call) && object == program && cost > 0 {
+                *found.entry(address).or_insert(0) += cost;
+            }
+        }
+    }
+    found
+}
+
+/// An address from the one before.
+fn moved(address: u64, position: &str) -> u64 {
+    let number = |digits: &str| digits.parse().unwrap_or(0);
+    match position.split_at_checked(1) {
+        Some(("+", digits)) => address + number(digits),
+        Some(("-", digits)) => address.saturating_sub(number(digits)),
+        Some(("*", _)) | None => address,
+        Some(_) => position.strip_prefix("0x").map_or(0, |hex| u64::from_str_radix(hex, 16).unwrap_or(0)),
+    }
+}
+
 /// Names that are written whole once, `(7) name`, and as `(7)` afterwards.
 #[derive(Debug, Default)]
 struct Names(HashMap<String, String>);
@@ -247,6 +306,23 @@ totals: 1100 7
     fn instructions_are_told_apart_by_object_and_calls_are_not_counted_twice() {
         let expected = Dump { passes: 2, own: 997, others: 103, locked: 7, system_calls: 1 };
         assert_eq!(Dump::of(DUMP, "/t/spanwire-bench"), expected);
+    }
+
+    #[test]
+    fn instructions_are_found_by_absolute_and_relative_addresses_without_what_a_call_costs() {
+        let text = "\
+positions: instr line
+ob=(1) /t/spanwire-bench
+fn=(1) run
+0x1f20 58 4
++3 +1 5
+calls=1 0x2000 +2
+* * 900
+-3 58 1
+ob=(2) /lib/libc.so.6
+0x100 1 7
+";
+        assert_eq!(addresses(text, "/t/spanwire-bench"), BTreeMap::from([(0x1f20, 5), (0x1f23, 5)]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod baseline;
 mod callgrind;
 mod goals;
+mod hot;
 mod measured;
 mod pages;
 
@@ -40,8 +41,11 @@ pub(crate) struct BenchArgs {
     /// Only count instructions, and write them to `bench/baseline.json`.
     #[arg(long, conflicts_with_all = ["short", "check"])]
     renew: bool,
+    /// Only count the instructions of one case, and list the functions and lines they are in.
+    #[arg(long, value_name = "CASE", conflicts_with_all = ["short", "check", "renew"])]
+    hot: Option<String>,
     /// Write the result as JSON.
-    #[arg(long, conflicts_with_all = ["check", "renew"])]
+    #[arg(long, conflicts_with_all = ["check", "renew", "hot"])]
     json: bool,
 }
 
@@ -64,6 +68,9 @@ const ELSEWHERE: &str = "Goals that need a kernel are not of this bench. There i
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if args.check || args.renew {
         return count_only(args.renew);
+    }
+    if let Some(case) = &args.hot {
+        return hot(case);
     }
     let mut progress = Progress::new(if args.short { 5 } else { 6 });
     let program = progress.step("building the bench", prepare)?;
@@ -114,6 +121,18 @@ fn count_only(renew: bool) -> Result<()> {
         });
     }
     progress.step("comparing instructions with the baseline", || compare(&counts))
+}
+
+/// Lists where the instructions of a case are.
+fn hot(case: &str) -> Result<()> {
+    let mut progress = Progress::new(3);
+    let program = progress.step("building the bench", prepare)?;
+    let (addresses, frames) =
+        progress.step("counting instructions with callgrind", || callgrind::by_address(&program, case))?;
+    let places = progress.step("looking their source up", || hot::places(&program, &addresses))?;
+    println!("{}", shown(&hot::by_function(&places, frames)));
+    println!("{}", shown(&hot::by_line(&places, frames)));
+    Ok(())
 }
 
 /// Those counts that the baseline has.
