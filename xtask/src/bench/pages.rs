@@ -9,8 +9,7 @@ use crate::report::{
 };
 
 /// What the figures are of, for their notes.
-const NOTE: &str =
-    "In memory, no kernel, no card. Median of interleaved runs; the band lies between the quartiles.";
+const NOTE: &str = "In memory, no kernel, no card. Median of interleaved runs, with quartiles.";
 
 /// The bench's part of a page.
 pub(super) fn sections(findings: Findings<'_>, goals: &[Goal]) -> Vec<Section> {
