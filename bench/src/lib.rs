@@ -3,12 +3,13 @@
 //! With a kernel: [`generate`] sends stamped frames, [`sink`] counts them and checks their order, and
 //! [`null_forward`] is the least an AF_XDP forwarder can do, to compare with. All three work on the
 //! interfaces of the namespace that they run in. Without a kernel: [`memory`] times code on frames in
-//! memory with [`harness`], the whole [`engine`] included.
+//! memory with [`harness`], the whole [`engine`] included, and [`count`] lets valgrind count it.
 //!
 //! Not here: laying out namespaces and wires, which the caller does.
 
 #![deny(unsafe_code)]
 
+pub mod count;
 pub mod engine;
 pub mod flows;
 pub mod generate;

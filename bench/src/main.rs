@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use bench::engine::scaling;
 use bench::sys::allocator::CountingAllocator;
-use bench::{generate, memory, null_forward, sink};
+use bench::{count, generate, memory, null_forward, sink};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -27,6 +28,10 @@ enum Command {
     NullForward(null_forward::Args),
     /// Time code on frames in memory: cycles, nanoseconds and allocations per frame.
     Memory(memory::Args),
+    /// Run each case of `memory` a few times, for valgrind to count its instructions.
+    Count(memory::Choice),
+    /// Time one worker, and two at a time on two CPUs.
+    Scaling(scaling::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +54,8 @@ fn run(command: &Command) -> anyhow::Result<String> {
         Command::Sink(args) => serde_json::to_string_pretty(&sink::run(args)?)?,
         Command::NullForward(args) => serde_json::to_string_pretty(&null_forward::run(args)?)?,
         Command::Memory(args) => serde_json::to_string_pretty(&memory::run(args)?)?,
+        Command::Count(choice) => serde_json::to_string_pretty(&count::run(choice)?)?,
+        Command::Scaling(args) => serde_json::to_string_pretty(&scaling::run(args)?)?,
     };
     Ok(document)
 }

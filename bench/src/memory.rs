@@ -1,4 +1,4 @@
-//! `memory`: what reading headers costs, and what the whole engine does, on frames in memory.
+//! `memory`: what the whole engine does, and what reading headers costs, on frames in memory.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,15 +11,18 @@ use wire::l2tpv3::{self, Cookie, DataHeader, DefaultSublayer, SessionId, Sublaye
 use wire::udp;
 use zerocopy::byteorder::network_endian::U32;
 
-use crate::engine;
+use crate::engine::{self, suite};
 use crate::flows::FlowPlan;
-use crate::harness::{self, Case, Measurements};
+use crate::harness::{self, Case, Measurements, Work};
 
 /// Room for the longest frame.
 const FRAME_ROOM_BYTES: usize = 4096;
 
-/// Times that a run goes over all frames.
-const PASSES_PER_RUN: usize = 16;
+/// Different frames that a pass over headers reads.
+const FRAMES: u32 = 1024;
+
+/// Times that a pass reads every frame: reading alone is over too soon to be timed.
+const READINGS: u64 = 16;
 
 /// How long and on what to measure.
 #[derive(Debug, clap::Args)]
@@ -27,15 +30,31 @@ pub struct Args {
     /// Timed runs of each case; cases alternate.
     #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Different frames that each run goes over.
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    frames: u32,
-    /// Inner frame length in bytes, 64 to 3072.
-    #[arg(long, default_value_t = 64)]
-    bytes: usize,
-    /// Only the cases whose name contains this.
+    /// Run on this CPU alone.
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+/// Which cases.
+#[derive(Debug, clap::Args)]
+pub struct Choice {
+    /// Only the cases whose instructions are compared with a baseline.
+    #[arg(long)]
+    pub short: bool,
+    /// Only the cases whose name contains this; with a "=" in front, the one that is called so.
     #[arg(long, value_name = "WORDS")]
-    case: Option<String>,
+    pub case: Option<String>,
+}
+
+impl Choice {
+    fn takes(&self, name: &str) -> bool {
+        self.case.as_ref().is_none_or(|words| match words.strip_prefix('=') {
+            Some(whole) => name == whole,
+            None => name.contains(words.as_str()),
+        })
+    }
 }
 
 /// How an inner frame is wrapped.
@@ -46,65 +65,110 @@ struct Wrapping {
     sublayer: Sublayer,
 }
 
-/// Measures every case.
+/// Measures the chosen cases.
 ///
 /// # Errors
-/// The arguments are out of range, or a built frame is not read back.
+/// No case is chosen, the engine loses a frame, or a built frame is not read back.
 pub fn run(args: &Args) -> anyhow::Result<Measurements> {
-    let over_udp = Wrapping {
-        transport: Transport::udp_unchecked(5001, 6001),
-        cookie: Cookie::eight([1, 2, 3, 4, 5, 6, 7, 8]),
-        sublayer: Sublayer::Default,
-    };
-    let over_ip = Wrapping { transport: Transport::L2TP_IP, ..over_udp };
-    let plain = inner_frames(args, None)?;
-    let tagged = inner_frames(args, Some(100))?;
-    let udp_packets = wrap_all(&plain, over_udp)?;
-    let ip_packets = wrap_all(&plain, over_ip)?;
-    let mut cases = vec![
-        case("ethernet, untagged", &plain, |frame| ethernet::read(frame).map(black_box).is_ok()),
-        case("ethernet, one tag", &tagged, |frame| ethernet::read(frame).map(black_box).is_ok()),
-        case("l2tpv3 over udp to inner ethernet", &udp_packets, |frame| {
-            decapsulate(frame, over_udp).is_some()
-        }),
-        case("l2tpv3 over ip to inner ethernet", &ip_packets, |frame| decapsulate(frame, over_ip).is_some()),
-    ];
-    for (frames, wrapping) in [(&udp_packets, over_udp), (&ip_packets, over_ip)] {
-        check_decapsulation(frames, &plain, wrapping)?;
+    if let Some(cpu) = args.cpu {
+        dataplane::worker::pin::pin(cpu)?;
     }
-    cases.extend(engine::cases(&flow_plan(args, None)?)?);
-    if let Some(words) = &args.case {
-        cases.retain(|case| case.name().contains(words.as_str()));
-        ensure!(!cases.is_empty(), "no case is called {words:?}");
+    let runs = usize::try_from(args.runs)?;
+    Ok(with_cases(&args.choice, |cases| harness::measure(cases, runs))??)
+}
+
+/// Makes the chosen cases and hands them over.
+pub(crate) fn with_cases<T>(
+    choice: &Choice,
+    use_cases: impl FnOnce(&mut [Case<'_>]) -> T,
+) -> anyhow::Result<T> {
+    let headers = Headers::new()?;
+    let scenarios = if choice.short { suite::short() } else { suite::full() };
+    let chosen: Vec<_> =
+        scenarios.into_iter().filter(|scenario| choice.takes(&scenario.to_string())).collect();
+    let mut cases = engine::cases(&chosen)?;
+    cases.extend(headers.cases().into_iter().filter(|case| choice.takes(case.name())));
+    ensure!(!cases.is_empty(), "no case is called {:?}", choice.case.as_deref().unwrap_or_default());
+    Ok(use_cases(&mut cases))
+}
+
+/// Frames to read headers of.
+struct Headers {
+    plain: Vec<Vec<u8>>,
+    tagged: Vec<Vec<u8>>,
+    udp_packets: Vec<Vec<u8>>,
+    ip_packets: Vec<Vec<u8>>,
+}
+
+/// Over UDP, and over IP, with cookie and sublayer.
+const OVER_UDP: Wrapping = Wrapping {
+    transport: Transport::udp_unchecked(5001, 6001),
+    cookie: Cookie::eight([1, 2, 3, 4, 5, 6, 7, 8]),
+    sublayer: Sublayer::Default,
+};
+const OVER_IP: Wrapping = Wrapping { transport: Transport::L2TP_IP, ..OVER_UDP };
+
+impl Headers {
+    /// Builds the frames, and refuses readers that do not give them back.
+    fn new() -> anyhow::Result<Self> {
+        let (plain, tagged) = (inner_frames(None)?, inner_frames(Some(100))?);
+        let (udp_packets, ip_packets) = (wrap_all(&plain, OVER_UDP)?, wrap_all(&plain, OVER_IP)?);
+        check_decapsulation(&udp_packets, &plain, OVER_UDP)?;
+        check_decapsulation(&ip_packets, &plain, OVER_IP)?;
+        Ok(Self { plain, tagged, udp_packets, ip_packets })
     }
-    Ok(harness::measure(&mut cases, usize::try_from(args.runs)?)?)
+
+    fn cases(&self) -> Vec<Case<'_>> {
+        let ethernet = |frame: &[u8]| ethernet::read(frame).map(black_box).is_ok();
+        vec![
+            Case::new("headers, ethernet, untagged", Reader { frames: &self.plain, read: ethernet }),
+            Case::new("headers, ethernet, one tag", Reader { frames: &self.tagged, read: ethernet }),
+            Case::new(
+                "headers, l2tpv3 over udp to inner ethernet",
+                Reader {
+                    frames: &self.udp_packets,
+                    read: |frame: &[u8]| decapsulate(frame, OVER_UDP).is_some(),
+                },
+            ),
+            Case::new(
+                "headers, l2tpv3 over ip to inner ethernet",
+                Reader {
+                    frames: &self.ip_packets,
+                    read: |frame: &[u8]| decapsulate(frame, OVER_IP).is_some(),
+                },
+            ),
+        ]
+    }
 }
 
-/// A case that reads every frame several times over; a frame that is not read is not counted, so a
-/// reader that fails is seen as a case without frames.
-fn case<'work>(name: &str, frames: &'work [Vec<u8>], read: impl Fn(&[u8]) -> bool + 'work) -> Case<'work> {
-    Case::new(name, move || {
-        let pass = || frames.iter().map(|frame| u64::from(read(black_box(frame)))).sum::<u64>();
-        (0..PASSES_PER_RUN).map(|_| pass()).sum()
-    })
+/// Reads every frame several times over; a frame that is not read is not counted.
+struct Reader<'f, F> {
+    frames: &'f [Vec<u8>],
+    read: F,
 }
 
-/// Inner frames of as many flows.
-fn inner_frames(args: &Args, vlan: Option<u16>) -> anyhow::Result<Vec<Vec<u8>>> {
-    let plan = flow_plan(args, vlan)?;
-    (0..args.frames).map(|flow| Ok(plan.frame(flow)?)).collect()
+impl<F: Fn(&[u8]) -> bool> Work for Reader<'_, F> {
+    fn run(&mut self) -> u64 {
+        let pass = || self.frames.iter().map(|frame| u64::from((self.read)(black_box(frame)))).sum::<u64>();
+        (0..READINGS).map(|_| pass()).sum()
+    }
+
+    fn frames(&self) -> u64 {
+        READINGS * self.frames.len() as u64
+    }
 }
 
-/// As many flows as frames, each between two stations of its own.
-fn flow_plan(args: &Args, vlan: Option<u16>) -> anyhow::Result<FlowPlan> {
-    let range = |first: &str| Ok::<_, anyhow::Error>(format!("{first}/{}", args.frames).parse()?);
-    Ok(FlowPlan {
-        flows: args.frames,
+/// Inner frames of as many flows, each between two stations of its own.
+fn inner_frames(vlan: Option<u16>) -> anyhow::Result<Vec<Vec<u8>>> {
+    let range = |first: &str| Ok::<_, anyhow::Error>(format!("{first}/{FRAMES}").parse()?);
+    let plan = FlowPlan {
+        flows: FRAMES,
         source: range("02:00:00:01:00:00")?,
         destination: range("02:00:00:02:00:00")?,
         vlan,
-        frame_bytes: args.bytes,
-    })
+        frame_bytes: 64,
+    };
+    (0..FRAMES).map(|flow| Ok(plan.frame(flow)?)).collect()
 }
 
 /// The frames as packets of session 1000.
@@ -164,21 +228,17 @@ fn check_decapsulation(packets: &[Vec<u8>], inner: &[Vec<u8>], wrapping: Wrappin
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_case_reads_all_frames_of_all_runs_without_allocating() {
-        let measured = run(&Args { runs: 2, frames: 10, bytes: 64, case: None }).expect("measured");
-        assert_eq!(measured.cases.len(), 8);
-        for case in measured.cases {
-            assert_eq!((case.frames, case.allocations_per_run), (2 * 10 * 16, 0), "{}", case.name);
-        }
+    fn args(words: &str) -> Args {
+        Args { runs: 2, cpu: None, choice: Choice { short: true, case: Some(words.to_owned()) } }
     }
 
     #[test]
     fn cases_can_be_chosen_by_name_and_a_name_without_case_is_refused() {
-        let args = |words: &str| Args { runs: 1, frames: 10, bytes: 64, case: Some(words.to_owned()) };
-        let names: Vec<String> =
-            run(&args("ethernet, ")).expect("measured").cases.into_iter().map(|case| case.name).collect();
-        assert_eq!(names, ["ethernet, untagged", "ethernet, one tag"]);
+        let names = |words: &str| -> Vec<String> {
+            run(&args(words)).expect("measured").cases.into_iter().map(|case| case.name).collect()
+        };
+        assert_eq!(names("ethernet, "), ["headers, ethernet, untagged", "headers, ethernet, one tag"]);
+        assert_eq!(names("=encap"), ["encap"]);
         assert_eq!(
             run(&args("token ring")).expect_err("refused").to_string(),
             "no case is called \"token ring\""
@@ -186,14 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn the_engine_handles_every_frame_of_every_pass_without_allocating() {
+        let measured = run(&args("encap, ")).expect("measured");
+        assert!(measured.cases.len() >= 4, "{measured:?}");
+        for case in measured.cases {
+            assert_eq!((case.frames, case.allocations_per_pass), (2 * 4 * 1024, 0), "{}", case.name);
+            assert!(case.scenario.is_some(), "{}", case.name);
+        }
+    }
+
+    #[test]
     fn a_wrong_cookie_is_not_measured() {
-        let args = Args { runs: 1, frames: 1, bytes: 64, case: None };
         let sent = Wrapping {
             transport: Transport::L2TP_IP,
             cookie: Cookie::four([1, 2, 3, 4]),
             sublayer: Sublayer::None,
         };
-        let inner = inner_frames(&args, None).expect("frames");
+        let inner = inner_frames(None).expect("frames");
         let packets = wrap_all(&inner, sent).expect("packets");
         check_decapsulation(&packets, &inner, sent).expect("the right cookie");
         let expected = Wrapping { cookie: Cookie::four([1, 2, 3, 5]), ..sent };

@@ -19,6 +19,9 @@ pub(crate) const CAPTURE: &[&str] = &["tcpdump", "tshark"];
 pub(crate) const C_LIBRARIES: &[&str] =
     &["clang", "llvm", "libelf-dev", "zlib1g-dev", "m4", "pkg-config", "make"];
 
+/// What counts the engine's instructions.
+pub(crate) const VALGRIND: &[&str] = &["valgrind"];
+
 /// A Rust compiler with the source of `core`, for the steering program. A rustup nightly with rust-src will do instead.
 pub(crate) const RUST_SOURCE: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod ebpf;
 mod golden;
 mod guest;
@@ -10,6 +11,7 @@ mod interop;
 mod lab;
 mod miri;
 mod progress;
+mod report;
 mod soak;
 mod test;
 mod workspace;
@@ -26,6 +28,8 @@ enum Xtask {
     Lab(lab::LabArgs),
     /// A flood through the article's three sites in both directions, and its books.
     Soak(soak::SoakArgs),
+    /// What the engine costs in memory: time, instructions, two workers; a report and the goals.
+    Bench(bench::BenchArgs),
     /// The XDP steering program: build it, or check that the committed object is what its source gives.
     Ebpf(ebpf::EbpfArgs),
     /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
@@ -34,6 +38,8 @@ enum Xtask {
     Interop(interop::InteropArgs),
     /// The memory accesses of `dataplane/xsk`, watched by Miri or AddressSanitizer, whichever is installed.
     Miri,
+    /// Page and picture of a folder of results, made again.
+    Report(report::ReportArgs),
     /// Everything that has to pass.
     Test(test::TestArgs),
 }
@@ -53,10 +59,12 @@ fn run(command: Xtask) -> anyhow::Result<()> {
     match command {
         Xtask::Lab(args) => lab::run(&args),
         Xtask::Soak(args) => soak::run(&args),
+        Xtask::Bench(args) => bench::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Golden(args) => golden::run(&args),
         Xtask::Interop(args) => interop::run(&args),
         Xtask::Miri => miri::run(),
+        Xtask::Report(args) => report::run(&args),
         Xtask::Test(args) => test::run(&args),
     }
 }

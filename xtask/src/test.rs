@@ -47,6 +47,7 @@ const STEPS: &[Step] = &[
     Step { name: "documentation of the product", privileged: false, run: || passed(book()) },
     Step { name: "lab", privileged: true, run: || passed(xtask(&["lab"])) },
     Step { name: "interoperation", privileged: true, run: || passed(xtask(&["interop"])) },
+    Step { name: "bench", privileged: false, run: || passed(xtask(&["bench", "--short"])) },
     Step { name: "soak", privileged: true, run: || passed(xtask(&["soak", "--seconds", SOAK_SECONDS])) },
 ];
 
@@ -169,7 +170,7 @@ fn passed(result: Result<()>) -> Result<Outcome> {
 
 /// Installs what any later step needs; without root only what `cargo` needs to build everything.
 fn install_packages() -> Result<()> {
-    install::packages(install::C_LIBRARIES)?;
+    install::packages(&[install::C_LIBRARIES, install::VALGRIND].concat())?;
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }

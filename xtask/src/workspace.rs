@@ -87,7 +87,15 @@ pub(crate) fn build_gateway() -> Result<PathBuf> {
 /// # Errors
 /// The build fails; cargo has said why.
 pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--profile", "lab", "--package", package, "--bin", program]);
+    build_with("lab", package, program)
+}
+
+/// Builds a program with a profile and returns the executable's path.
+///
+/// # Errors
+/// The build fails; cargo has said why.
+pub(crate) fn build_with(profile: &str, package: &str, program: &str) -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--profile", profile, "--package", package, "--bin", program]);
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = command.output().context("starting cargo")?;
     ensure!(output.status.success(), "{program} does not build ({})", output.status);

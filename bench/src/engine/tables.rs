@@ -1,24 +1,22 @@
-//! The tables of the engine that is measured: one bridge domain, two pseudowires with cookie and sublayer.
+//! Tables: what the engine knows in a scenario: one bridge domain, its pseudowires, every station where it lives.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use dataplane::counters::PerWorker;
 use dataplane::tables::PortId;
 use dataplane::tables::attachment::Attachment;
 use dataplane::tables::bridge_domains::{BridgeDomain, Circuit, DomainId, Member, MemberId};
-use dataplane::tables::fdb::{Fdb, MacKey};
+use dataplane::tables::fdb::{Fdb, Learned, MacKey};
 use dataplane::tables::next_hops::{Encap, NextHop, OuterAddresses, TxParameters, TxSession};
 use dataplane::tables::sessions::{Endpoint, RxSession, SessionIndex, SessionTable};
 use dataplane::tables::snapshot::{PortTable, Tables};
-use wire::build::{self, FrameSpec, Transport};
 use wire::ethernet::MacAddr;
-use wire::l2tpv3::{Cookie, DataHeader, SessionId, Sublayer};
-use wire::overhead::{self, IpFamily};
+use wire::l2tpv3::{Cookie, Sublayer};
 
-use super::Way;
-use crate::flows::FlowPlan;
+use super::scenario::{Carrier, MAX_SESSIONS, Scenario, Way};
+use super::traffic::{self, COOKIE, OWN_PORT, PEER_PORT};
 
 /// The port towards the LAN.
 pub(super) const LAN: PortId = PortId(0);
@@ -26,68 +24,97 @@ pub(super) const LAN: PortId = PortId(0);
 /// The port towards the underlay.
 pub(super) const WAN: PortId = PortId(1);
 
-/// What stands in front of a frame of session A: Ethernet, IPv4, UDP, L2TPv3, cookie, sublayer. Units: bytes.
-pub(super) const OUTER_BYTES: usize =
-    14 + overhead::encap_bytes(IpFamily::V4, wire::l2tpv3::Encap::Udp, COOKIE.len(), Sublayer::Default);
-
-/// The same of session B, over IP. Units: bytes.
-pub(super) const OUTER_IP_BYTES: usize =
-    14 + overhead::encap_bytes(IpFamily::V4, wire::l2tpv3::Encap::Ip, COOKIE.len(), Sublayer::Default);
-
-/// The cookie of both sessions, both ways.
-const COOKIE: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
-
-/// Our address, and those of the peers of session A and B.
-const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 6);
-const PEERS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 200, 100, 2), Ipv4Addr::new(10, 200, 100, 10)];
-
-/// Ids of session A and B, the same both ways.
-const SESSION_IDS: [u32; 2] = [1000, 2000];
-
-/// Members of the bridge domain.
+/// The LAN port as a member; sessions are the members behind it, in the order of the tables.
 const LAN_MEMBER: MemberId = MemberId(0);
-const A_MEMBER: MemberId = MemberId(1);
-const B_MEMBER: MemberId = MemberId(2);
 
-/// Tables in which every station of the plan is known where its way has it.
-pub(super) fn tables(way: Way, plan: &FlowPlan) -> anyhow::Result<Tables> {
-    let fdb = Arc::new(Fdb::new(plan.flows as usize * 4, 1));
-    let (source, destination) = match way {
-        Way::Encap => (LAN_MEMBER, A_MEMBER),
-        Way::Decap => (A_MEMBER, LAN_MEMBER),
-        Way::Relay => (A_MEMBER, B_MEMBER),
-    };
-    for flow in 0..plan.flows {
-        fdb.learn(MacKey::new(plan.source.at(flow)), source, 1);
-        fdb.learn(MacKey::new(plan.destination.at(flow)), destination, 1);
+/// The second in which the stations were heard: that of a new engine's clock.
+const NOW_S: u32 = 1;
+
+/// Largest frame and packet, beyond all that the scenarios send. Units: bytes.
+const MTU_BYTES: usize = 4000;
+
+/// The port that a way's frames arrive at.
+pub(super) fn receiver(way: Way) -> PortId {
+    if matches!(way, Way::Encap | Way::Ports) { LAN } else { WAN }
+}
+
+/// The tables of a scenario, for that many workers.
+pub(super) fn tables(scenario: &Scenario, workers: usize) -> anyhow::Result<Tables> {
+    let (a_sessions, b_sessions) = (scenario.a_sessions(), scenario.b_sessions());
+    ensure!(a_sessions + b_sessions <= MAX_SESSIONS, "at most {MAX_SESSIONS} sessions");
+    let mut members = vec![member(Circuit::Port(LAN))];
+    let (mut rx_sessions, mut tx_sessions) = (Vec::new(), Vec::new());
+    for position in 0..a_sessions + b_sessions {
+        let carrier = if position < a_sessions { scenario.carrier } else { Carrier::Ip };
+        let (rx, tx) = session(position, carrier, workers)?;
+        members.push(member(Circuit::Session(SessionIndex(position))));
+        rx_sessions.push(rx);
+        tx_sessions.push(Some(tx));
     }
-    let ids = SESSION_IDS.map(SessionId::new);
-    let [Some(id_a), Some(id_b)] = ids else { anyhow::bail!("{SESSION_IDS:?} are session ids") };
-    let session_counters = [PerWorker::new(1), PerWorker::new(1)];
-    let tx = |position: usize, encap, tx_session_id| {
-        let addresses = OuterAddresses::V4 { local: LOCAL, remote: PEERS[position] };
-        let plain = TxParameters::plain(addresses, encap, tx_session_id);
-        let parameters =
-            TxParameters { tx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..plain };
-        Some(TxSession::new(&next_hop(), &parameters, session_counters[position].clone()))
-    };
-    let rx = |position: usize, endpoint, rx_session_id, index, member| {
-        let counters = session_counters[position].clone();
-        let plain = RxSession::plain(endpoint, rx_session_id, SessionIndex(index), whole(member), counters);
-        RxSession { rx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..plain }
-    };
-    let over_udp = Encap::Udp { local_port: 6001, remote_port: 5001, checksum: false };
-    let members = [Circuit::Port(LAN), Circuit::Session(SessionIndex(0)), Circuit::Session(SessionIndex(1))]
-        .map(|circuit| Member { circuit, vlan: None, group: 0 });
     Ok(Tables {
         ports: vec![port(whole(LAN_MEMBER), false), port(Attachment::default(), true)],
-        tx_sessions: vec![tx(0, over_udp, id_a), tx(1, Encap::Ip, id_b)],
-        sessions: SessionTable::new(vec![
-            rx(0, endpoint(PEERS[0], 17, 6001, 5001), id_a, 0, A_MEMBER),
-            rx(1, endpoint(PEERS[1], 115, 0, 0), id_b, 1, B_MEMBER),
-        ]),
-        domains: vec![BridgeDomain::new(members.into(), fdb)],
+        tx_sessions,
+        sessions: SessionTable::new(rx_sessions),
+        domains: vec![BridgeDomain::new(members, fdb(scenario)?)],
     })
+}
+
+/// Every station on the member that it is behind.
+fn fdb(scenario: &Scenario) -> anyhow::Result<Arc<Fdb>> {
+    let fdb = Fdb::new(scenario.macs as usize, 1);
+    let a_sessions = scenario.a_sessions();
+    let behind = |session: u32| Ok::<_, anyhow::Error>(MemberId(u16::try_from(1 + session)?));
+    for station in 0..scenario.stations() {
+        let a = behind(station % a_sessions)?;
+        let (source, destination) = match scenario.way {
+            Way::Encap | Way::Ports => (LAN_MEMBER, a),
+            Way::Decap => (a, LAN_MEMBER),
+            Way::Relay => (a, behind(a_sessions + station % scenario.b_sessions())?),
+        };
+        for (mac, member) in
+            [(traffic::source(station), source), (traffic::destination(station), destination)]
+        {
+            let learned = fdb.learn(MacKey::new(mac.0), member, NOW_S);
+            ensure!(learned == Learned::New, "station {station} is {learned:?} in the FDB");
+        }
+    }
+    Ok(Arc::new(fdb))
+}
+
+/// Both halves of a session.
+fn session(position: u32, carrier: Carrier, workers: usize) -> anyhow::Result<(RxSession, TxSession)> {
+    let (own, peer) = traffic::addresses(carrier, position);
+    let id = traffic::session_id(position)?;
+    let counters = PerWorker::new(workers);
+    let (protocol, local_port, remote_port) =
+        if carrier == Carrier::Ip { (115, 0, 0) } else { (17, OWN_PORT, PEER_PORT) };
+    let endpoint =
+        Endpoint { local: endpoint_of(own)?, remote: endpoint_of(peer)?, local_port, remote_port, protocol };
+    let attachment = whole(MemberId(u16::try_from(1 + position)?));
+    let rx = RxSession::plain(endpoint, id, SessionIndex(position), attachment, counters.clone());
+    let rx = RxSession { rx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..rx };
+    let encap = match carrier {
+        Carrier::Ip => Encap::Ip,
+        Carrier::Udp | Carrier::UdpIpv6 | Carrier::UdpChecksum => {
+            Encap::Udp { local_port, remote_port, checksum: carrier == Carrier::UdpChecksum }
+        }
+    };
+    let addresses = OuterAddresses::new(own, peer).context("two addresses of one family")?;
+    let plain = TxParameters::plain(addresses, encap, id);
+    let parameters = TxParameters { tx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..plain };
+    Ok((rx, TxSession::new(&next_hop(), &parameters, counters)))
+}
+
+/// An address as received packets are compared with it.
+fn endpoint_of(address: IpAddr) -> anyhow::Result<u128> {
+    match address {
+        IpAddr::V4(address) => Ok(Endpoint::map_v4(address.octets())),
+        IpAddr::V6(address) => Endpoint::v6(address.octets()).context("an IPv6 address of its own"),
+    }
+}
+
+fn member(circuit: Circuit) -> Member {
+    Member { circuit, vlan: None, group: 0 }
 }
 
 fn whole(member: MemberId) -> Attachment {
@@ -97,7 +124,7 @@ fn whole(member: MemberId) -> Attachment {
 }
 
 fn port(attachment: Attachment, is_underlay: bool) -> PortTable {
-    PortTable { is_underlay, attachment, max_frame_bytes: 4000 }
+    PortTable { is_underlay, attachment, max_frame_bytes: MTU_BYTES }
 }
 
 fn next_hop() -> NextHop {
@@ -106,32 +133,6 @@ fn next_hop() -> NextHop {
         src_mac: MacAddr([2, 0, 0, 0, 0, 0xB]),
         dst_mac: MacAddr([2, 0, 0, 0, 0, 0xFE]),
         vlan: None,
-        path_mtu_bytes: 4000,
+        path_mtu_bytes: MTU_BYTES,
     }
-}
-
-fn endpoint(remote: Ipv4Addr, protocol: u8, local_port: u16, remote_port: u16) -> Endpoint {
-    Endpoint {
-        local: Endpoint::map_v4(LOCAL.octets()),
-        remote: Endpoint::map_v4(remote.octets()),
-        local_port,
-        remote_port,
-        protocol,
-    }
-}
-
-/// An inner frame as the peer of session A sends it.
-pub(super) fn packet(inner: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let spec = FrameSpec {
-        source_ip: IpAddr::V4(PEERS[0]),
-        destination_ip: IpAddr::V4(LOCAL),
-        transport: Transport::udp_unchecked(5001, 6001),
-        ..FrameSpec::default()
-    };
-    let id = SessionId::new(SESSION_IDS[0]).context("1000 is a session id")?;
-    let header = DataHeader::new(id, Cookie::eight(COOKIE), Sublayer::Default);
-    let mut bytes = vec![0; OUTER_BYTES + inner.len()];
-    let used = build::l2tp_frame(&mut bytes, &spec, &header, inner)?;
-    bytes.truncate(used);
-    Ok(bytes)
 }
