@@ -123,7 +123,6 @@ impl Reassembly {
             Err(Misfit::Spoilt(reason)) => {
                 ends.lost(part.frame, reason);
                 self.refuse(position, reason, ends);
-                self.remove(position);
                 None
             }
             Ok(place) if slot.partial.lacks_only(&fragment) => self.finish(position, place, part, ends),
