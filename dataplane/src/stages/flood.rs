@@ -92,13 +92,19 @@ fn send_copy<P: Port>(
     }
 }
 
+/// A copy in one chunk where the frame stands in one and there is as much room behind the copy's headroom; else in several.
 fn copy<P>(frame: &Frame, exits: &mut Exits<'_, P>) -> Result<Frame, DropReason> {
     if !frame.is_linear() {
-        return frame.copy_from_cache(COPY_START_BYTES, exits.cache).ok_or(DropReason::NoChunk);
+        return copy_chained(frame, exits);
     }
     let chunk = exits.cache.take().ok_or(DropReason::NoChunk)?;
-    frame.copy_into(chunk, COPY_START_BYTES).map_err(|chunk| {
+    frame.copy_into(chunk, COPY_START_BYTES).or_else(|chunk| {
         exits.cache.give(chunk);
-        DropReason::TooBig
+        copy_chained(frame, exits)
     })
+}
+
+#[cold]
+fn copy_chained<P>(frame: &Frame, exits: &mut Exits<'_, P>) -> Result<Frame, DropReason> {
+    frame.copy_from_cache(COPY_START_BYTES, exits.cache).ok_or(DropReason::NoChunk)
 }
