@@ -111,9 +111,8 @@ impl Watch<'_> {
 
     /// What the kernel says now about the way to a tunnel's peer.
     fn path(&self, ends: &TunnelEnds) -> PathMtu {
-        let query = RouteQuery { local: ends.local, remote: ends.remote, udp_ports: ends.udp_ports };
-        self.network.forget_route(&query);
-        let answer = self.runtime.block_on(self.network.route_lookup(query)).unwrap();
+        self.network.forget_routes_to(ends.remote);
+        let answer = self.runtime.block_on(self.network.route_lookup(query(ends))).unwrap();
         PathMtu::of(&answer, 1500, ends.local.is_ipv6())
     }
 
@@ -129,6 +128,11 @@ fn ends(local: &str, remote: &str, udp_ports: Option<(u16, u16)>) -> TunnelEnds 
 }
 
 const PORTS: Option<(u16, u16)> = Some((5001, 6001));
+
+/// What a tunnel's route is asked for.
+fn query(ends: &TunnelEnds) -> RouteQuery {
+    RouteQuery { local: ends.local, remote: ends.remote, udp_ports: ends.udp_ports }
+}
 
 /// An ICMP message about the packet that a tunnel would have sent.
 fn error_about(about: &TunnelEnds, kind: u8, code: u8, mtu: u32) -> Vec<u8> {
@@ -344,6 +348,24 @@ fn data_that_reaches_the_kernel_is_neither_kept_nor_answered() {
             );
         }
         assert_eq!((watch.anchors.problem(0), watch.anchors.problem(1)), (None, None));
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn routes_to_one_address_are_forgotten_together_as_they_share_the_path() {
+    let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_A, None));
+    let elsewhere = ends(LOCAL, PEER_B, None);
+    Net::new().with_anchors(&[Some(one), Some(other)], |watch| {
+        let mtu = |watch: &Watch<'_>, ends: &TunnelEnds| {
+            watch.runtime.block_on(watch.network.route_lookup(query(ends))).unwrap().mtu
+        };
+        assert_eq!([&one, &other, &elsewhere].map(|ends| mtu(watch, ends)), [None; 3]);
+        too_big(watch, &one, 1400);
+        assert_eq!(watch.report(), (0, IcmpKind::TooBig, 1400));
+        assert_eq!(mtu(watch, &other), None, "as it was remembered");
+        watch.network.forget_routes_to(one.remote);
+        assert_eq!([&one, &other, &elsewhere].map(|ends| mtu(watch, ends)), [Some(1400), Some(1400), None]);
     });
 }
 
