@@ -390,6 +390,35 @@ fn tunnels_of_one_local_port_each_have_their_anchor() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
+fn a_tunnel_that_comes_up_as_another_of_its_port_goes_down_has_its_anchor_at_once() {
+    let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_B, Some((5001, 6002))));
+    for (before, after) in
+        [([Some(one), None], [None, Some(other)]), ([None, Some(one)], [Some(other), None])]
+    {
+        Net::new().with_anchors(&before, |watch| {
+            watch.runtime.block_on(async { watch.anchors.follow(after) });
+            assert_eq!((watch.anchors.problem(0), watch.anchors.problem(1)), (None, None));
+            too_big(watch, &other, 1400);
+            assert_eq!(watch.report().2, 1400);
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn every_tunnel_of_a_port_that_another_program_has_is_told_so() {
+    let net = Net::new();
+    let held = net.gateway.inside(|_| UdpSocket::bind((LOCAL, 5001)).unwrap());
+    let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_B, Some((5001, 6002))));
+    net.with_anchors(&[Some(one), Some(other)], |watch| {
+        let problem = watch.anchors.problem(0).expect("a problem");
+        assert!(problem.contains("process") && watch.anchors.problem(1) == Some(problem), "{problem}");
+    });
+    drop(held);
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
 fn a_port_that_another_program_has_is_told_with_its_name_and_what_is_lost() {
     let net = Net::new();
     let held = net.gateway.inside(|_| UdpSocket::bind((LOCAL, 5001)).unwrap());
