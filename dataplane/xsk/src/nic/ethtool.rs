@@ -84,7 +84,7 @@ const TX_CHECKSUMMING: [&str; 5] = [
 /// A handle to ask and set up one interface.
 #[derive(Debug)]
 pub struct Ethtool {
-    link: LinkControl,
+    pub(super) link: LinkControl,
     feature_names: Vec<String>,
 }
 
@@ -198,7 +198,7 @@ fn state(blocks: &[FeatureBits], index: usize) -> Feature {
 }
 
 /// `None` for "this driver cannot do that".
-fn unless_unsupported<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn unless_unsupported<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(None),
         other => other.map(Some),
