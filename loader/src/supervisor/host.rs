@@ -157,8 +157,7 @@ mod tests {
     fn the_file_limit_is_raised_to_what_is_allowed() {
         let before = getrlimit(Resource::Nofile);
         let low = before.maximum.map_or(1024, |most| most.min(1024));
-        setrlimit(Resource::Nofile, rustix::process::Rlimit { current: Some(low), ..before.clone() })
-            .unwrap();
+        setrlimit(Resource::Nofile, rustix::process::Rlimit { current: Some(low), ..before }).unwrap();
         raise_file_limit().unwrap();
         assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
     }
