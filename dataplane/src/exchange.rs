@@ -18,6 +18,8 @@
 //! [`WorkerCounters::handed`]: crate::counters::WorkerCounters::handed
 //! [`WorkerCounters::taken`]: crate::counters::WorkerCounters::taken
 
+mod fragment_lane;
+
 use std::sync::{
     Arc,
     atomic::{
@@ -27,13 +29,12 @@ use std::sync::{
     },
 };
 
-use crossbeam::{queue::ArrayQueue, utils::CachePadded};
+use crossbeam::utils::CachePadded;
 use xsk::{ChunkCache, ChunkPool, Frame};
 
 use crate::waker::Waker;
-
-/// Frames that wait for one worker at most.
-const LANE_FRAMES: usize = 512;
+use fragment_lane::FragmentLane;
+pub use fragment_lane::LANE_CHUNKS;
 
 /// Most workers that exchange frames: one bit each of a word. The configuration allows no more.
 pub const MAX_WORKERS: usize = 64;
@@ -49,7 +50,7 @@ const _: () = assert!(MAX_WORKERS < NOBODY as usize && OWNED_GROUPS.is_power_of_
 /// What waits for one worker.
 #[derive(Debug)]
 struct Lane {
-    frames: ArrayQueue<Frame>,
+    fragments: FragmentLane,
     /// Whether the worker sleeps, or is about to: who gives it a frame has to wake it.
     is_asleep: AtomicBool,
     waker: Waker,
@@ -85,7 +86,7 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
     }
     let lane = |waker: &Waker| {
         CachePadded::new(Lane {
-            frames: ArrayQueue::new(LANE_FRAMES),
+            fragments: FragmentLane::new(OWNED_GROUPS),
             is_asleep: AtomicBool::new(false),
             waker: waker.clone(),
         })
@@ -99,14 +100,18 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
     (0..wakers.len()).map(|worker| Some(end(worker))).collect()
 }
 
+/// The group that a tunnel with this hash is of.
+fn group_of(tunnel_hash: u64) -> usize {
+    // The upper half: a product mixes it best.
+    usize::try_from(tunnel_hash >> 32).unwrap_or(0) % OWNED_GROUPS
+}
+
 impl Exchange {
     /// The worker that the fragments of a tunnel belong to, by the tunnel's hash: whoever asks first, and for good.
     #[must_use]
     #[inline]
     pub fn owner(&self, tunnel_hash: u64) -> usize {
-        // The upper half: a product mixes it best.
-        let group = usize::try_from(tunnel_hash >> 32).unwrap_or(0) % OWNED_GROUPS;
-        let Some(owner) = self.lanes.owners.get(group) else { return self.worker };
+        let Some(owner) = self.lanes.owners.get(group_of(tunnel_hash)) else { return self.worker };
         match owner.load(Relaxed) {
             NOBODY => self.claim(owner),
             worker => usize::from(worker),
@@ -127,14 +132,14 @@ impl Exchange {
         self.worker
     }
 
-    /// Gives a frame to another worker; [`Exchange::wake`] has to follow.
+    /// Gives a fragment of a tunnel to another worker, by the tunnel's hash; [`Exchange::wake`] has to follow.
     ///
     /// # Errors
-    /// Gives the frame back when the lane is full or there is no such worker.
-    pub fn give(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
+    /// Gives the frame back when the lane has no room for that tunnel or there is no such worker.
+    pub fn give(&mut self, worker: usize, tunnel_hash: u64, frame: Frame) -> Result<(), Frame> {
         let Some(lane) = self.lanes.lanes.get(worker) else { return Err(frame) };
         let chunks = frame.segment_count();
-        lane.frames.push(frame)?;
+        lane.fragments.push(group_of(tunnel_hash), frame)?;
         self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
         self.to_wake |= 1 << (worker % MAX_WORKERS);
         Ok(())
@@ -143,7 +148,7 @@ impl Exchange {
     /// The oldest frame that waits for this worker.
     #[inline]
     pub fn take(&mut self) -> Option<Frame> {
-        let frame = self.own()?.frames.pop()?;
+        let frame = self.own()?.fragments.pop()?;
         self.net_chunks += i64::try_from(frame.segment_count()).unwrap_or(0);
         Some(frame)
     }
@@ -182,7 +187,7 @@ impl Exchange {
         let Some(lane) = self.own() else { return true };
         lane.is_asleep.store(true, Relaxed);
         fence(SeqCst);
-        let may_sleep = lane.frames.is_empty();
+        let may_sleep = lane.fragments.is_empty();
         if !may_sleep {
             self.awake();
         }
@@ -206,9 +211,7 @@ impl Drop for Lanes {
     fn drop(&mut self) {
         let mut cache = ChunkCache::new(Arc::clone(&self.pool), 0);
         for lane in &self.lanes {
-            while let Some(frame) = lane.frames.pop() {
-                cache.give_frame(frame);
-            }
+            lane.fragments.drain(&mut cache);
         }
     }
 }
@@ -219,6 +222,8 @@ mod tests {
     use xsk::{Umem, UmemConfig};
 
     const CHUNKS: usize = 1024;
+    /// Hash of the only tunnel.
+    const TUNNEL: u64 = 7 << 32;
 
     /// A pool, as many ends as asked for, and the wakers of their workers.
     fn joined(workers: usize) -> (Arc<ChunkPool>, Vec<Option<Exchange>>, Vec<Waker>) {
@@ -261,7 +266,7 @@ mod tests {
         let (pool, [mut one, mut other], _wakers) = two();
         let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
         for byte in 0..3 {
-            one.give(1, frame(&mut cache, byte)).unwrap();
+            one.give(1, TUNNEL, frame(&mut cache, byte)).unwrap();
         }
         assert_eq!((one.net_chunks(), other.net_chunks()), (-3, 0));
         for byte in 0..3 {
@@ -274,24 +279,24 @@ mod tests {
     }
 
     #[test]
-    fn a_full_lane_and_a_worker_that_is_not_there_give_the_frame_back() {
+    fn a_lane_without_room_and_a_worker_that_is_not_there_give_the_frame_back() {
         let (pool, [mut one, _other], _wakers) = two();
         let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        for _ in 0..LANE_FRAMES {
-            one.give(1, frame(&mut cache, 0)).unwrap();
+        for _ in 0..LANE_CHUNKS / 2 {
+            one.give(1, TUNNEL, frame(&mut cache, 0)).unwrap();
         }
-        let refused = one.give(1, frame(&mut cache, 7)).unwrap_err();
+        let refused = one.give(1, TUNNEL, frame(&mut cache, 7)).unwrap_err();
         assert_eq!(refused.linear(), Some(&[7; 60][..]));
-        let refused = one.give(2, refused).unwrap_err();
+        let refused = one.give(2, TUNNEL, refused).unwrap_err();
         cache.give_frame(refused);
-        assert_eq!(one.net_chunks(), -512);
+        assert_eq!(one.net_chunks(), -256);
     }
 
     #[test]
     fn frames_that_nobody_took_go_back_to_the_pool_with_the_last_worker() {
         let (pool, [mut one, other], _wakers) = two();
         let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        one.give(1, frame(&mut cache, 0)).unwrap();
+        one.give(1, TUNNEL, frame(&mut cache, 0)).unwrap();
         cache.flush();
         drop(other);
         assert_eq!(pool.free_count(), CHUNKS - 1);
@@ -303,7 +308,7 @@ mod tests {
     fn only_a_sleeper_is_woken_and_only_once() {
         let (pool, [mut one, mut other], wakers) = two();
         let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        one.give(1, frame(&mut cache, 0)).unwrap();
+        one.give(1, TUNNEL, frame(&mut cache, 0)).unwrap();
         one.wake();
         assert_eq!(wakers[1].clear(), 0, "it does not sleep");
         assert!(!other.may_sleep(), "a frame waits");
@@ -311,11 +316,11 @@ mod tests {
         assert!(other.may_sleep());
         one.wake();
         assert_eq!(wakers[1].clear(), 0, "nothing for it");
-        one.give(1, frame(&mut cache, 0)).unwrap();
-        one.give(1, frame(&mut cache, 0)).unwrap();
+        one.give(1, TUNNEL, frame(&mut cache, 0)).unwrap();
+        one.give(1, TUNNEL, frame(&mut cache, 0)).unwrap();
         one.wake();
         assert_eq!(wakers[1].clear(), 1);
-        one.give(1, frame(&mut cache, 0)).unwrap();
+        one.give(1, TUNNEL, frame(&mut cache, 0)).unwrap();
         one.wake();
         assert_eq!((wakers[1].clear(), wakers[0].clear()), (0, 0), "woken already");
         other.awake();

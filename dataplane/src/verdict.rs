@@ -71,8 +71,8 @@ drop_reasons! {
     FragmentMalformed => "fragment_malformed", "outer fragment is empty, uneven, or ends beyond 65535 bytes";
     /// Smaller than any path needs (RFC 791 §3.2, RFC 8200 §5).
     FragmentTiny => "fragment_tiny", "outer fragment is smaller than any path asks for";
-    /// The queue to the worker that puts its packet together is full.
-    HandOverFull => "hand_over_full", "queue of outer fragments to another worker is full";
+    /// The queue to the worker that puts its packet together is full, or the tunnel has its share of it.
+    HandOverFull => "hand_over_full", "queue of outer fragments to another worker has no room for this tunnel's";
     /// The same fragment was there already; its packet is none the worse.
     FragmentDuplicate => "fragment_duplicate", "outer fragment came twice";
     /// Overlaps another fragment of its packet, which is refused as a whole (RFC 5722 §4).

@@ -128,11 +128,12 @@ pub(super) fn arrive<P>(context: &Context<'_>, frame: Frame, exits: &mut Exits<'
 /// Gives it back when that worker takes no more.
 fn hand_over(fragment: &Fragment, frame: Frame, fragments: &mut Fragments) -> Result<Option<Frame>, Frame> {
     let Some(exchange) = &mut fragments.exchange else { return Ok(Some(frame)) };
-    let owner = exchange.owner(fragment.key.tunnel_hash());
+    let tunnel_hash = fragment.key.tunnel_hash();
+    let owner = exchange.owner(tunnel_hash);
     if owner == exchange.worker() {
         return Ok(Some(frame));
     }
-    exchange.give(owner, frame).map(|()| None)
+    exchange.give(owner, tunnel_hash, frame).map(|()| None)
 }
 
 /// Takes over what other workers gave, up to a batch, and gives up what took too long. Returns the number of fragments taken.
