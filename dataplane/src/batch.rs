@@ -104,7 +104,7 @@ impl Batch {
 
     /// Takes all frames out, with what was decided about them.
     #[inline]
-    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, Slot)> {
-        self.frames.drain(..).zip(self.slots.drain(..))
+    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, &Slot)> {
+        self.frames.drain(..).zip(&self.slots)
     }
 }

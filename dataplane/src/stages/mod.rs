@@ -27,6 +27,7 @@ mod outer;
 mod outer_chained;
 mod reassemble;
 mod roam;
+mod row;
 mod send;
 mod sequence;
 mod too_big;
