@@ -4,10 +4,12 @@
 //! `encap`. Stages pass over all slots one after the other, so that the look-ups of one pass overlap in the CPU.
 
 use arrayvec::ArrayVec;
+use wire::ethernet::EthernetHeader;
 use xsk::{BATCH, Frame, FrameBatch};
 
 use crate::{
     tables::{
+        attachment::Ingress,
         bridge_domains::{DomainId, MemberId},
         fdb::MacKey,
     },
@@ -59,6 +61,13 @@ impl Slot {
         destination: MacKey::new([0; 6]),
     };
 
+    /// Lets a frame with this header enter a bridge domain.
+    #[inline]
+    pub fn enter(&mut self, ingress: Ingress, header: &EthernetHeader) {
+        (self.fate, self.domain, self.ingress) = (Fate::Entered, ingress.domain, ingress.member);
+        (self.destination, self.source) = MacKey::pair(header);
+    }
+
     /// Ends the frame's way. The first reason stands.
     #[inline]
     pub fn discard(&mut self, reason: DropReason) {
@@ -104,7 +113,7 @@ impl Batch {
 
     /// Takes all frames out, with what was decided about them.
     #[inline]
-    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, Slot)> {
-        self.frames.drain(..).zip(self.slots.drain(..))
+    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, &Slot)> {
+        self.frames.drain(..).zip(&self.slots)
     }
 }

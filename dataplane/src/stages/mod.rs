@@ -13,6 +13,7 @@
 
 mod admit;
 mod answer_budget;
+mod bridge;
 mod decap;
 mod emit;
 mod encap;
@@ -27,6 +28,7 @@ mod outer;
 mod outer_chained;
 mod reassemble;
 mod roam;
+mod row;
 mod send;
 mod sequence;
 mod too_big;
@@ -112,8 +114,7 @@ pub fn run_fragments<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &
 /// The stages that all frames have in common.
 #[inline]
 fn carry_on<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    learn::run(context, batch);
-    forward::run(context, batch);
+    bridge::run(context, batch);
     emit::run(context, batch, exits);
 }
 

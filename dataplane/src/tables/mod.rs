@@ -10,6 +10,7 @@ mod ids;
 pub mod next_hops;
 pub mod oversize;
 pub mod peer_watch;
+pub(crate) mod quick_headers;
 pub mod session_state;
 pub mod sessions;
 pub mod snapshot;
