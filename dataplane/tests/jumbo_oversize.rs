@@ -109,6 +109,24 @@ fn a_jumbo_packet_that_may_be_fragmented_goes_through_in_pieces() {
 }
 
 #[test]
+fn on_a_path_that_takes_more_than_a_chunk_pieces_are_as_long_as_chunks_are() {
+    for path_mtu_bytes in [2000, 4000, 8900] {
+        let mut rig = rig(plan(Fragmentation::Inner, path_mtu_bytes));
+        let long = frame(Kind::Udp4 { dont_fragment: false }, PC_2, PC_1, 9014);
+        rig.deliver(LAN_0, &long);
+        let mut payload: Vec<u8> = Vec::new();
+        for packet in rig.sent(WAN) {
+            assert!(packet.len() <= path_mtu_bytes + 14);
+            let judged = SlicedPacket::from_ethernet(&packet[OUTER_A..]).unwrap();
+            let Some(NetSlice::Ipv4(ip)) = &judged.net else { panic!("no IPv4") };
+            payload.extend(ip.payload().payload);
+        }
+        assert!(payload == long[34..], "together they are the packet, on a path of {path_mtu_bytes}");
+        rig.assert_conserved();
+    }
+}
+
+#[test]
 fn a_syn_that_brings_a_jumbo_payload_is_clamped_both_ways() {
     for kind in [Kind::Syn4, Kind::Syn6] {
         let mut rig = rig(plan(Fragmentation::Outer, 8900));

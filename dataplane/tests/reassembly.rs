@@ -252,6 +252,22 @@ fn a_flood_from_many_peers_leaves_room_for_one_that_has_less() {
 }
 
 #[test]
+fn among_peers_that_have_as_much_the_newest_is_not_the_first_to_lose() {
+    let mut table = Table::new(Limits { packets: 8, ..Limits::WORKER });
+    let good = packet_from(9_999, 1500);
+    for id in 0..100u16 {
+        // Every one from another peer.
+        let mut flood = |number| table.take(&piece(&packet_from(number, 1600), 1, 0..1480, true));
+        (0..10).for_each(|at| assert_eq!(flood(id * 20 + at), None));
+        let [first, second]: [Vec<u8>; 2] = pieces(&good, u32::from(id), 1480).try_into().unwrap();
+        assert_eq!(table.take(&first), None);
+        let mut flood = |number| table.take(&piece(&packet_from(number, 1600), 1, 0..1480, true));
+        (10..16).for_each(|at| assert_eq!(flood(id * 20 + at), None));
+        assert!(table.take(&second).is_some(), "packet {id}");
+    }
+}
+
+#[test]
 fn fragments_of_many_small_pieces_are_bounded_by_number_too() {
     let mut table = Table::new(Limits::WORKER);
     for id in 0..200 {

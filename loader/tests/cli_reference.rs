@@ -155,6 +155,8 @@ fn push_argument(page: &mut String, arg: &Arg) {
         arg.get_default_values().iter().map(|value| format!("`{}`", value.display())).collect();
     let default = if arg.get_action().takes_values() { default.join(" ") } else { String::new() };
     let help = sentence(&arg.get_help().unwrap().to_string());
+    // In a table even a bar in code ends the cell.
+    let name = name.replace('|', "\\|");
     writeln!(page, "| `{name}` | {help}{values} | {default} |").unwrap();
 }
 

@@ -59,6 +59,23 @@ fn every_key_of_a_session_is_taken_over() {
 }
 
 #[test]
+fn short_names_of_ids_and_capital_letters_are_read_as_iproute2_reads_them() {
+    let imported = imported(
+        "ip l2tp add tunnel tid 1 ptid 2 encap ip local 192.0.2.1 remote 192.0.2.2\n\
+         ip l2tp add session tid 1 sid 3 psid 4 l2spec_type NONE\n\
+         ip l2tp add session tid 1 sid 5 psid 6\n\
+         ip l2tp del session tid 1 sid 5\n\
+         ip link set l2tpeth0 up\n",
+    );
+    assert_eq!(notes(&imported), [""; 0]);
+    let tunnel = &imported.config.tunnels[0];
+    assert_eq!((tunnel.tunnel_id.get(), tunnel.peer_tunnel_id.get()), (1, 2));
+    let [session] = &tunnel.sessions[..] else { panic!("{:?}", tunnel.sessions) };
+    assert_eq!((session.rx_session_id.get(), session.tx_session_id.get()), (3, 4));
+    assert_eq!(session.sublayer, Sublayer::None);
+}
+
+#[test]
 fn encapsulation_is_udp_unless_told_otherwise() {
     let text = "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 local 192.0.2.1 remote 192.0.2.2 udp_sport 1 udp_dport 2";
     assert_eq!(imported(text).config.tunnels[0].encap, Encap::Udp { sport: 1, dport: 2 });

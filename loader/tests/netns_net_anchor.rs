@@ -111,9 +111,8 @@ impl Watch<'_> {
 
     /// What the kernel says now about the way to a tunnel's peer.
     fn path(&self, ends: &TunnelEnds) -> PathMtu {
-        let query = RouteQuery { local: ends.local, remote: ends.remote, udp_ports: ends.udp_ports };
-        self.network.forget_route(&query);
-        let answer = self.runtime.block_on(self.network.route_lookup(query)).unwrap();
+        self.network.forget_routes_to(ends.remote);
+        let answer = self.runtime.block_on(self.network.route_lookup(query(ends))).unwrap();
         PathMtu::of(&answer, 1500, ends.local.is_ipv6())
     }
 
@@ -129,6 +128,11 @@ fn ends(local: &str, remote: &str, udp_ports: Option<(u16, u16)>) -> TunnelEnds 
 }
 
 const PORTS: Option<(u16, u16)> = Some((5001, 6001));
+
+/// What a tunnel's route is asked for.
+fn query(ends: &TunnelEnds) -> RouteQuery {
+    RouteQuery { local: ends.local, remote: ends.remote, udp_ports: ends.udp_ports }
+}
 
 /// An ICMP message about the packet that a tunnel would have sent.
 fn error_about(about: &TunnelEnds, kind: u8, code: u8, mtu: u32) -> Vec<u8> {
@@ -349,6 +353,24 @@ fn data_that_reaches_the_kernel_is_neither_kept_nor_answered() {
 
 #[test]
 #[ignore = "needs root: makes network namespaces"]
+fn routes_to_one_address_are_forgotten_together_as_they_share_the_path() {
+    let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_A, None));
+    let elsewhere = ends(LOCAL, PEER_B, None);
+    Net::new().with_anchors(&[Some(one), Some(other)], |watch| {
+        let mtu = |watch: &Watch<'_>, ends: &TunnelEnds| {
+            watch.runtime.block_on(watch.network.route_lookup(query(ends))).unwrap().mtu
+        };
+        assert_eq!([&one, &other, &elsewhere].map(|ends| mtu(watch, ends)), [None; 3]);
+        too_big(watch, &one, 1400);
+        assert_eq!(watch.report(), (0, IcmpKind::TooBig, 1400));
+        assert_eq!(mtu(watch, &other), None, "as it was remembered");
+        watch.network.forget_routes_to(one.remote);
+        assert_eq!([&one, &other, &elsewhere].map(|ends| mtu(watch, ends)), [Some(1400), Some(1400), None]);
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
 fn tunnels_of_one_local_port_each_have_their_anchor() {
     let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_B, Some((5001, 6002))));
     Net::new().with_anchors(&[Some(one), Some(other)], |watch| {
@@ -364,6 +386,35 @@ fn tunnels_of_one_local_port_each_have_their_anchor() {
         let refusal = bind(&stranger, &SocketAddr::new(LOCAL.parse().unwrap(), 5001)).unwrap_err();
         assert_eq!(refusal, rustix::io::Errno::ADDRINUSE);
     });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_tunnel_that_comes_up_as_another_of_its_port_goes_down_has_its_anchor_at_once() {
+    let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_B, Some((5001, 6002))));
+    for (before, after) in
+        [([Some(one), None], [None, Some(other)]), ([None, Some(one)], [Some(other), None])]
+    {
+        Net::new().with_anchors(&before, |watch| {
+            watch.runtime.block_on(async { watch.anchors.follow(after) });
+            assert_eq!((watch.anchors.problem(0), watch.anchors.problem(1)), (None, None));
+            too_big(watch, &other, 1400);
+            assert_eq!(watch.report().2, 1400);
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn every_tunnel_of_a_port_that_another_program_has_is_told_so() {
+    let net = Net::new();
+    let held = net.gateway.inside(|_| UdpSocket::bind((LOCAL, 5001)).unwrap());
+    let (one, other) = (ends(LOCAL, PEER_A, PORTS), ends(LOCAL, PEER_B, Some((5001, 6002))));
+    net.with_anchors(&[Some(one), Some(other)], |watch| {
+        let problem = watch.anchors.problem(0).expect("a problem");
+        assert!(problem.contains("process") && watch.anchors.problem(1) == Some(problem), "{problem}");
+    });
+    drop(held);
 }
 
 #[test]

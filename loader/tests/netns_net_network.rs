@@ -15,10 +15,10 @@ mod support;
 
 use std::net::IpAddr;
 
-use loader::netlink::next_hop::{self, DownReason, TunnelEndpoint, TunnelReadiness};
+use loader::netlink::next_hop::{DownReason, TunnelEndpoint, TunnelReadiness};
 use loader::netlink::{Network, NetworkOptions, Unreachable};
+use support::following::{self, Watch};
 use support::{Lab, Machine, SOON};
-use tokio::runtime::Runtime;
 
 struct Net {
     gateway: Machine,
@@ -48,48 +48,7 @@ impl Net {
 
     /// Follows the tunnel inside the gateway while `story` changes the world.
     fn tell(&self, story: impl FnOnce(&Watch<'_>) + Send) {
-        self.gateway.inside(|runtime| {
-            let network = runtime.block_on(Network::open(NetworkOptions::default())).unwrap();
-            story(&Watch { runtime, network });
-        });
-    }
-}
-
-struct Watch<'r> {
-    runtime: &'r Runtime,
-    network: Network,
-}
-
-impl Watch<'_> {
-    /// Follows the tunnel, woken only by the kernel's messages, until it is as wanted.
-    fn until(&self, what: &str, wanted: impl Fn(&TunnelReadiness) -> bool) -> TunnelReadiness {
-        let underlay = self.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
-        self.runtime.block_on(async {
-            let mut changes = self.network.changes();
-            let mut last = None;
-            let following = async {
-                loop {
-                    let ready = next_hop::follow(&self.network, &endpoint(), |port| port == underlay).await;
-                    if wanted(&ready) {
-                        return ready;
-                    }
-                    last = Some(ready);
-                    changes.changed().await;
-                }
-            };
-            match tokio::time::timeout(SOON, following).await {
-                Ok(ready) => ready,
-                Err(_) => panic!("{what} did not come about; last: {last:?}"),
-            }
-        })
-    }
-
-    fn until_up(&self) -> TunnelReadiness {
-        self.until("up", |ready| matches!(ready, TunnelReadiness::Up { .. }))
-    }
-
-    fn until_down(&self, reason: &DownReason) {
-        self.until(&reason.to_string(), |ready| *ready == TunnelReadiness::Down(reason.clone()));
+        following::tell(&self.gateway, endpoint(), story);
     }
 }
 
@@ -134,10 +93,9 @@ fn a_flushed_neighbour_is_resolved_again() {
     net.tell(|watch| {
         watch.until_up();
         net.gateway.ip("neigh flush dev eth0");
-        let oif = watch.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
         watch.until("down after the flush", |ready| matches!(ready, TunnelReadiness::Down(_)));
         watch.until_up();
-        let neighbour = watch.network.neighbour(oif, ip("10.200.100.1")).unwrap();
+        let neighbour = watch.neighbour("10.200.100.1").unwrap();
         assert!(neighbour.state.is_usable() && neighbour.mac.is_some(), "{neighbour:?}");
     });
 }
@@ -249,8 +207,7 @@ fn the_remote_of_a_connected_network_is_its_own_next_hop() {
     net.router.sysctl("ipv4.conf.all.arp_ignore", "0").unwrap();
     net.tell(|watch| {
         watch.until_up();
-        let oif = watch.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
-        assert!(watch.network.neighbour(oif, ip("10.200.100.6")).is_some());
+        assert!(watch.neighbour("10.200.100.6").is_some());
     });
 }
 

@@ -16,10 +16,10 @@ mod support;
 
 use std::net::IpAddr;
 
+use loader::netlink::Unreachable;
 use loader::netlink::next_hop::{self, DownReason, TunnelEndpoint, TunnelReadiness};
-use loader::netlink::{Network, NetworkOptions, Unreachable};
+use support::following::{self, Watch};
 use support::{Lab, Machine, SOON};
-use tokio::runtime::Runtime;
 
 struct Net {
     gateway: Machine,
@@ -43,54 +43,7 @@ impl Net {
 
     /// Follows the tunnel inside the gateway while `story` changes the world.
     fn tell(&self, story: impl FnOnce(&Watch<'_>) + Send) {
-        self.gateway.inside(|runtime| {
-            let network = runtime.block_on(Network::open(NetworkOptions::default())).unwrap();
-            story(&Watch { runtime, network });
-        });
-    }
-}
-
-struct Watch<'r> {
-    runtime: &'r Runtime,
-    network: Network,
-}
-
-impl Watch<'_> {
-    /// Follows the tunnel, woken only by the kernel's messages, until it is as wanted.
-    fn until(&self, what: &str, wanted: impl Fn(&TunnelReadiness) -> bool) -> TunnelReadiness {
-        let underlay = self.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
-        self.runtime.block_on(async {
-            let mut changes = self.network.changes();
-            let mut last = None;
-            let following = async {
-                loop {
-                    let ready = next_hop::follow(&self.network, &endpoint(), |port| port == underlay).await;
-                    if wanted(&ready) {
-                        return ready;
-                    }
-                    last = Some(ready);
-                    changes.changed().await;
-                }
-            };
-            match tokio::time::timeout(SOON, following).await {
-                Ok(ready) => ready,
-                Err(_) => panic!("{what} did not come about; last: {last:?}"),
-            }
-        })
-    }
-
-    fn until_up(&self) -> TunnelReadiness {
-        self.until("up", |ready| matches!(ready, TunnelReadiness::Up { .. }))
-    }
-
-    fn until_down(&self, reason: &DownReason) {
-        self.until(&reason.to_string(), |ready| *ready == TunnelReadiness::Down(reason.clone()));
-    }
-
-    /// The kernel's entry of a neighbour on eth0.
-    fn neighbour(&self, address: &str) -> Option<loader::netlink::Neighbour> {
-        let oif = self.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
-        self.network.neighbour(oif, ip(address))
+        following::tell(&self.gateway, endpoint(), story);
     }
 }
 
@@ -140,7 +93,7 @@ fn an_ipv6_router_for_an_ipv4_tunnel_is_resolved_in_its_own_family() {
     net.gateway.ip("route add 10.200.100.6/32 via inet6 fe80::1 dev eth0");
     let endpoint = TunnelEndpoint { local: ip("10.200.100.2"), remote: ip("10.200.100.6"), udp_ports: None };
     net.tell(|watch| {
-        let underlay = watch.network.with_view(|view| view.link_by_name("eth0").unwrap().ifindex);
+        let underlay = watch.underlay();
         watch.runtime.block_on(async {
             let mut changes = watch.network.changes();
             let up = async {

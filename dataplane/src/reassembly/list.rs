@@ -73,6 +73,12 @@ impl Links {
         Some(first)
     }
 
+    /// The positions of a list, oldest first.
+    pub(super) fn iter(&self, list: &List) -> impl Iterator<Item = u16> {
+        let after = |at: &u16| Some(self.0.get(usize::from(*at))?.after).filter(|after| *after != NONE);
+        core::iter::successors(list.first(), after)
+    }
+
     #[inline]
     fn set(&mut self, position: u16, neighbours: Neighbours) {
         self.change(position, |slot| *slot = neighbours);
@@ -108,6 +114,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(lists.map(|list| list.first()), [0, 1].map(|n: usize| model[n].first().copied()));
+                prop_assert_eq!(lists.map(|list| links.iter(&list).collect::<Vec<_>>()), model.clone());
             }
             for (list, model) in lists.iter_mut().zip(&model) {
                 let popped: Vec<u16> = std::iter::from_fn(|| links.pop(list)).collect();

@@ -127,11 +127,11 @@ impl Peers {
         self.peers.get(usize::from(position))?.packets.first()
     }
 
-    /// The peer that has most; looks at every one.
+    /// As much as the peer has that has most; looks at every one.
     #[cold]
-    pub(super) fn biggest(&self, kind: Kind) -> Option<u16> {
-        let present = (0u16..).zip(&self.peers).filter(|(_, peer)| peer.packet_count > 0);
-        present.max_by_key(|(_, peer)| peer.count(kind)).map(|(position, _)| position)
+    pub(super) fn most(&self, kind: Kind) -> u16 {
+        let present = self.peers.iter().filter(|peer| peer.packet_count > 0);
+        present.map(|peer| peer.count(kind)).max().unwrap_or(0)
     }
 }
 

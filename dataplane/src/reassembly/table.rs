@@ -184,18 +184,27 @@ impl Reassembly {
         loop {
             let own = self.peers.find(address);
             let own_count = own.map_or(0, |peer| self.peers.count(peer, kind));
-            let (peer, reason) = if own_count.saturating_add(more) > share {
-                (own, DropReason::FragmentShare)
+            let own_oldest = || own.and_then(|peer| self.peers.oldest(peer));
+            let (oldest, reason) = if own_count.saturating_add(more) > share {
+                (own_oldest(), DropReason::FragmentShare)
             } else if !self.has_room(kind, more) {
-                let biggest = self.peers.biggest(kind);
-                let is_other = biggest.is_some_and(|peer| self.peers.count(peer, kind) > own_count);
-                (if is_other { biggest } else { own }, DropReason::ReassemblyFull)
+                let most = self.peers.most(kind);
+                let oldest = if most > own_count { self.oldest_of_biggest(kind, most) } else { own_oldest() };
+                (oldest, DropReason::ReassemblyFull)
             } else {
                 return;
             };
-            let Some(oldest) = peer.and_then(|peer| self.peers.oldest(peer)) else { return };
+            let Some(oldest) = oldest else { return };
             self.give_up(oldest, reason, ends);
         }
+    }
+
+    /// The oldest packet of a peer that has this much. Of several such peers the one whose packet is oldest loses it: were it always
+    /// the same, a newcomer that took its place would be next.
+    #[cold]
+    fn oldest_of_biggest(&self, kind: Kind, most: u16) -> Option<u16> {
+        let count_of = |at: u16| Some(self.peers.count(self.slots.get(usize::from(at))?.peer, kind));
+        self.links.iter(&self.by_age).find(|at| count_of(*at) == Some(most))
     }
 
     fn has_room(&self, kind: Kind, more: u16) -> bool {

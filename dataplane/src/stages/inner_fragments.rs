@@ -84,7 +84,9 @@ fn run_on<P: Port>(
     member: &Member,
     exits: &mut Exits<'_, P>,
 ) -> Cut {
-    let Some((link, fragments)) = cut(bytes, largest) else { return Cut::Impossible };
+    // A path may take more than the one chunk that a piece stands in.
+    let room = exits.cache.pool().umem().chunk_bytes().saturating_sub(COPY_START_BYTES);
+    let Some((link, fragments)) = cut(bytes, largest.min(room)) else { return Cut::Impossible };
     let mut pieces: ArrayVec<Frame, MAX_FRAGMENTS> = ArrayVec::new();
     let made = fragments.take(MAX_FRAGMENTS).try_for_each(|fragment| {
         let piece = write(link, &fragment, exits)?;

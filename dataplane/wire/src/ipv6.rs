@@ -95,7 +95,7 @@ pub struct FragmentHeader {
 pub struct UpperLayer<'a> {
     /// Protocol of `payload`; of the whole packet's payload where `fragment` is set.
     pub protocol: u8,
-    /// The fragment header passed on the way.
+    /// The fragment header passed on the way; of several one that makes the packet a part of a larger one, if any does.
     pub fragment: Option<&'a FragmentHeader>,
     /// What follows the last header walked past. In a non-first fragment these bytes have no header.
     pub payload: &'a [u8],
@@ -154,12 +154,13 @@ fn skip_extension(at: UpperLayer<'_>) -> Result<UpperLayer<'_>, Ipv6Error> {
     Ok(UpperLayer { protocol: start.next_header, payload, ..at })
 }
 
-/// Steps over a fragment header and remembers it.
+/// Steps over a fragment header and remembers it; but a part stays one, also with an atomic fragment in it.
 #[inline]
 fn skip_fragment(at: UpperLayer<'_>) -> Result<UpperLayer<'_>, Ipv6Error> {
     let (fragment, payload) =
         FragmentHeader::ref_from_prefix(at.payload).map_err(|_| Ipv6Error::ExtensionTruncated)?;
-    Ok(UpperLayer { protocol: fragment.next_header, fragment: Some(fragment), payload })
+    let outer = at.fragment.filter(|outer| outer.more_fragments() && fragment.offset_bytes() == 0);
+    Ok(UpperLayer { protocol: fragment.next_header, fragment: outer.or(Some(fragment)), payload })
 }
 
 impl UpperLayer<'_> {

@@ -50,8 +50,10 @@ kinds! {
     PortUnreachable => "port_unreachable", "port unreachable";
     /// A router or the peer refuses it by rule.
     Prohibited => "prohibited", "administratively prohibited";
-    /// TTL or hop limit ran out, or a fragment was missing.
+    /// TTL or hop limit ran out on the way.
     TimeExceeded => "time_exceeded", "time exceeded";
+    /// The peer did not get all fragments of a packet.
+    ReassemblyTimeExceeded => "reassembly_time_exceeded", "fragment reassembly time exceeded";
     /// A header field is wrong.
     ParameterProblem => "parameter_problem", "parameter problem";
     /// Anything else.
@@ -69,16 +71,17 @@ impl IcmpKind {
             (false, 3, 2) | (true, 4, 1) => Self::ProtocolUnreachable,
             (false, 3, 3) | (true, 1, 4) => Self::PortUnreachable,
             (false, 3, 9 | 10 | 13) | (true, 1, 1 | 5 | 6) => Self::Prohibited,
+            (false, 11, 1) | (true, 3, 1) => Self::ReassemblyTimeExceeded,
             (false, 11, _) | (true, 3, _) => Self::TimeExceeded,
             (false, 12, _) | (true, 4, _) => Self::ParameterProblem,
             _ => Self::Other,
         }
     }
 
-    /// Whether it says that packets do not reach the peer.
+    /// Whether it says that packets do not reach the peer. What puts fragments together is the peer itself.
     #[must_use]
     pub const fn is_unreachable(self) -> bool {
-        !matches!(self, Self::TooBig | Self::Other)
+        !matches!(self, Self::TooBig | Self::ReassemblyTimeExceeded | Self::Other)
     }
 }
 
@@ -156,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_explained_in_the_guide() {
+        let guide = include_str!("../../../docs/src/guide/mtu.md");
+        for kind in IcmpKind::ALL {
+            assert!(guide.contains(&format!("| `{}` |", kind.name())), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn types_and_codes_of_both_versions_are_told_apart() {
         use IcmpKind::*;
         let expected = [
@@ -173,6 +184,8 @@ mod tests {
             (error(true, 1, 1), Prohibited),
             (error(false, 11, 0), TimeExceeded),
             (error(true, 3, 0), TimeExceeded),
+            (error(false, 11, 1), ReassemblyTimeExceeded),
+            (error(true, 3, 1), ReassemblyTimeExceeded),
             (error(false, 12, 0), ParameterProblem),
             (error(true, 4, 0), ParameterProblem),
             (error(false, 4, 0), Other),
@@ -202,6 +215,8 @@ mod tests {
         let at = |s| start + Duration::from_secs(s);
         ledger.note(&error(false, 3, 4), at(10));
         assert!(!ledger.is_unreachable(at(10), None), "too big arrives in part");
+        ledger.note(&error(false, 11, 1), at(10));
+        assert!(!ledger.is_unreachable(at(10), None), "the peer itself misses a fragment");
         ledger.note(&error(false, 3, 1), at(10));
         assert!(ledger.is_unreachable(at(11), None) && ledger.is_unreachable(at(11), Some(at(9))));
         assert!(!ledger.is_unreachable(at(12), Some(at(11))), "heard since");

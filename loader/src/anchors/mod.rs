@@ -38,6 +38,9 @@ const REPORTS: usize = 256;
 /// Time between two tries to open an anchor that could not be opened.
 const RETRY: Duration = Duration::from_secs(15);
 
+/// How long it is taken for known who has a UDP port: all tunnels of the port ask in one go.
+const KNOWN: Duration = Duration::from_secs(1);
+
 /// An ICMP error about a packet of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -51,6 +54,8 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Anchors {
     slots: Vec<Slot>,
+    /// With their addresses and ports at our end, anchors that go as soon as others are there.
+    leaving: Vec<(Option<SocketAddr>, Held)>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -88,26 +93,32 @@ impl Anchors {
     #[must_use]
     pub fn new(tunnels: usize) -> (Self, mpsc::Receiver<Report>) {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        (Self { slots: (0..tunnels).map(|_| Slot::default()).collect(), reports }, inbox)
+        let slots = (0..tunnels).map(|_| Slot::default()).collect();
+        (Self { slots, leaving: Vec::new(), reports }, inbox)
     }
 
-    /// Holds an anchor for each tunnel that has ends, and none for the others. Where a tunnel's peer has moved, the old anchor
-    /// stays until the new one is open: its task lets go of the port only later.
+    /// Holds an anchor for each tunnel that has ends, and none for the others. What is to go stays until all that is to come is
+    /// open, and lets others have its port meanwhile: its task lets go of it only later.
     ///
     /// Needs a tokio runtime. What cannot be opened is tried again after a while; [`Anchors::problem`] has the reason.
     pub fn follow(&mut self, tunnels: impl IntoIterator<Item = Option<TunnelEnds>>) {
-        for (position, ends) in tunnels.into_iter().enumerate() {
-            let Some(slot) = self.slots.get_mut(position) else { return };
-            let has_moved = slot.ends != ends;
-            if has_moved {
-                let held = slot.held.take().filter(|_| ends.is_some());
-                *slot = Slot { ends, held, problem: None };
+        for (slot, ends) in self.slots.iter_mut().zip(tunnels) {
+            if slot.ends == ends {
+                continue;
             }
+            let held = slot.held.take();
+            let local = slot.ends.as_ref().and_then(local_socket);
+            self.leaving.extend(held.map(|held| (local, held)));
+            *slot = Slot { ends, ..Slot::default() };
+        }
+        for position in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(position) else { return };
             let is_due = slot.problem.as_ref().is_none_or(|problem| problem.tried.elapsed() >= RETRY);
-            if let Some(ends) = ends.filter(|_| has_moved || slot.held.is_none() && is_due) {
+            if let Some(ends) = slot.ends.filter(|_| slot.held.is_none() && is_due) {
                 self.hold(position, &ends);
             }
         }
+        self.leaving.clear();
     }
 
     /// What is wrong with a tunnel's anchor, and what it costs.
@@ -117,7 +128,7 @@ impl Anchors {
     }
 
     fn hold(&mut self, position: usize, ends: &TunnelEnds) {
-        let opened = self.open(ends);
+        let (opened, told) = (self.open(ends), self.told(ends));
         let Some(slot) = self.slots.get_mut(position) else { return };
         match opened {
             Ok(anchor) => {
@@ -127,14 +138,26 @@ impl Anchors {
                 slot.problem = None;
             }
             Err(error) => {
-                let text = explain(ends, &error);
-                if slot.problem.as_ref().is_none_or(|before| before.text != text) {
+                let told = told.filter(|_| matches!(error, AnchorError::PortInUse { .. }));
+                let is_news = told.is_none();
+                let text = told.unwrap_or_else(|| explain(ends, &error));
+                if is_news && slot.problem.as_ref().is_none_or(|before| before.text != text) {
                     tracing::warn!("{text}");
                 }
                 slot.held = None;
                 slot.problem = Some(Problem { text, tried: Instant::now() });
             }
         }
+    }
+
+    /// What was just found out about the UDP port at our end for another tunnel: looking who has it takes a walk through all
+    /// processes.
+    fn told(&self, ends: &TunnelEnds) -> Option<String> {
+        let local = local_socket(ends)?;
+        let mut slots =
+            self.slots.iter().filter(|slot| slot.ends.as_ref().and_then(local_socket) == Some(local));
+        let fresh = |problem: &&Problem| problem.tried.elapsed() < KNOWN;
+        slots.find_map(|slot| Some(slot.problem.as_ref().filter(fresh)?.text.clone()))
     }
 
     /// Opens an anchor. Tunnels of one UDP port share it while it is opened, and with nobody else afterwards.
@@ -149,12 +172,15 @@ impl Anchors {
             .map_err(|source| AnchorError::Refused { operation: "wait for the errors of a socket", source })
     }
 
-    /// Anchors that have the same UDP port at our end: of other tunnels, or of this one from before its peer moved.
+    /// Anchors that have the same UDP port at our end: of other tunnels, or such that are about to go.
     fn siblings(&self, ends: &TunnelEnds) -> impl Iterator<Item = &UdpSocket> {
         let ours = local_socket(ends);
-        let has_port =
-            move |slot: &&Slot| ours.is_some() && slot.ends.as_ref().and_then(local_socket) == ours;
-        self.slots.iter().filter(has_port).filter_map(|slot| Some(slot.held.as_ref()?.anchor.as_ref()))
+        let staying = self
+            .slots
+            .iter()
+            .filter_map(|slot| Some((slot.ends.as_ref().and_then(local_socket), slot.held.as_ref()?)));
+        let all = staying.chain(self.leaving.iter().map(|(local, held)| (*local, held)));
+        all.filter(move |(local, _)| ours.is_some() && *local == ours).map(|(_, held)| held.anchor.as_ref())
     }
 }
 
@@ -172,8 +198,15 @@ fn explain(ends: &TunnelEnds, error: &AnchorError) -> String {
             format!("{error} by {holder}: {cost}; end that, or give the tunnel another udp_sport")
         }
         AnchorError::Refused { source, .. } => {
+            let is_privileged = ends.udp_ports.is_some_and(|(port, _)| port < 1024);
+            let cure = match source.kind() {
+                io::ErrorKind::PermissionDenied if is_privileged => {
+                    "; run as root, grant CAP_NET_BIND_SERVICE, or give the tunnel a udp_sport from 1024 on"
+                }
+                _ => "",
+            };
             format!(
-                "cannot hold a socket for the tunnel from {} to {}: {error}: {source}: {cost}",
+                "cannot hold a socket for the tunnel from {} to {}: {error}: {source}: {cost}{cure}",
                 ends.local, ends.remote
             )
         }
@@ -205,5 +238,24 @@ async fn forward(tunnel: usize, anchor: Arc<UdpSocket>, reports: mpsc::Sender<Re
             }
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_only_root_may_have_is_told_with_its_cure() {
+        let ends = |port| TunnelEnds {
+            local: "10.0.0.1".parse().unwrap(),
+            remote: "10.0.0.2".parse().unwrap(),
+            udp_ports: Some((port, 1701)),
+        };
+        let refused = |kind: io::ErrorKind| AnchorError::Refused { operation: "bind", source: kind.into() };
+        let told = explain(&ends(500), &refused(io::ErrorKind::PermissionDenied));
+        assert!(told.contains("10.0.0.1 to 10.0.0.2") && told.contains("CAP_NET_BIND_SERVICE"), "{told}");
+        assert!(!explain(&ends(1701), &refused(io::ErrorKind::PermissionDenied)).contains("CAP_NET"));
+        assert!(!explain(&ends(500), &refused(io::ErrorKind::AddrNotAvailable)).contains("CAP_NET"));
     }
 }

@@ -172,9 +172,10 @@ impl Network {
         answer
     }
 
-    /// Makes the next look-up of a route ask the kernel again: its path MTU may be another one, of which no message tells.
-    pub fn forget_route(&self, query: &RouteQuery) {
-        self.shared.routes().answers.remove(query);
+    /// Makes the next look-ups of routes to an address ask the kernel again: the path MTU may be another one, of which no message
+    /// tells. The kernel keeps it by the address, so it is that of every tunnel to it.
+    pub fn forget_routes_to(&self, remote: IpAddr) {
+        self.shared.routes().answers.retain(|query, _| query.remote != remote);
     }
 
     /// Asks the kernel to resolve an address, or to check its entry, as sending a packet to it would.

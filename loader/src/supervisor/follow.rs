@@ -58,7 +58,7 @@ pub(super) async fn refresh(gateway: &RefCell<Gateway>, network: &Network) -> an
 }
 
 /// The two ends of a tunnel whose peer is there, as far as the way there depends on them.
-pub(super) fn endpoint_of(tunnel: &Tunnel, (remote, remote_port): (IpAddr, u16)) -> TunnelEndpoint {
+fn endpoint_of(tunnel: &Tunnel, (remote, remote_port): (IpAddr, u16)) -> TunnelEndpoint {
     TunnelEndpoint {
         local: tunnel.local,
         remote,

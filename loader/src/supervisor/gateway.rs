@@ -28,7 +28,7 @@ use xsk::{ChunkCache, Umem, UmemConfig};
 use super::{
     attach::{AttachedPort, Tools},
     crew::{Crew, Shared},
-    follow, host,
+    host,
     peers::Peers,
 };
 use crate::{
@@ -323,8 +323,8 @@ impl Gateway {
         ledger.note(&report.error, Instant::now());
         tracing::debug!("tunnel {}: {}", tunnel.name, report.error);
         let is_too_big = IcmpKind::of(&report.error) == IcmpKind::TooBig;
-        if is_too_big && let Some(peer) = self.peers.end_of(report.tunnel, tunnel) {
-            self.network.forget_route(&follow::endpoint_of(tunnel, peer));
+        if is_too_big && let Some((remote, _)) = self.peers.end_of(report.tunnel, tunnel) {
+            self.network.forget_routes_to(remote);
         }
         is_too_big
     }

@@ -1,7 +1,8 @@
-//! Host: what the machine decides for a configuration: how many workers, on which CPUs, how large a chunk.
+//! Host: what the machine decides for a configuration: how many workers, on which CPUs, how large a chunk, how many open files.
 
 use anyhow::{Context, bail};
 use dataplane::{reassembly::Limits, worker::pin::allowed_cpus};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use wire::overhead;
 
 use crate::{
@@ -17,6 +18,15 @@ const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64;
 
 /// Most chunks that one memory can have.
 const MOST_CHUNKS: u32 = 1 << 20;
+
+/// Lets this process open as many files as it may: each tunnel holds a socket, and a service starts with room for 1024.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn raise_file_limit() -> rustix::io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit })
+}
 
 /// The CPU of each worker: as configured, else one per queue that all ports have.
 ///
@@ -150,6 +160,15 @@ pub(crate) fn huge_pages(queues: impl Iterator<Item = u32>, mtu: u32, workers: u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_limit_is_raised_to_what_is_allowed() {
+        let before = getrlimit(Resource::Nofile);
+        let low = before.maximum.map_or(1024, |most| most.min(1024));
+        setrlimit(Resource::Nofile, rustix::process::Rlimit { current: Some(low), ..before }).unwrap();
+        raise_file_limit().unwrap();
+        assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+    }
 
     #[test]
     fn an_mtu_needs_several_chunks_from_the_first_byte_that_does_not_fit_one() {

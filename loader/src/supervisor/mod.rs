@@ -79,6 +79,9 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
         eprintln!("{report}");
         anyhow::bail!("spanwire cannot run here: {}", report.missing().collect::<Vec<_>>().join(", "));
     }
+    if let Err(error) = host::raise_file_limit() {
+        tracing::warn!("cannot raise the limit of open files: {error}; with many tunnels it may be reached");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

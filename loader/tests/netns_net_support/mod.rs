@@ -1,6 +1,8 @@
 //! The privileged tests' labs: one at a time, with a runtime inside, and this test once more in a process of its own.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod following;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

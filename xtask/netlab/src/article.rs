@@ -111,6 +111,20 @@ pub fn lay_out_over(lab: &Lab, queue_count: u32, underlay_mtu_bytes: u32) -> Res
     Ok(Article { router, gateways: [gw_a, gw_b, gw_c], pcs: [pc1, pc2, pc3] })
 }
 
+impl Article {
+    /// Gives the underlay links another MTU, at both ends. Units: bytes.
+    ///
+    /// # Errors
+    /// A link refuses it.
+    pub fn set_underlay_mtu(&self, mtu_bytes: u32) -> Result<()> {
+        for (site, gateway) in SITES.iter().zip(&self.gateways) {
+            self.router.ip(&format!("link set {} mtu {mtu_bytes}", site.router_interface))?;
+            gateway.ip(&format!("link set eth0 mtu {mtu_bytes}"))?;
+        }
+        Ok(())
+    }
+}
+
 /// A machine that speaks IPv4 only.
 fn node(lab: &Lab, name: &str) -> Result<Node> {
     let node = lab.node(name)?;

@@ -70,14 +70,15 @@ impl<'l> Gateways<'l> {
     }
 
     /// Starts one gateway per namespace; order as in [`SITES`]. Lock, journal and control socket stand in the lab's folder.
-    pub(crate) fn start(&self) -> Result<Vec<Process>> {
+    /// `suffix` is added to the names of the processes and their logs, where there are several starts.
+    pub(crate) fn start(&self, suffix: &str) -> Result<Vec<Process>> {
         let binary = text(self.binary)?;
         let mut processes = Vec::new();
         for (site, node) in SITES.iter().zip(&self.network.gateways) {
             let configuration = self.configuration(site.gateway);
             let config = text(&configuration)?;
             let words = [binary, "run", "--config", config, "--runtime-directory", text(self.lab.dir())?];
-            processes.push(node.spawn(site.gateway, &words)?);
+            processes.push(node.spawn(&format!("{}{suffix}", site.gateway), &words)?);
         }
         Ok(processes)
     }

@@ -8,8 +8,10 @@ mod drawing;
 mod flow;
 pub(crate) mod gateways;
 mod host;
+mod narrow;
 pub(crate) mod ping;
 mod report;
+mod transfer;
 pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ use report::Report;
 const LAB_NAME: &str = "lab";
 
 /// Steps that [`whole_run`] announces; `--keep` leaves the last one out.
-const STEPS: usize = 9;
+const STEPS: usize = 10;
 
 /// Options of `lab`.
 #[derive(Debug, Args)]
@@ -47,7 +49,8 @@ pub(crate) struct LabArgs {
     /// RX and TX queues of every interface.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     queues: u32,
-    /// MTU of the underlay. Below 1562, the largest frames of the LANs leave in fragments.
+    /// MTU of the underlay, but for the part of the run that always is about one of 1500 bytes. Below 1562, the largest
+    /// frames of the LANs leave in fragments.
     #[arg(long, value_name = "BYTES", default_value_t = article::UNDERLAY_MTU_BYTES,
         value_parser = clap::value_parser!(u32).range(576..=1700))]
     underlay_mtu: u32,
@@ -94,7 +97,7 @@ fn whole_run(args: &LabArgs) -> Result<()> {
         let network = article::lay_out_over(&lab, args.queues, args.underlay_mtu)?;
         Ok((lab, network))
     })?;
-    let mut outcome = exercise(&mut progress, &lab, &network, &binary);
+    let mut outcome = exercise(&mut progress, (&lab, &binary), &network, args.underlay_mtu);
     if outcome.as_ref().map_or(true, |(report, _)| !report.is_ok()) && !netlab::interrupted() {
         eprintln!("{}", gateways::diagnosis(&lab, &binary, outcome.is_ok()));
     }
@@ -129,18 +132,23 @@ fn prepare(progress: &mut Progress, args: &LabArgs) -> Result<PathBuf> {
     }
 }
 
-/// Starts the gateways and tries every pair; the gateways still run afterwards.
+/// Tries every pair over an underlay of 1500 bytes, then starts the gateways over that of the run and tries every pair; the
+/// gateways still run afterwards.
 fn exercise(
     progress: &mut Progress,
-    lab: &Lab,
+    (lab, binary): (&Lab, &Path),
     network: &Article,
-    binary: &Path,
+    underlay_mtu_bytes: u32,
 ) -> Result<(Report, Vec<Process>)> {
     let gateways = Gateways::new(lab, network, binary);
     progress.step("translating the article's command lists", || gateways.import())?;
+    let (narrow, faults) = progress
+        .step("over an underlay of 1500 bytes: pings with DF and TCP between every pair", || {
+            narrow::exercise((lab, binary), network, &gateways, underlay_mtu_bytes)
+        })?;
     let (processes, sessions) = progress
         .step("starting three gateways, waiting until all sessions are up", || {
-            Ok((gateways.start()?, gateways.wait_until_up()?))
+            Ok((gateways.start("")?, gateways.wait_until_up()?))
         })?;
     let pings = progress
         .step("pinging every pair of PCs, with small packets and the LAN's largest", || {
@@ -151,7 +159,9 @@ fn exercise(
         .step("sending a 1500-byte and a 64-byte flow between every pair", || {
             Ok((trial::send_flows(network, idle)?, cpu::idle_share()?))
         })?;
-    Ok((Report::new(sessions, pings, &flows, [idle, idle_after]), processes))
+    let mut report = Report::new(sessions, pings, &flows, [idle, idle_after], narrow);
+    report.add_faults(faults);
+    Ok((report, processes))
 }
 
 /// Leaves the lab up and says how to enter it.

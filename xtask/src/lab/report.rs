@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::drawing::topology;
 use super::flow::Flow;
 use super::gateways::Session;
+use super::narrow::Narrow;
 use super::ping::Ping;
 use super::trial::PAIRS;
 
@@ -40,6 +41,8 @@ pub(super) struct Report {
     idle_cpus: [f64; 2],
     /// CPU time per packet over all flows of the large, then of the small frames. Units: ns.
     cpu_ns_per_packet: [Option<f64>; 2],
+    /// The same pairs over an underlay of 1500 bytes.
+    narrow: Narrow,
 }
 
 /// One directed pair of PCs.
@@ -70,6 +73,7 @@ impl Report {
         [pings, largest]: [Vec<Ping>; 2],
         flows: &[[Flow; 2]],
         idle_cpus: [f64; 2],
+        narrow: Narrow,
     ) -> Self {
         let parts = PAIRS.iter().zip(pings.into_iter().zip(largest)).zip(flows);
         let pairs: Vec<Pair> =
@@ -82,7 +86,11 @@ impl Report {
         };
         let ok = pairs.len() == PAIRS.len() && pairs.iter().all(|pair| pair.ok);
         let cpu_ns_per_packet = [over_all(0), over_all(1)];
-        Self { ok, faults: Vec::new(), sessions, pairs, idle_cpus, cpu_ns_per_packet }
+        let faults = narrow.faults();
+        let mut report =
+            Self { ok, faults: Vec::new(), sessions, pairs, idle_cpus, cpu_ns_per_packet, narrow };
+        report.add_faults(faults);
+        report
     }
 
     /// Adds what is wrong besides loss.
@@ -113,6 +121,7 @@ impl Report {
         } else {
             println!("\n{}\n{}\n{}\n{FOOTNOTE}", topology(), self.session_lines(), self.table());
             println!("{}\n", self.idle_line());
+            println!("{}\n", self.narrow.shown());
         }
         Ok(())
     }
@@ -216,7 +225,7 @@ fn shown_ns(ns: Option<f64>) -> String {
 }
 
 /// The loss in percent, with the count when there is any: a rounded 0 % is never shown for a real loss.
-fn shown_loss(sent: u32, received: u32) -> String {
+pub(super) fn shown_loss(sent: u32, received: u32) -> String {
     if sent > 0 && received == sent {
         return "0 %".to_owned();
     }
@@ -227,6 +236,7 @@ fn shown_loss(sent: u32, received: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::narrow;
 
     fn flow(received: u32) -> Flow {
         Flow {
@@ -244,7 +254,13 @@ mod tests {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
         let mut flows = vec![[flow(10), flow(10)]; 6];
         flows[5][1] = flow(last_received);
-        Report::new(Vec::new(), [vec![ping.clone(); 6], vec![ping; 6]], &flows, [0.1, 0.1])
+        Report::new(
+            Vec::new(),
+            [vec![ping.clone(); 6], vec![ping; 6]],
+            &flows,
+            [0.1, 0.1],
+            narrow::tests::good(),
+        )
     }
 
     #[test]
@@ -257,7 +273,7 @@ mod tests {
     fn a_pair_that_was_not_tried_fails_the_report() {
         let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
         let (pings, flows) = ([vec![ping.clone(); 5], vec![ping; 5]], vec![[flow(10), flow(10)]; 5]);
-        assert!(!Report::new(Vec::new(), pings, &flows, [0.1, 0.1]).is_ok());
+        assert!(!Report::new(Vec::new(), pings, &flows, [0.1, 0.1], narrow::tests::good()).is_ok());
     }
 
     #[test]
@@ -265,9 +281,22 @@ mod tests {
         let ping = |received| Ping { sent: 10, received, rtt_avg_ms: Some(0.1) };
         let of = |received| {
             let pings = [vec![ping(10); 6], vec![ping(received); 6]];
-            Report::new(Vec::new(), pings, &vec![[flow(10), flow(10)]; 6], [0.1, 0.1])
+            let flows = vec![[flow(10), flow(10)]; 6];
+            Report::new(Vec::new(), pings, &flows, [0.1, 0.1], narrow::tests::good())
         };
         assert!(of(10).is_ok() && !of(0).is_ok());
+    }
+
+    #[test]
+    fn what_fails_over_the_narrow_underlay_fails_the_report() {
+        let mut narrow = narrow::tests::good();
+        narrow.pairs[0].tcp.received_bytes -= 1;
+        let ping = Ping { sent: 10, received: 10, rtt_avg_ms: Some(0.1) };
+        let pings = [vec![ping.clone(); 6], vec![ping; 6]];
+        let report = Report::new(Vec::new(), pings, &vec![[flow(10), flow(10)]; 6], [0.1, 0.1], narrow);
+        assert!(!report.is_ok());
+        let fault = report.verdict().unwrap_err().to_string();
+        assert!(fault.starts_with("pc1 to pc2 fails over an underlay of 1500 bytes"), "{fault}");
     }
 
     #[test]

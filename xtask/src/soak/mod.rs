@@ -105,7 +105,7 @@ fn exercise(progress: &mut Progress, args: &SoakArgs, flood: &Flood<'_>, binary:
     let processes = progress.step("starting three gateways, waiting until all sessions are up", || {
         let gateways = gateways::Gateways::new(lab, network, binary);
         gateways.import()?;
-        let processes = gateways.start()?;
+        let processes = gateways.start("")?;
         gateways.wait_until_up()?;
         Ok(processes)
     })?;

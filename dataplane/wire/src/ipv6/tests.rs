@@ -92,6 +92,19 @@ fn atomic_fragment_is_whole() {
 }
 
 #[test]
+fn a_part_stays_one_whatever_fragment_header_is_in_it_or_around_it() {
+    let header = |offset_flags: u8, next| [next, 0, 0, offset_flags, 0, 0, 0, 7];
+    let (atomic, first, later) = (0, 1, 8);
+    for (outer, inner) in [(first, atomic), (atomic, first), (first, later), (atomic, later), (first, first)]
+    {
+        let payload = [header(outer, NEXT_FRAGMENT), header(inner, 17)].concat();
+        assert!(upper(NEXT_FRAGMENT, &payload).unwrap().is_fragment(), "{outer} around {inner}");
+    }
+    let whole = [header(atomic, NEXT_FRAGMENT), header(atomic, 17)].concat();
+    assert!(!upper(NEXT_FRAGMENT, &whole).unwrap().is_fragment());
+}
+
+#[test]
 fn extension_that_does_not_fit_is_refused() {
     assert_eq!(upper(NEXT_HOP_BY_HOP, &[]), Err(Ipv6Error::ExtensionTruncated));
     assert_eq!(upper(NEXT_ROUTING, &[17, 0, 0, 0, 0, 0, 0]), Err(Ipv6Error::ExtensionTruncated));

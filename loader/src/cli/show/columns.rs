@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::super::table::Align::{Left, Right};
 use super::super::table::{Column, NOTHING, or_nothing, render};
 use crate::control::api::{
-    DropStatus, FdbEntryStatus, PortStatus, SessionStatus, TunnelStatus, WorkerStatus, XdpMode,
+    DropStatus, FdbEntryStatus, PortStatus, SessionStatus, State, TunnelStatus, WorkerStatus, XdpMode,
 };
 
 /// The table of tunnels, and under it their warnings.
@@ -44,7 +44,7 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
             or_nothing(row.next_hop),
             or_nothing(row.path_mtu),
             or_nothing(row.path.mtu_source),
-            if row.path.unreachable { "unreachable" } else { "clear" }.to_owned(),
+            path(row).to_owned(),
             row.path.icmp_errors.values().sum::<u64>().to_string(),
             if row.sessions.is_empty() { NOTHING.to_owned() } else { row.sessions.join(",") },
             or_nothing(row.reason.as_ref()),
@@ -52,6 +52,15 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
     };
     let table = render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>());
     table + &warnings(rows.iter().map(|row| (&row.name, &row.warnings)))
+}
+
+/// Whether ICMP says that the peer cannot be reached; of a tunnel that sends nothing it says nothing.
+const fn path(row: &TunnelStatus) -> &'static str {
+    match (row.path.unreachable, row.state) {
+        (true, _) => "unreachable",
+        (false, State::Up) => "clear",
+        (false, State::Down) => NOTHING,
+    }
 }
 
 /// The port that packets leave by, with their VLAN when they have one.

@@ -20,7 +20,10 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
 fn check_fixed(tunnel: &DraftTunnel, report: &mut Report<'_>) {
     let path = format!("{}.remote", tunnel.path);
     if !report.has_place(&path) {
-        let remedy = "give the peer's address, or peer = \"learn\" if it is not known";
+        let remedy = match tunnel.is_udp {
+            Some(false) => "give the peer's address; only over UDP can it be learned",
+            _ => "give the peer's address, or peer = \"learn\" if it is not known",
+        };
         report.fault(&path, "is missing", remedy);
     }
 }
@@ -30,6 +33,7 @@ fn check_learning(tunnel: &DraftTunnel, report: &mut Report<'_>) {
         let problem = "\"learn\" has no meaning with encap = \"ip\"";
         let remedy = "give encap = \"udp\" with udp_sport, or peer = \"fixed\"";
         report.fault(&format!("{}.peer", tunnel.path), problem, remedy);
+        return;
     }
     check_guess(tunnel, report);
     for session in &tunnel.sessions {

@@ -227,8 +227,9 @@ fn cookie(arguments: &Arguments, key: &str, state: &mut State) -> Option<Cookie>
 }
 
 fn sublayer(arguments: &Arguments, state: &mut State) -> Option<Sublayer> {
-    let word = arguments.get("l2spec_type").unwrap_or("default");
-    state.whole(word, L2SPEC_TYPES, "sublayer type").and_then(|word| meaning(SUBLAYER_WORDS, word))
+    // iproute2 does not look at the case of this word, nor of that of `seq`.
+    let word = arguments.get("l2spec_type").unwrap_or("default").to_ascii_lowercase();
+    state.whole(&word, L2SPEC_TYPES, "sublayer type").and_then(|word| meaning(SUBLAYER_WORDS, word))
 }
 
 /// The directions in which packets are numbered; `None` when the word cannot be read, which is noted.

@@ -29,6 +29,10 @@ const KEYS: &[&str] = &[
     "seq",
 ];
 
+/// The short names that iproute2 has for ids, not in its help.
+const SHORT: &[(&str, &str)] =
+    &[("tid", "tunnel_id"), ("ptid", "peer_tunnel_id"), ("sid", "session_id"), ("psid", "peer_session_id")];
+
 /// Keys that say something of a tunnel; of `UDP_KEYS` only when it is one over UDP.
 pub(super) const TUNNEL_KEYS: &[&str] = &["encap", "remote", "local", "tunnel_id", "peer_tunnel_id"];
 pub(super) const UDP_KEYS: &[&str] = &["udp_sport", "udp_dport", "udp_csum", "udp6_csum_rx", "udp6_csum_tx"];
@@ -55,7 +59,8 @@ impl Arguments {
     pub(super) fn read(words: &[String], state: &mut State) -> Option<Self> {
         let mut arguments = Vec::new();
         for pair in words.chunks(2) {
-            let key = state.whole(&pair[0], KEYS, "key of ip l2tp")?;
+            let long = SHORT.iter().find(|(short, _)| *short == pair[0]);
+            let key = state.whole(long.map_or(&*pair[0], |(_, key)| key), KEYS, "key of ip l2tp")?;
             let Some(value) = pair.get(1) else {
                 state.untranslated(format!("{key} has no value"));
                 return None;

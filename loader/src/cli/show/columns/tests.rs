@@ -10,7 +10,7 @@ fn tunnels_are_shown_with_endpoints_and_the_reason_last() {
         "\
 NAME   STATE  ENCAP  LOCAL              REMOTE               ID     PEER-ID  PORT      NEXT-HOP      PATH-MTU  SAID-BY  PATH         ICMP-ERRORS  SESSIONS  REASON
 t1000  up     udp    10.200.100.2:5001  10.200.100.6:6001  1000        1000  eth0.100  10.200.100.1      1400  icmp     unreachable            3  l2tpeth0  -
-t2000  down   ip     10.200.100.2       10.200.100.10      2000  4294967295  -         -                    -  -        clear                  0  l2tpeth1  no route to 10.200.100.10
+t2000  down   ip     10.200.100.2       10.200.100.10      2000  4294967295  -         -                    -  -        -                      0  l2tpeth1  no route to 10.200.100.10
 warning: t1000: UDP port 5001 of 10.200.100.2 is in use by dnsmasq (process 7)
 "
     );
