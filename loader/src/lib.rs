@@ -9,6 +9,7 @@ pub mod anchors;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod import;
 pub mod maps;
 pub mod netlink;

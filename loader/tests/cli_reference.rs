@@ -37,8 +37,8 @@ const CLI_HEAD: &str = "\
 <!-- Made from the program's definitions; `cargo test -p spanwire --test cli_reference` compares it. -->
 
 One binary, `spanwire <object> <verb>`. `run` is the gateway; `show` asks a running one over its control socket and
-changes nothing; `session set` changes a running one, which takes root or the gateway's own user; the other commands work
-on files. Text goes to standard output in plain columns with a header, `-` for
+changes nothing; `session set` changes a running one, which takes root or the gateway's own user; `doctor` and `preflight` look at
+the machine; the other commands work on files. Text goes to standard output in plain columns with a header, `-` for
 no value and free text last; faults go to standard error. The [exit codes](exit-codes.md) are the same everywhere.
 
 Without `--gateway` and `--control-socket`, a `show` command asks the only gateway that runs; when several run, it lists them.
@@ -101,7 +101,8 @@ fn the_exit_code_page_is_what_the_program_ends_with() {
     }
     page += "
 A reader of standard output that leaves early (`spanwire fdb show | head -1`) is not a failure: the code is 0.
-`preflight` ends with 1 when the gateway could not run here. `config check` ends with 2 when the file has a fault, and
+`preflight` ends with 1 when the gateway could not run here, `doctor` when anything stands in the way. With `--apply` it ends with 1 when
+a change was refused or could not be undone, or when the command failed. `config check` ends with 2 when the file has a fault, and
 with 0 when it has only notes. `import` ends with 2 when no gateway could run with the result as it is, which it prints
 all the same; commands that it could not translate are listed and do not change the code.
 ";

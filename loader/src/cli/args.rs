@@ -1,5 +1,6 @@
 //! What can be typed. The reference page is made from these definitions.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -42,6 +43,11 @@ pub enum Command {
     Import(ImportArgs),
     /// Say what this host and user lack for running a gateway.
     Preflight(PreflightArgs),
+    /// Say what this machine and its interfaces give to a gateway, what stands in the way, and what changes it.
+    ///
+    /// Nothing is changed without `--apply`, and at its end that puts everything back: upon Ctrl-C or SIGTERM, or when COMMAND has
+    /// ended.
+    Doctor(DoctorArgs),
     /// Ask a running gateway about itself.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Gateway {
@@ -193,6 +199,23 @@ pub struct PreflightArgs {
     /// Write JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Interfaces that are, or are to be, ports; without any, every Ethernet interface of the network namespace.
+    #[arg(value_name = "PORT")]
+    pub ports: Vec<String>,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Make the changes that can be undone, on the machine and on the named interfaces, and undo them at the end.
+    #[arg(long, requires = "ports")]
+    pub apply: bool,
+    /// A program with its arguments, to be run after the changes; when it has ended they are undone.
+    #[arg(last = true, value_name = "COMMAND", requires = "apply")]
+    pub command: Vec<OsString>,
 }
 
 /// Options of `version`.

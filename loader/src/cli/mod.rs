@@ -5,6 +5,7 @@
 //! Text goes to standard output only when it is what was asked for; faults go to standard error.
 
 pub mod args;
+mod doctor;
 pub mod exit;
 mod files;
 mod import;
@@ -52,6 +53,7 @@ fn execute(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Config { verb: ConfigVerb::Check(args) } => return files::check(args),
         Command::Import(args) => return import::import(args),
         Command::Preflight(args) => return preflight::preflight(args),
+        Command::Doctor(args) => return doctor::doctor(args),
         Command::Config { verb: ConfigVerb::Reference } => files::reference(),
         Command::Version(args) => show::version(args),
         Command::Gateway { verb } => show::gateway(verb),

@@ -21,6 +21,14 @@ pub use journal::Leftover;
 pub use needs::PortNeeds;
 pub use prepared::{Change, NicKeeper, PreparedPort};
 
+/// The name that the interface with this index has now; `None` when it is gone.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub(crate) fn present_name(ifindex: u32) -> io::Result<Option<String>> {
+    Ok(identity::Present::of(ifindex)?.map(|present| present.name))
+}
+
 /// Why an interface could not be read or prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum NicError {

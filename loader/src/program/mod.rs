@@ -25,6 +25,7 @@ use crate::maps::SteeringMaps;
 
 pub use error::ProgramError;
 pub use load_failure::LoadFailure;
+pub(crate) use occupant::of as present_program;
 pub use occupant::{Holder, Occupant, OccupantError};
 
 /// Time between two readings of the program's records.

@@ -67,7 +67,7 @@ impl fmt::Display for Occupant {
 }
 
 /// The program on an interface; `None` when there is none.
-pub(super) fn of(ifindex: u32) -> Result<Option<Occupant>, OccupantError> {
+pub(crate) fn of(ifindex: u32) -> Result<Option<Occupant>, OccupantError> {
     let link = link_query::link(ifindex).map_err(|source| OccupantError { ifindex, source })?;
     let attributes = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Xdp(attributes) => Some(attributes.as_slice()),

@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use wire::overhead;
 
 use crate::{
-    config::{Config, Port},
+    config::{Config, Port, model::DEFAULT_RING},
     nic::PortFacts,
 };
 
@@ -92,18 +92,18 @@ pub(super) fn chunk_bytes(config: &Config, facts: &[(&Port, PortFacts)]) -> anyh
 }
 
 /// Largest MTU whose frames, with two tags, fit this many chunks. Units: bytes.
-fn largest_mtu(chunk_bytes: usize, chunks: usize) -> usize {
+pub(crate) fn largest_mtu(chunk_bytes: usize, chunks: usize) -> usize {
     let room = chunk_bytes.saturating_sub(overhead::XDP_HEADROOM_BYTES) * chunks;
     room.saturating_sub(overhead::frame_bytes(0, 2))
 }
 
 /// Whether frames of an MTU span several chunks.
-pub(super) fn needs_multi_buffer(mtu: u32, chunk_bytes: usize) -> bool {
+pub(crate) fn needs_multi_buffer(mtu: u32, chunk_bytes: usize) -> bool {
     mtu as usize > largest_mtu(chunk_bytes, 1)
 }
 
 /// What is wrong when frames of an interface do not fit as many chunks as one may span: `None` when they do.
-pub(super) fn mtu_problem(interface: &str, mtu: u32, chunk_bytes: usize) -> Option<String> {
+pub(crate) fn mtu_problem(interface: &str, mtu: u32, chunk_bytes: usize) -> Option<String> {
     let largest = largest_mtu(chunk_bytes, xsk::MAX_SEGMENTS);
     (mtu as usize > largest).then(|| {
         format!(
@@ -148,6 +148,14 @@ pub(super) fn chunk_count(
         .ok()
         .filter(|count| *count <= MOST_CHUNKS)
         .with_context(|| format!("the rings of all queues need {configured} chunks, {MOST_CHUNKS} are possible; give the ports smaller rings"))
+}
+
+/// Huge pages of 2 MiB that the default memory takes, for ports with these numbers of queues and default rings.
+pub(crate) fn huge_pages(queues: impl Iterator<Item = u32>, mtu: u32, workers: usize) -> u64 {
+    let chunk_bytes = if needs_multi_buffer(mtu, 2048) { CHUNK_BYTES[1] } else { CHUNK_BYTES[0] };
+    let of_rings: u64 = queues.map(|queues| u64::from(queues) * 2 * u64::from(DEFAULT_RING)).sum();
+    let chunks = of_rings + CHUNKS_PER_WORKER * workers as u64;
+    (chunks * u64::from(chunk_bytes)).div_ceil(2 << 20)
 }
 
 #[cfg(test)]

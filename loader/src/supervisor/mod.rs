@@ -11,7 +11,7 @@ mod change;
 mod crew;
 mod follow;
 mod gateway;
-mod host;
+pub(crate) mod host;
 mod path_status;
 mod peers;
 mod status;
@@ -114,10 +114,10 @@ fn control_socket(options: &RunOptions, config: &config::Config, runtime_directo
 }
 
 /// The signals that end a gateway in order.
-struct Endings([Signal; 4]);
+pub(crate) struct Endings([Signal; 4]);
 
 impl Endings {
-    fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("listen for signals");
         Ok(Self([
             listen(SignalKind::terminate())?,
@@ -128,7 +128,7 @@ impl Endings {
     }
 
     /// Returns at the first of them.
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let [terminate, interrupt, hangup, quit] = &mut self.0;
         tokio::select! {
             _ = terminate.recv() => {}
