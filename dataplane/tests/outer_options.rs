@@ -120,7 +120,7 @@ fn fragments_with_options_are_put_together_and_source_routed_ones_are_not() {
             let pieces = pieces(&packet, 7, 160);
             pieces.iter().for_each(|piece| rig.deliver(WAN, &with_options(piece.clone(), &options)));
             match expected {
-                Ok(()) => assert_eq!(rig.sent(LAN_0), [frame.clone()]),
+                Ok(()) => assert_eq!(rig.sent(LAN_0), core::slice::from_ref(&frame)),
                 Err(reason) => assert_eq!(rig.drops(reason), pieces.len() as u64),
             }
             rig.assert_conserved();

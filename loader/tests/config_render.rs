@@ -82,8 +82,8 @@ fn second_cookie(first: Cookie) -> Option<Cookie> {
     Cookie::from_bytes(&bytes[..first.len_bytes()]).ok().filter(|cookie| *cookie != Cookie::NONE)
 }
 
-fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
-    let session = (cookies(), cookies(), any::<bool>(), numbers());
+/// Whether over IPv6, whether over UDP, and what both allow.
+fn kinds() -> impl Strategy<Value = ((bool, bool, Outer, Fragmentation), MssClamp)> {
     let fragmentation =
         prop_oneof![Just(Fragmentation::Outer), Just(Fragmentation::Inner), Just(Fragmentation::Drop)];
     let kind = (any::<[bool; 2]>(), fragmentation).prop_flat_map(|([ipv6, udp], fragmentation)| {
@@ -92,9 +92,13 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
     });
     let clamp =
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Path), (536_u16..=65_495).prop_map(MssClamp::To)];
-    let kind = (kind, clamp);
+    (kind, clamp)
+}
+
+fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
+    let session = (cookies(), cookies(), any::<bool>(), numbers());
     // Fixed; learned with a first guess; learned without one.
-    let tunnel = (kind, 0_u8..3, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
+    let tunnel = (kinds(), 0_u8..3, 1_u16.., 1_u16.., proptest::collection::vec(session, 0..3));
     proptest::collection::vec(tunnel, 0..4).prop_map(|tunnels| {
         let mut id = u32::MAX;
         let mut next = move || {

@@ -54,15 +54,7 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         next_hop: Some([10, 200, 100, 1].into()),
         next_hop_mac: Some("02:00:00:00:00:01".to_owned()),
         path_mtu: Some(1400),
-        path: PathStatus {
-            mtu_source: Some(MtuSource::Icmp),
-            mtu_locked: false,
-            mtu_expires_s: Some(590),
-            unreachable: true,
-            icmp_errors: Counts::from([("host_unreachable".to_owned(), 1), ("too_big".to_owned(), 2)]),
-            last_icmp_error: Some("host unreachable, from 10.200.100.1".to_owned()),
-            last_icmp_error_s: Some(4),
-        },
+        path: path_with_errors(),
         fragmentation: "outer".to_owned(),
         df: false,
         mss_clamp: "auto".to_owned(),
@@ -97,6 +89,19 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         ..udp.clone()
     };
     vec![udp, ip]
+}
+
+/// A path that reported errors.
+fn path_with_errors() -> PathStatus {
+    PathStatus {
+        mtu_source: Some(MtuSource::Icmp),
+        mtu_locked: false,
+        mtu_expires_s: Some(590),
+        unreachable: true,
+        icmp_errors: Counts::from([("host_unreachable".to_owned(), 1), ("too_big".to_owned(), 2)]),
+        last_icmp_error: Some("host unreachable, from 10.200.100.1".to_owned()),
+        last_icmp_error_s: Some(4),
+    }
 }
 
 /// A session of which everything is told.
