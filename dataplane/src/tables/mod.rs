@@ -13,5 +13,6 @@ pub mod peer_watch;
 pub mod session_state;
 pub mod sessions;
 pub mod snapshot;
+pub mod spreading;
 
 pub use ids::PortId;
