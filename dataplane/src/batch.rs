@@ -105,6 +105,18 @@ impl Batch {
         self.frames.iter_mut().zip(&mut self.slots).filter(|(_, slot)| slot.fate == Fate::Undecided)
     }
 
+    /// Lets `keep` take frames out: those that it does not give back. The others stay, in order.
+    #[inline]
+    pub fn retain(&mut self, mut keep: impl FnMut(Frame, &Slot) -> Option<Frame>) {
+        let (frames, slots) = (core::mem::take(&mut self.frames), core::mem::take(&mut self.slots));
+        for (frame, slot) in frames.into_iter().zip(slots) {
+            if let Some(frame) = keep(frame, &slot) {
+                self.frames.push(frame);
+                self.slots.push(slot);
+            }
+        }
+    }
+
     /// Slots of frames that entered a bridge domain and have no destination yet.
     #[inline]
     pub fn entered(&mut self) -> impl Iterator<Item = &mut Slot> {

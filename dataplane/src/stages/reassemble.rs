@@ -57,7 +57,13 @@ impl Fragments {
         self.exchange.as_ref().map_or(0, Exchange::net_chunks)
     }
 
-    /// Wakes sleeping workers that got fragments in this round.
+    /// The worker's end of the exchange; `None`: there is no other worker.
+    #[inline]
+    pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
+        self.exchange.as_mut()
+    }
+
+    /// Wakes sleeping workers that got fragments or packets in this round.
     #[inline]
     pub fn wake(&mut self) {
         if let Some(exchange) = &mut self.exchange {

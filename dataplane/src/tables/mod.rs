@@ -14,5 +14,6 @@ pub(crate) mod quick_headers;
 pub mod session_state;
 pub mod sessions;
 pub mod snapshot;
+pub mod spreading;
 
 pub use ids::PortId;
