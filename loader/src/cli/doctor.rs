@@ -141,12 +141,11 @@ fn report(examination: &Examination) -> String {
         text.push('\n');
         text.push_str(&section(name, rows));
     }
-    let count = examination.rows().filter(|row| !row.changes.is_empty()).count();
-    if count > 0 {
-        text.push_str(&format!(
+    if examination.rows().any(|row| !row.changes.is_empty()) {
+        text.push_str(
             "\n`spanwire doctor --apply PORT...` makes the changes marked with # on the machine and the named ports, and undoes them at its \
-             end; `-- COMMAND` runs a program meanwhile.\n"
-        ));
+             end; `-- COMMAND` runs a program meanwhile.\n",
+        );
     }
     text
 }

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn change(planted: &Planted, path: &str, to: &str) -> Change {
-        Change::of_file(planted.tree.path(path), to)
+        Change::of_file(planted.tree.path(path), &to)
     }
 
     fn texts(planted: &Planted) -> [String; 2] {

@@ -64,7 +64,7 @@ pub struct Change {
 
 impl Change {
     /// A file's.
-    pub(super) fn of_file(path: PathBuf, to: impl ToString) -> Self {
+    pub(super) fn of_file(path: PathBuf, to: &impl ToString) -> Self {
         Self { setting: Setting::File(path), to: Value::Text(to.to_string()) }
     }
 

@@ -39,7 +39,7 @@ fn bpf_jit(tree: &Tree) -> Row {
     match tree.text(BPF_JIT).as_deref() {
         Some("0") => Row::obstacle(thing, "off")
             .because("the steering program runs interpreted for every packet")
-            .by(vec![Change::of_file(tree.path(BPF_JIT), 1)]),
+            .by(vec![Change::of_file(tree.path(BPF_JIT), &1)]),
         Some(value) => Row::ok(thing, if value == "2" { "on, with debugging output" } else { "on" }),
         None => Row::untold(
             thing,
@@ -64,7 +64,7 @@ fn huge_page_row(tree: &Tree, needed: u64) -> Row {
     let more = all.saturating_add(needed - free);
     Row::better(thing, found)
         .because("`umem.huge_pages = true` spares address translations, and needs them reserved before the gateway starts")
-        .by(vec![Change::of_file(tree.path(&format!("{HUGE_PAGES}/nr_hugepages")), more)])
+        .by(vec![Change::of_file(tree.path(&format!("{HUGE_PAGES}/nr_hugepages")), &more)])
 }
 
 fn cpu_row(tree: &Tree, allowed: &[usize]) -> Row {
@@ -136,7 +136,7 @@ fn governor(tree: &Tree) -> Row {
     if slow.is_empty() {
         return Row::ok(thing, found);
     }
-    let changes = slow.iter().map(|(path, _)| Change::of_file(tree.path(path), "performance")).collect();
+    let changes = slow.iter().map(|(path, _)| Change::of_file(tree.path(path), &"performance")).collect();
     Row::better(thing, found)
         .because("after a pause the first frames are served at a low frequency")
         .by(changes)
