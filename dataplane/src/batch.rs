@@ -16,6 +16,9 @@ use crate::{
     verdict::DropReason,
 };
 
+/// Frames that one batch takes at most.
+pub const MOST: usize = BATCH;
+
 /// What the stages decided about a slot so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

@@ -25,7 +25,13 @@ struct SmallGateway;
 
 impl StatusSource for SmallGateway {
     fn gateway(&self) -> GatewayStatus {
-        GatewayStatus { name: "gw-t".to_owned(), version: "0.1.0".to_owned(), uptime_s: 5, pid: 99 }
+        GatewayStatus {
+            name: "gw-t".to_owned(),
+            version: "0.1.0".to_owned(),
+            uptime_s: 5,
+            pid: 99,
+            mode: "adaptive".to_owned(),
+        }
     }
     fn tunnels(&self) -> Vec<TunnelStatus> {
         Vec::new()
@@ -178,7 +184,11 @@ fn a_gateway_is_shown_as_details_and_as_json() {
     let text = parts(&served.ask("gateway show"));
     assert_eq!(
         text,
-        (Some(0), "name: gw-t\nversion: 0.1.0\nuptime_s: 5\npid: 99\n".to_owned(), String::new())
+        (
+            Some(0),
+            "name: gw-t\nversion: 0.1.0\nuptime_s: 5\npid: 99\nmode: adaptive\n".to_owned(),
+            String::new()
+        )
     );
     let (_, json, _) = parts(&served.ask("gateway show --json"));
     assert_eq!(

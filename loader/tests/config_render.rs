@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
-    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer, PeerMode,
-    Port, Role, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Bridge, Config, Cookie, Driving, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer,
+    PeerMode, Port, Role, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Work, WorkMode,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -15,16 +16,21 @@ fn gateways() -> impl Strategy<Value = Gateway> {
     let name = proptest::option::of("[a-z0-9][a-zA-Z0-9._-]{0,20}");
     let cpus = proptest::option::of(proptest::collection::btree_set(0_u32..1024, 1..4));
     let socket = proptest::option::of("/[ -~\u{e4}]{1,20}");
-    (name, cpus, 1_u32..65, any::<bool>(), socket).prop_map(|(name, cpus, workers, given, socket)| {
-        let cpus: Option<Vec<u32>> = cpus.map(|set| set.into_iter().collect());
-        let length = cpus.as_ref().and_then(|cpus| u32::try_from(cpus.len()).ok());
-        Gateway {
-            configured_name: name,
-            workers: length.or(given.then_some(workers)),
-            cpus,
-            configured_control_socket: socket.map(Into::into),
-        }
-    })
+    let mode = prop_oneof![Just(WorkMode::Busy), Just(WorkMode::Adaptive), Just(WorkMode::Interrupt)];
+    let work = (mode, 1_u32..65).prop_map(|(mode, batch)| Work { mode, batch });
+    (name, cpus, 1_u32..65, any::<bool>(), socket, work).prop_map(
+        |(name, cpus, workers, given, socket, work)| {
+            let cpus: Option<Vec<u32>> = cpus.map(|set| set.into_iter().collect());
+            let length = cpus.as_ref().and_then(|cpus| u32::try_from(cpus.len()).ok());
+            Gateway {
+                configured_name: name,
+                workers: length.or(given.then_some(workers)),
+                cpus,
+                configured_control_socket: socket.map(Into::into),
+                work,
+            }
+        },
+    )
 }
 
 fn umems() -> impl Strategy<Value = Umem> {
@@ -41,19 +47,36 @@ fn cookies() -> impl Strategy<Value = Cookie> {
     ]
 }
 
+fn drivings() -> impl Strategy<Value = Driving> {
+    let number = |most: u32| proptest::option::of(0..=most);
+    (any::<bool>(), 0_u32..10_001, 1_u32..65_536, number(1_000), number(1_000_000_000)).prop_map(
+        |(need_wakeup, busy_poll_us, busy_poll_budget, napi_defer_hard_irqs, gro_flush_timeout_ns)| Driving {
+            need_wakeup,
+            busy_poll_us,
+            busy_poll_budget,
+            napi_defer_hard_irqs,
+            gro_flush_timeout_ns,
+        },
+    )
+}
+
 fn ports() -> impl Strategy<Value = Vec<Port>> {
     let role = prop_oneof![Just(Role::Underlay), Just(Role::Access), Just(Role::Both)];
     let mode = prop_oneof![Just(Mode::Auto), Just(Mode::ZeroCopy), Just(Mode::Native), Just(Mode::Generic)];
-    let port = (role, mode, 6_u32..16, 6_u32..16, any::<bool>());
+    let port = (role, mode, 6_u32..16, 6_u32..16, any::<bool>(), drivings());
     proptest::collection::vec(port, 1..5).prop_map(|ports| {
-        let port = |(index, (role, mode, rx, tx, own)): (usize, (Role, Mode, u32, u32, bool))| Port {
-            name: format!("eth{index}"),
-            interface: if own { format!("eth{index}") } else { format!("lan{index}.5") },
-            role: if index == 0 { Role::Underlay } else { role },
-            mode,
-            rx_ring: 1 << rx,
-            tx_ring: 1 << tx,
-        };
+        let port =
+            |(index, (role, mode, rx, tx, own, driving)): (usize, (Role, Mode, u32, u32, bool, Driving))| {
+                Port {
+                    name: format!("eth{index}"),
+                    interface: if own { format!("eth{index}") } else { format!("lan{index}.5") },
+                    role: if index == 0 { Role::Underlay } else { role },
+                    mode,
+                    rx_ring: 1 << rx,
+                    tx_ring: 1 << tx,
+                    driving,
+                }
+            };
         ports.into_iter().enumerate().map(port).collect()
     })
 }

@@ -3,6 +3,7 @@
 //! Place on the path: around all of it. [`run`] holds the one endless loop; [`mod@mailbox`] is how the main thread hands
 //! queues over without stopping frames; [`pin`] ties the thread to its CPU.
 
+pub mod idle;
 pub mod mailbox;
 pub mod pin;
 pub mod run;

@@ -21,6 +21,7 @@ use crossbeam::utils::CachePadded;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use xsk::ChunkCache;
 
+use super::idle::{Idle, Next};
 use super::mailbox::{Command, Inbox};
 use crate::{
     batch::Batch,
@@ -80,7 +81,7 @@ pub struct WorkerSetup<P> {
     pub counters: PerWorker<WorkerCounters>,
     /// The engine's clock.
     pub clock: Arc<Clock>,
-    /// Rounds without a frame before it sleeps. Range: 0 (sleep at once) upwards; `u32::MAX`: never.
+    /// Rounds without a frame before it sleeps. Range: 0 (sleep at once) upwards; [`NEVER`](super::idle::NEVER): never.
     pub idle_rounds: u32,
     /// Its end of the exchange between workers; `None` when it is the only one.
     pub exchange: Option<Exchange>,
@@ -133,15 +134,12 @@ impl<P: Port> Worker<P> {
     /// Serves until told to stop.
     pub fn run(mut self) {
         self.counters(|counters| counters.running.set(1));
-        let mut idle = 0;
+        let mut idle = Idle::new(self.setup.idle_rounds);
         while self.answer_mailbox() {
-            if self.round() > 0 {
-                idle = 0;
-            } else if idle < self.setup.idle_rounds {
-                idle += 1;
-                core::hint::spin_loop();
-            } else {
-                self.sleep();
+            match idle.after(self.round()) {
+                Next::Work => {}
+                Next::Spin => core::hint::spin_loop(),
+                Next::Sleep => self.sleep(),
             }
         }
         self.setup.cache.flush();

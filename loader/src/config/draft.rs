@@ -18,6 +18,7 @@ use super::outer::{self, Outer};
 use super::report::Report;
 use super::section::Section;
 use super::sequencing::{self, Sequencing};
+use super::tuning::{self, Driving};
 
 /// A whole file.
 pub(crate) struct Draft {
@@ -37,6 +38,7 @@ pub(crate) struct DraftPort {
     mode: Option<Mode>,
     pub(crate) rx_ring: Option<u32>,
     pub(crate) tx_ring: Option<u32>,
+    driving: Option<Driving>,
 }
 
 /// `[tunnel.NAME]`.
@@ -118,6 +120,7 @@ fn gateway(section: &Section<'_, '_>, report: &mut Report<'_>) -> Gateway {
         workers: workers.or_else(|| cpus.as_ref().and_then(|cpus| u32::try_from(cpus.len()).ok())),
         cpus,
         configured_control_socket: section.text(&keys::GATEWAY_CONTROL_SOCKET, report).map(PathBuf::from),
+        work: tuning::read_work(section, report),
     }
 }
 
@@ -137,6 +140,7 @@ fn port(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> Dra
         mode: section.choice(&keys::PORT_MODE, Mode::WORDS, report),
         rx_ring: section.integer(&keys::PORT_RX_RING, report),
         tx_ring: section.integer(&keys::PORT_TX_RING, report),
+        driving: tuning::read_driving(section, report),
         path: section.path.clone(),
         name,
     }
@@ -242,6 +246,7 @@ impl DraftPort {
             mode: self.mode?,
             rx_ring: self.rx_ring?,
             tx_ring: self.tx_ring?,
+            driving: self.driving?,
         })
     }
 }

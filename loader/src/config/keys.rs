@@ -7,6 +7,7 @@ use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, PeerMode, Role, SUBLA
 use super::mss::{MAX_MSS, MIN_MSS, MSS_CLAMP_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
+use super::tuning::{self, WorkMode};
 
 /// One key.
 #[derive(Debug)]
@@ -122,8 +123,10 @@ const NO_COOKIE: Absent = Absent::Text("no cookie");
 
 /// Words of `role`.
 pub const ROLES: &[&str] = &words::<_, { Role::WORDS.len() }>(Role::WORDS);
-/// Words of `mode`.
+/// Words of a port's `mode`.
 pub const MODES: &[&str] = &words::<_, { Mode::WORDS.len() }>(Mode::WORDS);
+/// Words of the gateway's `mode`.
+pub const WORK_MODES: &[&str] = &words::<_, { WorkMode::WORDS.len() }>(WorkMode::WORDS);
 /// Words of `encap`.
 pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
 /// Words of `mss_clamp`.
@@ -166,6 +169,12 @@ keys! {
     GATEWAY_CONTROL_SOCKET = "gateway.control_socket", Kind::Text("absolute path, at most 107 bytes"), "",
         Absent::Text("`/run/spanwire/<name>.sock`"),
         "Unix socket on which the other subcommands reach this gateway.";
+    GATEWAY_MODE = "gateway.mode", Kind::Choice(WORK_MODES), "", Absent::Word("adaptive"),
+        "What a worker does when there is nothing to do. `busy`: looks again for ever, and its CPU is at 100 %. `adaptive`: looks again \
+         for a short while, then sleeps until a frame comes. `interrupt`: sleeps at once.";
+    GATEWAY_BATCH = "gateway.batch", Kind::Integer { min: 1, max: tuning::BATCH }, "frames",
+        Absent::Integer(tuning::BATCH),
+        "Frames that a worker takes from a queue at a time. Fewer mean less delay behind others, and more cost per frame.";
 
     UMEM_CHUNKS = "umem.chunks", Kind::Integer { min: 256, max: 1_048_576 }, "chunks",
         Absent::Text("what all rings of all queues hold, and 2048 per worker"),
@@ -189,6 +198,21 @@ keys! {
         "Size of each receive ring and fill ring.";
     PORT_TX_RING = "port.NAME.tx_ring", RING, "descriptors", Absent::Integer(model::DEFAULT_RING),
         "Size of each transmit ring and completion ring.";
+    PORT_NEED_WAKEUP = "port.NAME.need_wakeup", Kind::Boolean, "", Absent::Boolean(true),
+        "Whether the kernel says when it wants a system call. `false`: it is called for every batch that is sent.";
+    PORT_BUSY_POLL_US = "port.NAME.busy_poll_us", Kind::Integer { min: 0, max: 10_000 }, "microseconds",
+        Absent::Integer(0),
+        "Preferred busy polling: the workers' system calls poll the driver, each for this long at most, and its interrupts stay off \
+         meanwhile. `0`: off. Native XDP on a card's driver only; it defers the port's interrupts too.";
+    PORT_BUSY_POLL_BUDGET = "port.NAME.busy_poll_budget", Kind::Integer { min: 1, max: 65_535 }, "frames",
+        Absent::Integer(tuning::BUSY_POLL_BUDGET),
+        "Frames that one such poll takes at most.";
+    PORT_NAPI_DEFER_HARD_IRQS = "port.NAME.napi_defer_hard_irqs", Kind::Integer { min: 0, max: 1_000 }, "polls",
+        Absent::Text("as found; with `busy_poll_us`, 2 where it is 0"),
+        "Polls without a frame before the driver's interrupt is switched on again. Set while the port is attached, and put back.";
+    PORT_GRO_FLUSH_TIMEOUT_NS = "port.NAME.gro_flush_timeout_ns", Kind::Integer { min: 0, max: 1_000_000_000 }, "nanoseconds",
+        Absent::Text("as found; with `busy_poll_us`, 200000 where it is 0"),
+        "Time after which a driver whose interrupt is deferred is polled all the same. Set while the port is attached, and put back.";
 
     TUNNEL_LOCAL = "tunnel.NAME.local", Kind::Address, "", Absent::Required,
         "This gateway's underlay address. It may be missing on the host for now: the tunnel is down until it is there.";

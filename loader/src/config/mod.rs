@@ -24,6 +24,7 @@ mod section;
 mod sequencing;
 pub(crate) mod suggest;
 mod tree;
+pub mod tuning;
 
 use std::io;
 use std::path::{Path, PathBuf};

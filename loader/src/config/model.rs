@@ -13,6 +13,7 @@ use std::path::PathBuf;
 pub use super::mss::MssClamp;
 pub use super::outer::Outer;
 pub use super::sequencing::{Seq, Sequencing};
+pub use super::tuning::{Driving, Work, WorkMode};
 pub use dataplane::tables::oversize::Fragmentation;
 pub use wire::ethernet::VlanId;
 pub use wire::l2tpv3::{Cookie, SessionId, Sublayer, TunnelId};
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub cpus: Option<Vec<u32>>,
     /// Control socket given in the file; [`Gateway::control_socket`] falls back to the default place.
     pub configured_control_socket: Option<PathBuf>,
+    /// How workers work (`mode`, `batch`).
+    pub work: Work,
 }
 
 /// Frame memory shared by all sockets.
@@ -74,6 +77,8 @@ pub struct Port {
     pub rx_ring: u32,
     /// Descriptors per transmit ring (and completion ring). A power of two.
     pub tx_ring: u32,
+    /// How its sockets are driven (`need_wakeup`, `busy_poll_us`, `napi_defer_hard_irqs`, ...).
+    pub driving: Driving,
 }
 
 /// Which network a port faces.

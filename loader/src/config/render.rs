@@ -4,8 +4,8 @@ use std::fmt::{Display, Write};
 
 use super::keys::{self, Absent, Key};
 use super::model::{
-    Bridge, Config, Cookie, Encap, Fragmentation, Gateway, Mode, PeerMode, Port, SUBLAYER_WORDS, Seq,
-    Session, Tunnel, Umem, fragmentation_word,
+    Bridge, Config, Cookie, Driving, Encap, Fragmentation, Gateway, Mode, PeerMode, Port, SUBLAYER_WORDS,
+    Seq, Session, Tunnel, Umem, WorkMode, fragmentation_word,
 };
 use super::mss;
 use super::outer;
@@ -89,6 +89,10 @@ fn gateway(gateway: &Gateway, text: &mut Text) {
     if let Some(path) = &gateway.configured_control_socket {
         text.text(&keys::GATEWAY_CONTROL_SOCKET, &path.to_string_lossy());
     }
+    if gateway.work.mode != WorkMode::Adaptive {
+        text.text(&keys::GATEWAY_MODE, gateway.work.mode.word());
+    }
+    text.integer(&keys::GATEWAY_BATCH, gateway.work.batch);
 }
 
 fn umem(umem: Umem, text: &mut Text) {
@@ -120,6 +124,21 @@ fn port(port: &Port, first: bool, text: &mut Text) {
     }
     text.integer(&keys::PORT_RX_RING, port.rx_ring);
     text.integer(&keys::PORT_TX_RING, port.tx_ring);
+    driving(port.driving, text);
+}
+
+fn driving(driving: Driving, text: &mut Text) {
+    if !driving.need_wakeup {
+        text.value(&keys::PORT_NEED_WAKEUP, false);
+    }
+    text.integer(&keys::PORT_BUSY_POLL_US, driving.busy_poll_us);
+    text.integer(&keys::PORT_BUSY_POLL_BUDGET, driving.busy_poll_budget);
+    if let Some(polls) = driving.napi_defer_hard_irqs {
+        text.value(&keys::PORT_NAPI_DEFER_HARD_IRQS, polls);
+    }
+    if let Some(timeout) = driving.gro_flush_timeout_ns {
+        text.value(&keys::PORT_GRO_FLUSH_TIMEOUT_NS, timeout);
+    }
 }
 
 fn tunnel(tunnel: &Tunnel, text: &mut Text) {

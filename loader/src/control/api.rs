@@ -113,6 +113,8 @@ pub struct GatewayStatus {
     pub uptime_s: u64,
     /// Process id.
     pub pid: u32,
+    /// What its workers do when there is nothing to do: `busy`, `adaptive` or `interrupt`.
+    pub mode: String,
 }
 
 /// What is known of the way to a tunnel's peer, beside the MTU itself (`path` of a tunnel).
@@ -337,7 +339,7 @@ pub struct PortStatus {
     pub mac: Option<String>,
     /// Whether the gateway holds the interface in promiscuous mode.
     pub promiscuous: bool,
-    /// Features that the gateway changed and puts back on exit, `name on` or `name off`.
+    /// Features that the gateway changed and puts back on exit, `name on` or `name off`; numbers too, `name 2`.
     pub changed_features: Vec<String>,
     /// Frames that the engine received.
     pub rx_frames: u64,

@@ -12,7 +12,7 @@ use super::change::Interface;
 use super::cpus;
 use super::tree::Tree;
 use crate::netlink::Link;
-use crate::nic::{NicError, PortFacts};
+use crate::nic::{self, NicError, PortFacts};
 use crate::program::Occupant;
 
 /// What was found out about an interface.
@@ -163,8 +163,7 @@ impl Interrupt {
 impl Sysfs {
     fn look(link: &Link, tree: &Tree) -> Option<Self> {
         let folder = format!("sys/class/net/{}", link.name);
-        let is_here = tree.number(&format!("{folder}/ifindex")) == Some(link.ifindex)
-            && tree.text(&format!("{folder}/address")) == link.mac.map(|mac| mac.to_string());
+        let is_here = nic::is_shown(&tree.path(&folder), link.ifindex, link.mac);
         // A paravirtual card stands one below the device that has the place.
         let of_device = |file: &str| {
             ["device", "device/.."].iter().find_map(|device| tree.text(&format!("{folder}/{device}/{file}")))

@@ -7,14 +7,11 @@ use super::port::{Findings, Sysfs};
 use super::queue_rows;
 use super::row::Row;
 use super::tree::Tree;
+use crate::config::tuning::{GRO_FLUSH_TIMEOUT_NS, NAPI_DEFER_HARD_IRQS};
 use crate::supervisor::host;
 
 /// The larger of the two sizes of a chunk. Units: bytes.
 const LARGEST_CHUNK: usize = 4096;
-/// What busy polling wants. Source: Documentation/networking/napi.rst, v6.12.
-const DEFER_HARD_IRQS: u64 = 2;
-/// What busy polling wants. Units: nanoseconds. Source: as above.
-const GRO_FLUSH_TIMEOUT_NS: u64 = 200_000;
 
 /// The rows of an interface, for a process with these CPUs.
 pub(super) fn rows(found: &Findings, tree: &Tree, allowed: &[usize]) -> Vec<Row> {
@@ -145,7 +142,7 @@ fn napi(found: &Findings, tree: &Tree) -> Row {
     if defer > 0 && timeout > 0 {
         return Row::ok(thing, text);
     }
-    let change = |file: &str, to: u64| {
+    let change = |file: &str, to: u32| {
         let path = tree.path(&format!("sys/class/net/{}/{file}", found.interface.name));
         let setting = Setting::InterfaceFile(found.interface.clone(), path);
         Change { setting, to: Value::Text(to.to_string()) }
@@ -153,7 +150,7 @@ fn napi(found: &Findings, tree: &Tree) -> Row {
     Row::better(thing, text)
         .because("without it an interrupt cuts in between two polls under load; with it, one comes up to the time-out later after a load")
         .by(vec![
-            change("napi_defer_hard_irqs", DEFER_HARD_IRQS),
+            change("napi_defer_hard_irqs", NAPI_DEFER_HARD_IRQS),
             change("gro_flush_timeout", GRO_FLUSH_TIMEOUT_NS),
         ])
 }

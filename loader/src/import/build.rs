@@ -8,8 +8,8 @@ use super::notes::NoteKind;
 use super::state::{Membership, Place, State};
 use crate::config::Config;
 use crate::config::model::{
-    Bridge, DEFAULT_AGEING_S, DEFAULT_FDB_ENTRIES, DEFAULT_RING, Gateway, Link, Member, Mode, Port, Role,
-    Tunnel, Umem, VlanId,
+    Bridge, DEFAULT_AGEING_S, DEFAULT_FDB_ENTRIES, DEFAULT_RING, Driving, Gateway, Link, Member, Mode, Port,
+    Role, Tunnel, Umem, VlanId,
 };
 
 /// The configuration, and where it comes from.
@@ -97,6 +97,7 @@ fn ports(attached: &[Attached], names: &Names, options: &ImportOptions) -> Vec<P
                 mode: Mode::Auto,
                 rx_ring: DEFAULT_RING,
                 tx_ring: DEFAULT_RING,
+                driving: Driving::default(),
             }),
         }
     }

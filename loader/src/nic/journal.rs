@@ -28,6 +28,9 @@ pub struct Leftover {
     pub feature: String,
     /// What it was before.
     pub before: bool,
+    /// What it was before, when it is not a feature but a number in `/sys/class/net`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
 }
 
 /// The open journal.
@@ -177,6 +180,7 @@ mod tests {
             namespace: 4_026_531_840,
             feature: feature.into(),
             before: true,
+            number: None,
         }
     }
 
@@ -192,6 +196,19 @@ mod tests {
         journal.remove(&entry("rx-lro")).unwrap();
         drop(journal);
         assert_eq!(Journal::open(&directory.0, "gw-a").unwrap().entries(), [entry("rx-gro")]);
+    }
+
+    #[test]
+    fn a_number_survives_and_a_journal_of_before_there_were_any_is_read() {
+        let directory = Directory::new();
+        let number = Leftover { number: Some(77), ..entry("gro_flush_timeout") };
+        let mut journal = Journal::open(&directory.0, "gw-a").unwrap();
+        journal.add(number.clone()).unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(&directory.0, "gw-a").unwrap().entries(), [number]);
+        let old = r#"[{"interface":"eth1","ifindex":5,"mac":"02:00:00:00:00:05","namespace":4026531840,"feature":"rx-lro","before":true}]"#;
+        fs::write(directory.0.join("gw-a.nic"), old).unwrap();
+        assert_eq!(Journal::open(&directory.0, "gw-a").unwrap().entries(), [entry("rx-lro")]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod facts;
 mod identity;
 mod journal;
+mod napi;
 mod needs;
 mod prepared;
 
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 pub use facts::PortFacts;
 pub use journal::Leftover;
+pub(crate) use napi::is_shown;
+pub use napi::{Deferral, Number, Wanted};
 pub use needs::PortNeeds;
 pub use prepared::{Change, NicKeeper, PreparedPort};
 
@@ -59,6 +62,26 @@ pub enum NicError {
         interface: String,
         /// The cause.
         source: io::Error,
+    },
+    /// A number of it could not be set.
+    #[error("set {name} of {interface} to {number}")]
+    Number {
+        /// The number, as its file in `/sys/class/net` is called.
+        name: String,
+        /// What to.
+        number: u64,
+        /// The interface.
+        interface: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Its folder in `/sys` is that of another.
+    #[error(
+        "/sys/class/net/{interface} shows another network namespace; start with `ip netns exec NAMESPACE`, which mounts the right one"
+    )]
+    OtherSysfs {
+        /// The interface.
+        interface: String,
     },
     /// Promiscuous mode could not be entered.
     #[error("make {interface} promiscuous")]

@@ -11,6 +11,7 @@ use xsk::nic::{Ethtool, Promiscuous};
 
 use super::identity::{Present, own_namespace, own_namespace_path};
 use super::journal::{Journal, Leftover};
+use super::napi::{self, Number};
 use super::{NicError, PortNeeds};
 use crate::netlink::Link;
 
@@ -47,6 +48,7 @@ pub struct NicKeeper {
 pub struct PreparedPort {
     interface: String,
     changes: Vec<Change>,
+    pub(super) numbers: Vec<Number>,
     undo: Vec<Leftover>,
     journal: Arc<Mutex<Journal>>,
     _promiscuous: Option<Promiscuous>,
@@ -83,6 +85,7 @@ impl NicKeeper {
         let mut port = PreparedPort {
             interface: link.name.clone(),
             changes: Vec::new(),
+            numbers: Vec::new(),
             undo: Vec::new(),
             journal: Arc::clone(&self.journal),
             _promiscuous: None,
@@ -102,7 +105,7 @@ impl NicKeeper {
     }
 
     /// What to note before a feature is switched off.
-    fn leftover(&self, link: &Link, feature: &str) -> Leftover {
+    pub(super) fn leftover(&self, link: &Link, feature: &str) -> Leftover {
         Leftover {
             interface: link.name.clone(),
             ifindex: link.ifindex,
@@ -110,6 +113,7 @@ impl NicKeeper {
             namespace: self.namespace,
             feature: feature.to_owned(),
             before: true,
+            number: None,
         }
     }
 }
@@ -123,6 +127,18 @@ impl PreparedPort {
     /// What is not as it was found, and what could not be changed ([`Change::is_unmet`]).
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// Numbers that are not as they were found.
+    pub fn numbers(&self) -> &[Number] {
+        &self.numbers
+    }
+
+    /// Notes what is to be put back, before it is changed.
+    pub(super) fn note(&mut self, undo: Leftover) -> Result<(), NicError> {
+        self.journal().add(undo.clone())?;
+        self.undo.push(undo);
+        Ok(())
     }
 
     fn switch_off(
@@ -139,9 +155,7 @@ impl PreparedPort {
         }
         let mut now = true;
         if state.changeable && state.requested {
-            let undo = leftover();
-            self.journal().add(undo.clone())?;
-            self.undo.push(undo);
+            self.note(leftover())?;
             let outcome = ethtool.set_feature(feature, false);
             now = outcome.map_err(refused(&interface, feature, false))?.is_some_and(|state| state.active);
         }
@@ -160,7 +174,7 @@ impl Drop for PreparedPort {
             // The index is enough while this process runs: the kernel hands none out twice.
             let outcome = Present::of(undo.ifindex)
                 .map_err(refused(&undo.interface, &undo.feature, undo.before))
-                .and_then(|present| present.map_or(Ok(()), |present| put_back(undo, &present.name)))
+                .and_then(|present| present.map_or(Ok(()), |present| put_back(undo, &present)))
                 .and_then(|()| self.journal().remove(undo));
             if let Err(error) = outcome {
                 warn_of_leftover(undo, &self.journal(), &error);
@@ -181,12 +195,16 @@ fn reclaim(leftover: &Leftover, namespace: u64) -> Result<Option<String>, NicErr
         let present = format!("{}, {}", present.name, text(present.mac));
         return Err(NicError::OtherInterface { interface, ifindex, mac, present });
     }
-    put_back(leftover, &present.name)?;
+    put_back(leftover, &present)?;
     Ok(Some(present.name))
 }
 
-/// Switches a feature back.
-fn put_back(leftover: &Leftover, interface: &str) -> Result<(), NicError> {
+/// Switches a feature back, or sets a number back.
+fn put_back(leftover: &Leftover, present: &Present) -> Result<(), NicError> {
+    let interface = present.name.as_str();
+    if let Some(number) = leftover.number {
+        return napi::put_back(interface, &leftover.feature, number, (leftover.ifindex, present.mac));
+    }
     let refused = || refused(interface, &leftover.feature, leftover.before);
     let ethtool = Ethtool::open(interface).map_err(refused())?;
     ethtool.set_feature(&leftover.feature, leftover.before).map_err(refused())?;
@@ -197,9 +215,13 @@ fn put_back(leftover: &Leftover, interface: &str) -> Result<(), NicError> {
 fn warn_of_leftover(leftover: &Leftover, journal: &Journal, error: &(dyn Error + 'static)) {
     let Leftover { interface, feature, before, .. } = leftover;
     let state = if *before { "on" } else { "off" };
+    let by_hand = match leftover.number {
+        Some(number) => format!("echo {number} > {}", napi::path(interface, feature).display()),
+        None => format!("ethtool -K {interface} {feature} {state}"),
+    };
     tracing::warn!(
         error,
-        "{feature} of {interface} is not put back and stays noted in {}; by hand: `ethtool -K {interface} {feature} {state}`",
+        "{feature} of {interface} is not put back and stays noted in {}; by hand: `{by_hand}`",
         journal.path().display()
     );
 }

@@ -13,14 +13,14 @@ use dataplane::{
 };
 use ebpf::abi::{PortConfig, Roles};
 use rustix::io::Errno;
-use xsk::{BindError, BindMode, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
+use xsk::{BindError, BindMode, BusyPoll, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
 
 use super::{crew::Crew, host};
 use crate::{
     config::{Mode, Port},
     maps::SteeringMaps,
     netlink::Link,
-    nic::{NicKeeper, PortFacts, PortNeeds, PreparedPort},
+    nic::{Deferral, NicKeeper, PortFacts, PortNeeds, PreparedPort},
     program::{AttachMode, AttachedLink, SteeringProgram},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Tools<'a> {
     pub(super) crew: &'a Crew,
     /// Slots of the socket map that each port may use.
     pub(super) slots_per_port: u32,
+    /// Frames that a worker takes from a queue at a time.
+    pub(super) batch: u32,
 }
 
 impl Tools<'_> {
@@ -92,11 +94,12 @@ impl AttachedPort {
         let attached = attach_program(tools.program, port, link.ifindex)?;
         let multi_buffer = host::needs_multi_buffer(facts.mtu, tools.umem.chunk_bytes());
         let needs = PortNeeds { is_access: port.role.is_access(), mode: attached.mode() };
-        let prepared = tools.keeper.prepare(link, needs)?;
+        let mut prepared = tools.keeper.prepare(link, needs)?;
+        tools.keeper.defer_interrupts(&mut prepared, link, Deferral::of(&port.driving))?;
         let slot_base = tools.slots_per_port * u32::from(id.0);
         let announcement = PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id));
         let mut opened = Opened::default();
-        let config = socket_config(port, multi_buffer);
+        let config = socket_config(tools, port, multi_buffer);
         if let Err(error) = opened.open_all(tools, port, &facts, &config, slot_base, announcement) {
             opened.undo(tools, link.ifindex, slot_base);
             return Err(error);
@@ -281,7 +284,7 @@ fn attach_program(program: &mut SteeringProgram, port: &Port, ifindex: u32) -> a
     })
 }
 
-fn socket_config(port: &Port, multi_buffer: bool) -> SocketConfig {
+fn socket_config(tools: &Tools<'_>, port: &Port, multi_buffer: bool) -> SocketConfig {
     SocketConfig {
         rx_ring: port.rx_ring,
         fill_ring: port.rx_ring,
@@ -292,8 +295,12 @@ fn socket_config(port: &Port, multi_buffer: bool) -> SocketConfig {
             Mode::ZeroCopy => BindMode::ZeroCopy,
             Mode::Generic => BindMode::Copy,
         },
-        need_wakeup: true,
-        busy_poll: None,
+        need_wakeup: port.driving.need_wakeup,
+        busy_poll: (port.driving.busy_poll_us > 0).then_some(BusyPoll {
+            timeout_us: port.driving.busy_poll_us,
+            budget_frames: port.driving.busy_poll_budget,
+        }),
+        batch: tools.batch,
         multi_buffer,
     }
 }

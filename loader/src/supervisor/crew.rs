@@ -12,15 +12,17 @@ use dataplane::{
     exchange::{Exchange, exchange},
     ports::xsk_port::XskPort,
     tables::{PortId, snapshot::SharedTables},
-    worker::{Clock, Command, Inbox, Mailbox, Worker, WorkerSetup, mailbox, pin},
+    worker::{Clock, Command, Inbox, Mailbox, Worker, WorkerSetup, idle, mailbox, pin},
 };
 use xsk::{ChunkCache, ChunkPool};
+
+use crate::config::model::WorkMode;
 
 /// Chunks that a worker keeps for itself before it gives some to the pool.
 const CACHE_CHUNKS: usize = 512;
 
-/// Rounds over idle queues before a worker sleeps.
-const IDLE_ROUNDS: u32 = 32;
+/// Rounds over idle queues before an adaptive worker sleeps.
+const ADAPTIVE_ROUNDS: u32 = 32;
 
 /// How long a worker may take to answer; it looks at its mailbox every round, and a command wakes it.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ pub(super) struct Shared {
     pub(super) tables: SharedTables,
     pub(super) counters: PerWorker<WorkerCounters>,
     pub(super) clock: Arc<Clock>,
+    /// What a worker does when there is nothing to do.
+    pub(super) mode: WorkMode,
 }
 
 /// The worker threads.
@@ -123,6 +127,15 @@ impl Crew {
     }
 }
 
+/// Rounds over idle queues before a worker sleeps.
+const fn idle_rounds(mode: WorkMode) -> u32 {
+    match mode {
+        WorkMode::Busy => idle::NEVER,
+        WorkMode::Adaptive => ADAPTIVE_ROUNDS,
+        WorkMode::Interrupt => 0,
+    }
+}
+
 /// What joins a worker to the main thread and to the other workers.
 struct Place {
     mailbox: Mailbox<XskPort>,
@@ -150,7 +163,7 @@ impl Member {
             tables: Arc::clone(&shared.tables),
             counters: shared.counters.clone(),
             clock: Arc::clone(&shared.clock),
-            idle_rounds: IDLE_ROUNDS,
+            idle_rounds: idle_rounds(shared.mode),
             exchange,
         };
         let (pinned, answer) = mpsc::channel();

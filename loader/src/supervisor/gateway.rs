@@ -183,6 +183,7 @@ impl Gateway {
             tables: snapshot::shared(),
             counters: plan.worker_counters.clone(),
             clock: Arc::new(Clock::default()),
+            mode: plan.config.gateway.work.mode,
         };
         let crew = Crew::hire(&cpus, &shared)?;
         let now = Instant::now();
@@ -279,6 +280,7 @@ impl Gateway {
             program: &mut self.program,
             maps: &mut self.maps,
             keeper: &self.keeper,
+            batch: self.plan.config.gateway.work.batch,
             crew: &self.crew,
         }
     }

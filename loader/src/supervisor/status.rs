@@ -43,6 +43,7 @@ impl StatusSource for RefCell<Gateway> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: gateway.started.elapsed().as_secs(),
             pid: std::process::id(),
+            mode: gateway.plan.config.gateway.work.mode.word().to_owned(),
         }
     }
 
@@ -337,6 +338,8 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
     let features = changes.iter().filter(|change| change.feature != "promiscuous");
     status.changed_features =
         features.clone().map(|change| format!("{} {}", change.feature, word(change.now))).collect();
+    let numbers = attached.prepared().numbers().iter();
+    status.changed_features.extend(numbers.map(|number| format!("{} {}", number.name, number.now)));
     let unmet = features.filter(|change| change.is_unmet());
     status.warnings.extend(unmet.map(|change| format!("{} cannot be switched off", change.feature)));
     status.copy_reason.clone_from(&attached.copy_reason);

@@ -10,6 +10,7 @@ mod faults;
 mod follow;
 mod forward;
 mod fragments;
+mod idle;
 mod jumbo;
 mod learned_peer;
 mod mtu;

@@ -35,6 +35,14 @@ pub(crate) struct Pair {
     lines: usize,
 }
 
+/// Further lines of a gateway's configuration.
+pub(crate) struct Tuning<'a> {
+    /// In `[gateway]`.
+    pub(crate) gateway: &'a str,
+    /// In each `[port.NAME]`.
+    pub(crate) ports: &'a str,
+}
+
 /// The number of a line.
 const fn number(side: usize, line: usize) -> usize {
     10 * side + line
@@ -139,12 +147,20 @@ impl Pair {
 
     /// Starts a gateway. `tunnels` is TOML: tables of tunnels with their sessions; every session joins the LAN.
     pub(crate) fn start(&self, side: usize, tunnels: &str) -> Process {
+        self.start_tuned(side, &Tuning { gateway: "", ports: "" }, tunnels)
+    }
+
+    /// Starts a gateway with further lines in its tables.
+    pub(crate) fn start_tuned(&self, side: usize, tuning: &Tuning<'_>, tunnels: &str) -> Process {
+        let Tuning { gateway, ports } = tuning;
         let sessions = tunnels.lines().filter_map(|line| line.split(".session.").nth(1)?.strip_suffix(']'));
         let members: Vec<_> = ["eth1"].into_iter().chain(sessions).map(|name| format!("{name:?}")).collect();
-        let underlay: String =
-            PORTS[..self.lines].iter().map(|port| format!("[port.{port}]\nrole = \"underlay\"\n")).collect();
+        let underlay: String = PORTS[..self.lines]
+            .iter()
+            .map(|port| format!("[port.{port}]\nrole = \"underlay\"\n{ports}"))
+            .collect();
         let text = format!(
-            "[gateway]\nname = \"{}\"\n{underlay}[port.eth1]\nrole = \"access\"\n{tunnels}\n\
+            "[gateway]\nname = \"{}\"\n{gateway}{underlay}[port.eth1]\nrole = \"access\"\n{ports}{tunnels}\n\
              [bridge.lan]\nmembers = [{}]\n",
             GATEWAYS[side],
             members.join(", ")

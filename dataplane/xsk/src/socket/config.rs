@@ -38,6 +38,8 @@ pub struct SocketConfig {
     pub need_wakeup: bool,
     /// Busy polling; off when `None`.
     pub busy_poll: Option<BusyPoll>,
+    /// Frames that one [`receive`](crate::XskQueue::receive) takes at most, beside the room that it is given. Units: frames.
+    pub batch: u32,
     /// Whether a frame may span several chunks, which the kernel (6.6 at least) and, in zero-copy mode, the driver must be able to.
     pub multi_buffer: bool,
 }
@@ -52,6 +54,7 @@ impl Default for SocketConfig {
             mode: BindMode::Auto,
             need_wakeup: true,
             busy_poll: None,
+            batch: u32::MAX,
             multi_buffer: false,
         }
     }

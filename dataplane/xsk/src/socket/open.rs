@@ -74,6 +74,7 @@ impl Opening<'_> {
         // Fewer system calls on kernels that know it; others take 32 frames per call, which `flush` copes with.
         let _ = socket.set_tx_budget(self.config.tx_ring);
         let mut rings = Rings::new(ends, 1);
+        rings.batch = self.config.batch;
         let mut lent = Lent::new(std::sync::Arc::clone(cache.pool()), tenure);
         let bound = if rings.refill(&mut lent, cache) == 0 {
             let none_free = io::Error::from_raw_os_error(libc::ENOBUFS);

@@ -22,6 +22,8 @@ pub(crate) struct Rings<A, D> {
     pub(crate) counts: QueueCounts,
     /// Segments that a transmitted frame may have.
     pub(crate) max_segments: usize,
+    /// Frames that one `receive` takes at most.
+    pub(crate) batch: u32,
     /// The entries up to the next end of a frame are of one that was discarded.
     skipping: bool,
 }
@@ -32,7 +34,7 @@ pub(crate) type MappedRings = Rings<RingMap<u64>, RingMap<Descriptor>>;
 impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     /// The rings with these ends.
     pub(crate) fn new(ends: Ends<A, D>, max_segments: usize) -> Self {
-        Self { ends, counts: QueueCounts::default(), max_segments, skipping: false }
+        Self { ends, counts: QueueCounts::default(), max_segments, batch: u32::MAX, skipping: false }
     }
 
     /// Received frames into `out`, as many as wait and fit; how many. Chunks of what makes no frame go to `cache`.
@@ -41,7 +43,7 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
         if self.skipping {
             self.skip(lent, cache);
         }
-        let wanted = to_count(out.remaining_capacity());
+        let wanted = to_count(out.remaining_capacity()).min(self.batch);
         let ready = self.ends.rx.available(wanted).min(wanted);
         let before = out.len();
         for _ in 0..ready {

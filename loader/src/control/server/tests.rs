@@ -168,7 +168,7 @@ fn a_last_request_may_lack_its_line_feed() {
     let running = Running::start(Limits::default());
     assert_eq!(
         running.exchange(br#"{"show":"gateway"}"#),
-        "{\"gateway\":{\"name\":\"gw-a\",\"version\":\"0.1.0\",\"uptime_s\":61,\"pid\":4242}}\n"
+        "{\"gateway\":{\"name\":\"gw-a\",\"version\":\"0.1.0\",\"uptime_s\":61,\"pid\":4242,\"mode\":\"adaptive\"}}\n"
     );
 }
 

@@ -13,7 +13,10 @@ fn is_written_as<Row: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug
 
 #[test]
 fn a_gateway_has_these_json_fields() {
-    is_written_as(&FixedSource.gateway(), r#"{"name":"gw-a","version":"0.1.0","uptime_s":61,"pid":4242}"#);
+    is_written_as(
+        &FixedSource.gateway(),
+        r#"{"name":"gw-a","version":"0.1.0","uptime_s":61,"pid":4242,"mode":"adaptive"}"#,
+    );
 }
 
 #[test]

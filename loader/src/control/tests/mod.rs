@@ -301,7 +301,13 @@ pub(crate) struct FixedSource;
 
 impl StatusSource for FixedSource {
     fn gateway(&self) -> GatewayStatus {
-        GatewayStatus { name: "gw-a".to_owned(), version: "0.1.0".to_owned(), uptime_s: 61, pid: 4242 }
+        GatewayStatus {
+            name: "gw-a".to_owned(),
+            version: "0.1.0".to_owned(),
+            uptime_s: 61,
+            pid: 4242,
+            mode: "adaptive".to_owned(),
+        }
     }
     fn tunnels(&self) -> Vec<TunnelStatus> {
         tunnels()
