@@ -8,7 +8,10 @@ use std::{net::Ipv6Addr, sync::Arc};
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
 pub use super::ids::SessionIndex;
-use super::{attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, session_state::RxSequencing};
+use super::{
+    attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, quick_sessions::QuickSessions,
+    session_state::RxSequencing,
+};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
@@ -160,6 +163,8 @@ struct Place {
 pub struct SessionTable {
     places: Box<[Place]>,
     sessions: Box<[RxSession]>,
+    /// Those whose packets need no closer look.
+    quick: QuickSessions,
     /// Sessions of tunnels that learn their peer, by id and local endpoint alone; empty when there is none.
     anywhere: Box<[Place]>,
     /// Every id once, ascending: tells, on a miss, a wrong source from an unknown id.
@@ -187,7 +192,25 @@ impl SessionTable {
         ids.sort_unstable();
         ids.dedup();
         let anywhere = places_anywhere(&sessions).into();
-        Self { places: places.into(), sessions: sessions.into(), anywhere, ids: ids.into() }
+        let mut table = Self {
+            places: places.into(),
+            sessions: sessions.into(),
+            quick: QuickSessions::default(),
+            anywhere,
+            ids: ids.into(),
+        };
+        // Not one that another session stands in front of.
+        let is_found = |(position, session): &(u32, &RxSession)| {
+            table.find(session.rx_session_id, &session.endpoint).is_ok_and(|(found, _)| found == *position)
+        };
+        table.quick = QuickSessions::new((0u32..).zip(&table.sessions).filter(is_found));
+        table
+    }
+
+    /// Sessions whose packets need no closer look.
+    #[inline]
+    pub(crate) const fn quick(&self) -> &QuickSessions {
+        &self.quick
     }
 
     /// The session with this id at this local address and port, of a tunnel that learns its peer.
