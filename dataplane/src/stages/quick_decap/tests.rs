@@ -184,6 +184,33 @@ proptest! {
     }
 }
 
+/// Every bit of the headers turned over, one at a time, with the IPv4 checksum wrong by it and right again.
+#[test]
+fn no_bit_of_the_headers_is_overlooked() {
+    let looks = looks();
+    let mut taken = 0;
+    for look in [5, 6, 11].map(|position: usize| looks[position]) {
+        let good = {
+            let mut bytes = packet(&look, &[2; 60]);
+            bytes.extend([0; 40]);
+            bytes
+        };
+        for bit in 0..8 * 80 {
+            for seals in [false, true] {
+                let mut bytes = good.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                if seals {
+                    Ipv4Header::mut_from_prefix(&mut bytes[14..]).unwrap().0.seal(&[]);
+                }
+                let (quick, closely) = both(&sessions, &bytes);
+                taken += usize::from(quick.is_some());
+                assert!(quick.is_none_or(|quick| quick == closely), "{look:?}, bit {bit}");
+            }
+        }
+    }
+    assert!(taken > 1000, "{taken}: many bits do not matter");
+}
+
 #[test]
 fn sessions_that_take_more_than_this_are_looked_at_closely() {
     type Change = fn(&mut RxSession);
