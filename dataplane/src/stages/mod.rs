@@ -26,6 +26,7 @@ mod learn;
 mod mss_clamp;
 mod outer;
 mod outer_chained;
+mod quick_decap;
 mod reassemble;
 mod roam;
 mod row;
