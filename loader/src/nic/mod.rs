@@ -12,6 +12,7 @@ mod identity;
 mod journal;
 mod needs;
 mod prepared;
+mod receive_buffer;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use facts::PortFacts;
 pub use journal::Leftover;
 pub use needs::PortNeeds;
 pub use prepared::{Change, NicKeeper, PreparedPort};
+pub use receive_buffer::zero_copy_room;
 
 /// Why an interface could not be read or prepared.
 #[derive(Debug, thiserror::Error)]
