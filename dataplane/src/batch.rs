@@ -4,10 +4,12 @@
 //! `encap`. Stages pass over all slots one after the other, so that the look-ups of one pass overlap in the CPU.
 
 use arrayvec::ArrayVec;
+use wire::ethernet::EthernetHeader;
 use xsk::{BATCH, Frame, FrameBatch};
 
 use crate::{
     tables::{
+        attachment::Ingress,
         bridge_domains::{DomainId, MemberId},
         fdb::MacKey,
     },
@@ -62,6 +64,13 @@ impl Slot {
         destination: MacKey::new([0; 6]),
     };
 
+    /// Lets a frame with this header enter a bridge domain.
+    #[inline]
+    pub fn enter(&mut self, ingress: Ingress, header: &EthernetHeader) {
+        (self.fate, self.domain, self.ingress) = (Fate::Entered, ingress.domain, ingress.member);
+        (self.destination, self.source) = MacKey::pair(header);
+    }
+
     /// Ends the frame's way. The first reason stands.
     #[inline]
     pub fn discard(&mut self, reason: DropReason) {
@@ -99,6 +108,18 @@ impl Batch {
         self.frames.iter_mut().zip(&mut self.slots).filter(|(_, slot)| slot.fate == Fate::Undecided)
     }
 
+    /// Lets `keep` take frames out: those that it does not give back. The others stay, in order.
+    #[inline]
+    pub fn retain(&mut self, mut keep: impl FnMut(Frame, &Slot) -> Option<Frame>) {
+        let (frames, slots) = (core::mem::take(&mut self.frames), core::mem::take(&mut self.slots));
+        for (frame, slot) in frames.into_iter().zip(slots) {
+            if let Some(frame) = keep(frame, &slot) {
+                self.frames.push(frame);
+                self.slots.push(slot);
+            }
+        }
+    }
+
     /// Slots of frames that entered a bridge domain and have no destination yet.
     #[inline]
     pub fn entered(&mut self) -> impl Iterator<Item = &mut Slot> {
@@ -107,7 +128,7 @@ impl Batch {
 
     /// Takes all frames out, with what was decided about them.
     #[inline]
-    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, Slot)> {
-        self.frames.drain(..).zip(self.slots.drain(..))
+    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, &Slot)> {
+        self.frames.drain(..).zip(&self.slots)
     }
 }

@@ -84,9 +84,10 @@ pub struct WorkerCounters {
     pub flooded: Counter,
     /// Frames dropped, by reason.
     pub drops: DropCounters,
-    /// Fragments of outer packets given to the worker that puts them together.
+    /// Frames given to other workers: fragments of outer packets to the one that puts them together, packets of spread sessions to
+    /// the one that has their flow.
     pub handed: Counter,
-    /// Fragments taken over from the workers that received them.
+    /// Frames taken over from the workers that received them.
     pub taken: Counter,
     /// Fragments whose payload now stands in another fragment's chunk: all of a packet's but one, which ends like any frame.
     pub reassembled: Counter,

@@ -1,15 +1,17 @@
 //! Exchange: frames that one worker gives to another.
 //!
-//! Place on the path: beside it. Only fragments of outer packets change worker: each is received where the NIC put it, and put
-//! together where all fragments of its tunnel are. Whole packets never come here, and a worker on its own has no exchange at all.
+//! Place on the path: beside it. Two kinds of frames change worker, and a worker on its own has no exchange at all:
+//!
+//! - Fragments of outer packets. Each is received where the NIC put it, and put together where all fragments of its tunnel are.
+//! - Packets of sessions whose inner flows are spread over the workers: see [`packets`].
 //!
 //! A tunnel's fragments belong to the worker that received the first of them ([`Exchange::owner`]). Most NICs give one worker all
 //! fragments of a tunnel, and over IP protocol 115 its whole packets too: then nothing is handed over, and the tunnel's frames keep
 //! their order.
 //!
 //! ```text
-//!  worker 0 --+                  +--> worker 1, once per round: up to a batch
-//!  worker 2 --+--> lane of 1 ----+
+//!  worker 0 --+                   +--> worker 1, once per round: up to a batch of fragments, some batches of packets
+//!  worker 2 --+--> lanes of 1 ----+
 //!                  bounded, no lock; asleep? then its eventfd is written, once per round and sender
 //! ```
 //! A frame in a lane is nobody's: its chunk left the books of the worker that gave it and enters those of the worker that
@@ -17,6 +19,9 @@
 //!
 //! [`WorkerCounters::handed`]: crate::counters::WorkerCounters::handed
 //! [`WorkerCounters::taken`]: crate::counters::WorkerCounters::taken
+
+mod fragment_lane;
+mod packets;
 
 use std::sync::{
     Arc,
@@ -27,13 +32,13 @@ use std::sync::{
     },
 };
 
-use crossbeam::{queue::ArrayQueue, utils::CachePadded};
-use xsk::{ChunkCache, ChunkPool, Frame};
+use crossbeam::utils::CachePadded;
+use xsk::{ChunkCache, ChunkPool, Frame, FrameBatch};
 
 use crate::waker::Waker;
-
-/// Frames that wait for one worker at most.
-const LANE_FRAMES: usize = 512;
+use fragment_lane::FragmentLane;
+pub use fragment_lane::LANE_CHUNKS;
+use packets::{PacketLane, Packets};
 
 /// Most workers that exchange frames: one bit each of a word. The configuration allows no more.
 pub const MAX_WORKERS: usize = 64;
@@ -49,7 +54,8 @@ const _: () = assert!(MAX_WORKERS < NOBODY as usize && OWNED_GROUPS.is_power_of_
 /// What waits for one worker.
 #[derive(Debug)]
 struct Lane {
-    frames: ArrayQueue<Frame>,
+    fragments: FragmentLane,
+    packets: PacketLane,
     /// Whether the worker sleeps, or is about to: who gives it a frame has to wake it.
     is_asleep: AtomicBool,
     waker: Waker,
@@ -69,6 +75,7 @@ struct Lanes {
 pub struct Exchange {
     worker: usize,
     lanes: Arc<Lanes>,
+    packets: Packets,
     /// Workers that got a frame since they were last woken, a bit each.
     to_wake: u64,
     /// Chunks of frames taken less those of frames given.
@@ -85,7 +92,8 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
     }
     let lane = |waker: &Waker| {
         CachePadded::new(Lane {
-            frames: ArrayQueue::new(LANE_FRAMES),
+            fragments: FragmentLane::new(OWNED_GROUPS),
+            packets: PacketLane::new(wakers.len()),
             is_asleep: AtomicBool::new(false),
             waker: waker.clone(),
         })
@@ -95,8 +103,20 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
         owners: (0..OWNED_GROUPS).map(|_| AtomicU8::new(NOBODY)).collect(),
         pool: Arc::clone(pool),
     });
-    let end = |worker| Exchange { worker, lanes: Arc::clone(&lanes), to_wake: 0, net_chunks: 0 };
+    let end = |worker| Exchange {
+        worker,
+        lanes: Arc::clone(&lanes),
+        packets: Packets::new(worker, wakers.len()),
+        to_wake: 0,
+        net_chunks: 0,
+    };
     (0..wakers.len()).map(|worker| Some(end(worker))).collect()
+}
+
+/// The group that a tunnel with this hash is of.
+fn group_of(tunnel_hash: u64) -> usize {
+    // The upper half: a product mixes it best.
+    usize::try_from(tunnel_hash >> 32).unwrap_or(0) % OWNED_GROUPS
 }
 
 impl Exchange {
@@ -104,9 +124,7 @@ impl Exchange {
     #[must_use]
     #[inline]
     pub fn owner(&self, tunnel_hash: u64) -> usize {
-        // The upper half: a product mixes it best.
-        let group = usize::try_from(tunnel_hash >> 32).unwrap_or(0) % OWNED_GROUPS;
-        let Some(owner) = self.lanes.owners.get(group) else { return self.worker };
+        let Some(owner) = self.lanes.owners.get(group_of(tunnel_hash)) else { return self.worker };
         match owner.load(Relaxed) {
             NOBODY => self.claim(owner),
             worker => usize::from(worker),
@@ -127,23 +145,85 @@ impl Exchange {
         self.worker
     }
 
-    /// Gives a frame to another worker; [`Exchange::wake`] has to follow.
+    /// The worker that takes the packets of an inner flow which this one receives, by the flow's hash: always the same.
+    #[must_use]
+    #[inline]
+    pub fn worker_of(&self, flow_hash: u64) -> usize {
+        self.packets.worker_of(flow_hash)
+    }
+
+    /// Gives a packet of a spread session to another worker. It may wait for others until [`Exchange::push_packets`].
     ///
     /// # Errors
-    /// Gives the frame back when the lane is full or there is no such worker.
-    pub fn give(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
+    /// Gives it back when too many wait for that worker, or there is no such worker any more.
+    #[inline]
+    pub fn give_packet(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
         let Some(lane) = self.lanes.lanes.get(worker) else { return Err(frame) };
         let chunks = frame.segment_count();
-        lane.frames.push(frame)?;
+        if self.packets.give(worker, &lane.packets, frame)? {
+            self.to_wake |= 1 << (worker % MAX_WORKERS);
+        }
+        self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
+        Ok(())
+    }
+
+    /// Lets others have the packets that were given; [`Exchange::wake`] has to follow. One queue operation for each other worker.
+    /// What does not fit waits until this is called again.
+    #[inline]
+    pub fn push_packets(&mut self) {
+        let mut outgoing = self.packets.has_outgoing();
+        while outgoing != 0 {
+            let worker = outgoing.trailing_zeros() as usize;
+            outgoing &= outgoing - 1;
+            if let Some(lane) = self.lanes.lanes.get(worker)
+                && self.packets.push(worker, &lane.packets)
+            {
+                self.to_wake |= 1 << (worker % MAX_WORKERS);
+            }
+        }
+    }
+
+    /// Moves packets that wait for this worker to an empty batch, the oldest first. Returns how many.
+    #[inline]
+    pub fn take_packets(&mut self, batch: &mut FrameBatch) -> usize {
+        let Some(lane) = self.lanes.lanes.get(self.worker) else { return 0 };
+        self.packets.take(&lane.packets, batch);
+        let chunks = batch.iter().map(Frame::segment_count).sum::<usize>();
+        self.net_chunks += i64::try_from(chunks).unwrap_or(0);
+        batch.len()
+    }
+
+    /// Says that the packets taken so far have left, or were dropped; once per round, behind the flush of the TX rings.
+    #[inline]
+    pub fn finish_packets(&mut self) {
+        if let Some(lane) = self.lanes.lanes.get(self.worker) {
+            self.packets.finish(&lane.packets);
+        }
+    }
+
+    /// Whether all packets that this worker gave have left or were dropped, but for those given to a worker that has ended.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.packets.is_settled(self.lanes.lanes.iter().map(|lane| &lane.packets))
+    }
+
+    /// Gives a fragment of a tunnel to another worker, by the tunnel's hash; [`Exchange::wake`] has to follow.
+    ///
+    /// # Errors
+    /// Gives the frame back when the lane has no room for that tunnel or there is no such worker.
+    pub fn give(&mut self, worker: usize, tunnel_hash: u64, frame: Frame) -> Result<(), Frame> {
+        let Some(lane) = self.lanes.lanes.get(worker) else { return Err(frame) };
+        let chunks = frame.segment_count();
+        lane.fragments.push(group_of(tunnel_hash), frame)?;
         self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
         self.to_wake |= 1 << (worker % MAX_WORKERS);
         Ok(())
     }
 
-    /// The oldest frame that waits for this worker.
+    /// The oldest fragment that waits for this worker.
     #[inline]
     pub fn take(&mut self) -> Option<Frame> {
-        let frame = self.own()?.frames.pop()?;
+        let frame = self.own()?.fragments.pop()?;
         self.net_chunks += i64::try_from(frame.segment_count()).unwrap_or(0);
         Some(frame)
     }
@@ -155,9 +235,10 @@ impl Exchange {
         self.net_chunks
     }
 
-    /// Wakes those that got frames and sleep; once per round. A system call for each of them, none else.
+    /// Wakes those that got frames and sleep; once per round. Tries packets again that found no room. A system call for each of them, none else.
     #[inline]
     pub fn wake(&mut self) {
+        self.push_packets();
         if self.to_wake != 0 {
             self.wake_sleepers();
         }
@@ -176,13 +257,14 @@ impl Exchange {
         self.to_wake = 0;
     }
 
-    /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it.
+    /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it, or packets for room.
     #[must_use]
     pub fn may_sleep(&self) -> bool {
         let Some(lane) = self.own() else { return true };
         lane.is_asleep.store(true, Relaxed);
         fence(SeqCst);
-        let may_sleep = lane.frames.is_empty();
+        let has_nothing = lane.fragments.is_empty() && lane.packets.is_empty();
+        let may_sleep = has_nothing && self.packets.has_outgoing() == 0;
         if !may_sleep {
             self.awake();
         }
@@ -202,122 +284,24 @@ impl Exchange {
     }
 }
 
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lanes.lanes.get(self.worker) {
+            let mut cache = ChunkCache::new(Arc::clone(&self.lanes.pool), 0);
+            self.packets.close(&lane.packets, &mut cache);
+        }
+    }
+}
+
 impl Drop for Lanes {
     fn drop(&mut self) {
         let mut cache = ChunkCache::new(Arc::clone(&self.pool), 0);
         for lane in &self.lanes {
-            while let Some(frame) = lane.frames.pop() {
-                cache.give_frame(frame);
-            }
+            lane.fragments.drain(&mut cache);
+            lane.packets.drain(&mut cache);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use xsk::{Umem, UmemConfig};
-
-    const CHUNKS: usize = 1024;
-
-    /// A pool, as many ends as asked for, and the wakers of their workers.
-    fn joined(workers: usize) -> (Arc<ChunkPool>, Vec<Option<Exchange>>, Vec<Waker>) {
-        let config =
-            UmemConfig { chunk_count: 1024, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
-        let (_, pool) = Umem::map(&config).unwrap();
-        let wakers: Vec<_> = (0..workers).map(|_| Waker::new().unwrap()).collect();
-        let ends = exchange(&wakers, &pool);
-        (pool, ends, wakers)
-    }
-
-    fn two() -> (Arc<ChunkPool>, [Exchange; 2], Vec<Waker>) {
-        let (pool, ends, wakers) = joined(2);
-        let ends: Vec<_> = ends.into_iter().map(Option::unwrap).collect();
-        (pool, ends.try_into().unwrap(), wakers)
-    }
-
-    fn frame(cache: &mut ChunkCache, byte: u8) -> Frame {
-        Frame::from_bytes(cache.take().unwrap(), 256, &[byte; 60]).unwrap()
-    }
-
-    #[test]
-    fn a_single_worker_has_no_exchange() {
-        assert!(joined(1).1.iter().all(Option::is_none));
-        assert!(joined(65).1.iter().all(Option::is_none));
-        assert_eq!(joined(64).1.into_iter().flatten().count(), 64);
-    }
-
-    #[test]
-    fn fragments_belong_to_whoever_asks_first() {
-        let (_, [one, other], _wakers) = two();
-        let hash = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        assert_eq!((one.owner(hash(1)), other.owner(hash(1))), (0, 0));
-        assert_eq!((other.owner(hash(2)), one.owner(hash(2))), (1, 1));
-        assert_eq!((one.owner(hash(1)), other.owner(hash(2))), (0, 1), "for good");
-    }
-
-    #[test]
-    fn frames_come_out_in_order_and_are_counted_at_both_ends() {
-        let (pool, [mut one, mut other], _wakers) = two();
-        let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        for byte in 0..3 {
-            one.give(1, frame(&mut cache, byte)).unwrap();
-        }
-        assert_eq!((one.net_chunks(), other.net_chunks()), (-3, 0));
-        for byte in 0..3 {
-            let frame = other.take().unwrap();
-            assert_eq!(frame.linear(), Some(&[byte; 60][..]));
-            cache.give_frame(frame);
-        }
-        assert!(other.take().is_none() && one.take().is_none());
-        assert_eq!((one.net_chunks(), other.net_chunks()), (-3, 3));
-    }
-
-    #[test]
-    fn a_full_lane_and_a_worker_that_is_not_there_give_the_frame_back() {
-        let (pool, [mut one, _other], _wakers) = two();
-        let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        for _ in 0..LANE_FRAMES {
-            one.give(1, frame(&mut cache, 0)).unwrap();
-        }
-        let refused = one.give(1, frame(&mut cache, 7)).unwrap_err();
-        assert_eq!(refused.linear(), Some(&[7; 60][..]));
-        let refused = one.give(2, refused).unwrap_err();
-        cache.give_frame(refused);
-        assert_eq!(one.net_chunks(), -512);
-    }
-
-    #[test]
-    fn frames_that_nobody_took_go_back_to_the_pool_with_the_last_worker() {
-        let (pool, [mut one, other], _wakers) = two();
-        let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        one.give(1, frame(&mut cache, 0)).unwrap();
-        cache.flush();
-        drop(other);
-        assert_eq!(pool.free_count(), CHUNKS - 1);
-        drop(one);
-        assert_eq!(pool.free_count(), CHUNKS);
-    }
-
-    #[test]
-    fn only_a_sleeper_is_woken_and_only_once() {
-        let (pool, [mut one, mut other], wakers) = two();
-        let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
-        one.give(1, frame(&mut cache, 0)).unwrap();
-        one.wake();
-        assert_eq!(wakers[1].clear(), 0, "it does not sleep");
-        assert!(!other.may_sleep(), "a frame waits");
-        cache.give_frame(other.take().unwrap());
-        assert!(other.may_sleep());
-        one.wake();
-        assert_eq!(wakers[1].clear(), 0, "nothing for it");
-        one.give(1, frame(&mut cache, 0)).unwrap();
-        one.give(1, frame(&mut cache, 0)).unwrap();
-        one.wake();
-        assert_eq!(wakers[1].clear(), 1);
-        one.give(1, frame(&mut cache, 0)).unwrap();
-        one.wake();
-        assert_eq!((wakers[1].clear(), wakers[0].clear()), (0, 0), "woken already");
-        other.awake();
-    }
-}
+mod tests;

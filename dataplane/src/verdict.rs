@@ -13,7 +13,8 @@ pub enum Verdict {
     Flooded,
     /// Left nowhere.
     Dropped(DropReason),
-    /// A fragment of an outer packet, given to the worker that puts it together, where it has its end.
+    /// Given to another worker, where it has its end: a fragment of an outer packet to the one that puts it together, a packet of a
+    /// spread session to the one that has its flow.
     Handed,
     /// A fragment whose payload now stands in another one's chunk: all of a packet's but one, which has the packet's verdict.
     Reassembled,
@@ -71,8 +72,8 @@ drop_reasons! {
     FragmentMalformed => "fragment_malformed", "outer fragment is empty, uneven, or ends beyond 65535 bytes";
     /// Smaller than any path needs (RFC 791 §3.2, RFC 8200 §5).
     FragmentTiny => "fragment_tiny", "outer fragment is smaller than any path asks for";
-    /// The queue to the worker that puts its packet together is full.
-    HandOverFull => "hand_over_full", "queue of outer fragments to another worker is full";
+    /// The queue to the worker that puts its packet together, or that has its inner flow, is full; or the fragment's tunnel has its share of it.
+    HandOverFull => "hand_over_full", "queue to the worker that has its fragments or its flow has no room for it";
     /// The same fragment was there already; its packet is none the worse.
     FragmentDuplicate => "fragment_duplicate", "outer fragment came twice";
     /// Overlaps another fragment of its packet, which is refused as a whole (RFC 5722 §4).

@@ -25,7 +25,6 @@ use crate::{
     batch::{Batch, Fate, Slot},
     tables::{
         attachment::Ingress,
-        fdb::MacKey,
         sessions::{NoSession, RxSession},
     },
     verdict::DropReason,
@@ -180,13 +179,7 @@ pub(super) fn enter(frame: &mut Frame, slot: &mut Slot, ingress: Ingress) {
         }
     }
     match ethernet::split(frame.head()) {
-        Ok((header, _)) => {
-            slot.fate = Fate::Entered;
-            slot.domain = ingress.domain;
-            slot.ingress = ingress.member;
-            slot.source = MacKey::new(header.source.0);
-            slot.destination = MacKey::new(header.destination.0);
-        }
+        Ok((header, _)) => slot.enter(ingress, header),
         Err(_) => slot.discard(DropReason::EthernetMalformed),
     }
 }

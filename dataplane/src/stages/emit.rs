@@ -7,6 +7,7 @@ use xsk::Frame;
 
 use super::{
     Context, Exits, flood, reassemble,
+    row::Row,
     send::{count_at_session, send},
     too_big::Origin,
 };
@@ -19,26 +20,40 @@ use crate::{
 
 #[inline]
 pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    for (frame, slot) in batch.drain() {
-        let verdict = match slot.fate {
-            Fate::Forward(egress) => forward(context, frame, &slot, egress, exits),
-            Fate::Flood => flood::run(context, frame, &slot, exits),
-            Fate::Drop(reason) => discard(frame, reason, exits),
-            Fate::Fragment => match reassemble::arrive(context, frame, exits) {
-                Some(verdict) => verdict,
-                // The table has it, and counts what becomes of it.
-                None => continue,
-            },
-            // Neither an access circuit nor a tunnel claimed it: the port carries nothing for it.
-            Fate::Undecided | Fate::Entered => discard(frame, DropReason::VlanNotMember, exits),
+    let mut frames = batch.drain();
+    let mut next = frames.next();
+    while let Some((frame, slot)) = next {
+        next = match Row::of(context, slot) {
+            Some(row) => row.send(context, (frame, slot), &mut frames, exits),
+            None => {
+                one(context, frame, slot, exits);
+                frames.next()
+            }
         };
-        count(context, &slot, verdict);
     }
+}
+
+/// Carries out what was decided about one frame, and counts it.
+#[inline(never)]
+pub(super) fn one<P: Port>(context: &Context<'_>, frame: Frame, slot: &Slot, exits: &mut Exits<'_, P>) {
+    let verdict = match slot.fate {
+        Fate::Forward(egress) => forward(context, frame, slot, egress, exits),
+        Fate::Flood => flood::run(context, frame, slot, exits),
+        Fate::Drop(reason) => discard(frame, reason, exits),
+        Fate::Fragment => match reassemble::arrive(context, frame, exits) {
+            Some(verdict) => verdict,
+            // The table has it, and counts what becomes of it.
+            None => return,
+        },
+        // Neither an access circuit nor a tunnel claimed it: the port carries nothing for it.
+        Fate::Undecided | Fate::Entered => discard(frame, DropReason::VlanNotMember, exits),
+    };
+    count(context, slot, verdict);
 }
 
 /// Adds one verdict to the counters.
 #[inline]
-fn count(context: &Context<'_>, slot: &Slot, verdict: Verdict) {
+pub(super) fn count(context: &Context<'_>, slot: &Slot, verdict: Verdict) {
     context.counters.count(verdict);
     if let (Verdict::Dropped(reason), Some(position)) = (verdict, slot.session) {
         count_at_session(context, position, reason);

@@ -6,25 +6,15 @@
 //! -00, where STP listens, passes like any multicast while the bridge domain runs no STP of its own, as the kernel's
 //! bridge does (Linux `net/bridge/br_input.c`, `br_handle_frame`).
 
-use super::Context;
 use crate::{
-    batch::{Batch, Fate, Slot},
+    batch::{Fate, Slot},
     tables::bridge_domains::BridgeDomain,
     verdict::DropReason,
 };
 
+/// What becomes of a frame that entered a domain.
 #[inline]
-pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
-    for slot in batch.entered() {
-        slot.fate = match context.tables.domain(slot.domain) {
-            Some(domain) => decide(domain, slot),
-            None => Fate::Drop(DropReason::NoDestination),
-        };
-    }
-}
-
-#[inline]
-fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
+pub(super) fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
     if slot.destination.is_group() {
         return match slot.destination.reserved() {
             None | Some(0) => Fate::Flood,

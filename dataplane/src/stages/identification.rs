@@ -30,7 +30,7 @@ impl Identification {
 
     /// For an IPv4 packet: every one, since routers may cut it.
     #[inline]
-    pub(super) fn next_ipv4(&mut self) -> u16 {
+    pub(crate) fn next_ipv4(&mut self) -> u16 {
         let number = self.ipv4;
         self.ipv4 = number.wrapping_add(self.step);
         number

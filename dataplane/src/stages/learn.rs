@@ -3,19 +3,15 @@
 //! Place on the path: after `decap` and `admit`, before `forward`.
 
 use super::Context;
-use crate::{batch::Batch, tables::fdb::Learned, verdict::DropReason};
+use crate::{
+    batch::Slot,
+    tables::{bridge_domains::BridgeDomain, fdb::Learned},
+};
 
+/// Notes where a frame's source, which is a station's address, lives.
 #[inline]
-pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
-    for slot in batch.entered() {
-        if !slot.source.is_station() {
-            slot.discard(DropReason::InvalidSource);
-            continue;
-        }
-        if let Some(domain) = context.tables.domain(slot.domain)
-            && domain.fdb().learn(slot.source, slot.ingress, context.now_s) == Learned::Full
-        {
-            context.counters.fdb_full.add(1);
-        }
+pub(super) fn one(context: &Context<'_>, domain: &BridgeDomain, slot: &Slot) {
+    if domain.fdb().learn(slot.source, slot.ingress, context.now_s) == Learned::Full {
+        context.counters.fdb_full.add(1);
     }
 }

@@ -5,7 +5,7 @@
 //!                            +-> learn -> forward -> flood -+
 //!  access port ---> admit ---+                              +---------> access port
 //! ```
-//! Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
+//! In front of decap, packets of sessions that are spread over the workers go to the one that has their flow: [`spread`]. Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
 //! [`reassemble`], and the packet that comes out of it through decap again.
 //!
 //! [`run`] is that picture in code. Stages know no sockets and no configuration: they see a [`Batch`], the [`Tables`]
@@ -13,6 +13,7 @@
 
 mod admit;
 mod answer_budget;
+mod bridge;
 mod decap;
 mod emit;
 mod encap;
@@ -27,8 +28,10 @@ mod outer;
 mod outer_chained;
 mod reassemble;
 mod roam;
+mod row;
 mod send;
 mod sequence;
+mod spread;
 mod too_big;
 mod traffic_class;
 
@@ -51,6 +54,9 @@ use crate::{
 
 /// Offset in its chunk at which a frame made here starts, so that it can be encapsulated in place. Units: bytes.
 const COPY_START_BYTES: usize = 256;
+
+/// Batches of packets that a worker takes over from others in one round at most, so that its own queues have their turn.
+const PACKET_BATCHES: usize = 4;
 
 const _: () = assert!(COPY_START_BYTES >= MAX_ENCAP_BYTES + VLAN_TAG_BYTES);
 
@@ -94,6 +100,9 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
             admit::run(table, batch);
         }
         if table.is_underlay {
+            if !context.tables.sessions.spreading().is_empty() {
+                spread::run(context, batch, exits);
+            }
             decap::run(context, batch, exits.cache);
         }
     }
@@ -109,11 +118,35 @@ pub fn run_fragments<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &
     taken
 }
 
+/// Takes packets of spread sessions over from other workers; once per round. Returns how many. More than one batch, because
+/// several workers may give as many at a time.
+#[inline]
+pub fn run_packets<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) -> usize {
+    let mut taken = 0;
+    for _ in 0..PACKET_BATCHES {
+        match exits.fragments.exchange().map_or(0, |exchange| exchange.take_packets(&mut batch.frames)) {
+            0 => break,
+            count => taken += count,
+        }
+        run_taken(context, batch, exits);
+    }
+    taken
+}
+
+/// Takes packets through all stages that another worker received.
+#[inline(never)]
+fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
+    batch.open();
+    context.counters.batches.add(1);
+    context.counters.taken.add(batch.frames.len() as u64);
+    decap::run(context, batch, exits.cache);
+    carry_on(context, batch, exits);
+}
+
 /// The stages that all frames have in common.
 #[inline]
 fn carry_on<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    learn::run(context, batch);
-    forward::run(context, batch);
+    bridge::run(context, batch);
     emit::run(context, batch, exits);
 }
 
@@ -124,6 +157,9 @@ fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
         return;
     }
     batch.open();
+    if !context.tables.sessions.spreading().is_empty() {
+        spread::run(context, batch, exits);
+    }
     decap::run(context, batch, exits.cache);
     carry_on(context, batch, exits);
 }

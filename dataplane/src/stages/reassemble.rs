@@ -57,7 +57,13 @@ impl Fragments {
         self.exchange.as_ref().map_or(0, Exchange::net_chunks)
     }
 
-    /// Wakes sleeping workers that got fragments in this round.
+    /// The worker's end of the exchange; `None`: there is no other worker.
+    #[inline]
+    pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
+        self.exchange.as_mut()
+    }
+
+    /// Wakes sleeping workers that got fragments or packets in this round.
     #[inline]
     pub fn wake(&mut self) {
         if let Some(exchange) = &mut self.exchange {
@@ -128,11 +134,12 @@ pub(super) fn arrive<P>(context: &Context<'_>, frame: Frame, exits: &mut Exits<'
 /// Gives it back when that worker takes no more.
 fn hand_over(fragment: &Fragment, frame: Frame, fragments: &mut Fragments) -> Result<Option<Frame>, Frame> {
     let Some(exchange) = &mut fragments.exchange else { return Ok(Some(frame)) };
-    let owner = exchange.owner(fragment.key.tunnel_hash());
+    let tunnel_hash = fragment.key.tunnel_hash();
+    let owner = exchange.owner(tunnel_hash);
     if owner == exchange.worker() {
         return Ok(Some(frame));
     }
-    exchange.give(owner, frame).map(|()| None)
+    exchange.give(owner, tunnel_hash, frame).map(|()| None)
 }
 
 /// Takes over what other workers gave, up to a batch, and gives up what took too long. Returns the number of fragments taken.

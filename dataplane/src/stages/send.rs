@@ -215,7 +215,7 @@ fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Re
 /// Tries once more when a full ring refused the frame, and ends its way when that does not help either.
 #[cold]
 #[inline(never)]
-fn transmit_again<P: Port>(
+pub(super) fn transmit_again<P: Port>(
     frame: Frame,
     port: PortId,
     reason: DropReason,

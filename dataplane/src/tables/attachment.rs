@@ -83,6 +83,16 @@ impl Attachment {
         Ok(self.whole.map(|(domain, member)| Ingress { domain, member, pop_tag: false }))
     }
 
+    /// The member that every frame belongs to, whatever its tags; `None`: tags have to be looked at, or nothing is attached.
+    #[must_use]
+    #[inline]
+    pub const fn whole_alone(&self) -> Option<Ingress> {
+        match (self.whole, &self.vlans) {
+            (Some((domain, member)), None) => Some(Ingress { domain, member, pop_tag: false }),
+            _ => None,
+        }
+    }
+
     /// Whether nothing is attached.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

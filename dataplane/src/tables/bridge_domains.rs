@@ -50,6 +50,8 @@ pub struct BridgeDomain {
     members: Box<[Member]>,
     /// Members that are up, in order.
     flood_set: Box<[MemberId]>,
+    /// Whether any member is of a split-horizon group.
+    has_groups: bool,
     fdb: Arc<Fdb>,
 }
 
@@ -63,7 +65,8 @@ impl BridgeDomain {
         assert!(members.len() <= usize::from(u16::MAX), "a bridge domain has at most 65535 members");
         let flood_set =
             (0u16..).zip(&members).filter(|(_, m)| m.is_up()).map(|(id, _)| MemberId(id)).collect();
-        Self { members: members.into(), flood_set, fdb }
+        let has_groups = members.iter().any(|member| member.group != 0);
+        Self { members: members.into(), flood_set, has_groups, fdb }
     }
 
     /// The member at `id`.
@@ -87,6 +90,9 @@ impl BridgeDomain {
     #[must_use]
     #[inline]
     pub fn may_pass(&self, from: MemberId, to: MemberId) -> bool {
+        if !self.has_groups {
+            return true;
+        }
         let group = self.group(from);
         group == 0 || group != self.group(to)
     }

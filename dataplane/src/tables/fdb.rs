@@ -6,6 +6,8 @@
 //! | entry | entry |  8 in all | entry |                 | MAC address (48 bits) | member (16)  |   0 = vacant
 //! +-------+-------+-- ... --+-------+                   +-----------------------+--------------+
 //! ```
+//! An address stands at the place that its hash names, or where that was taken, behind it in the same bucket, or in the next ones.
+//!
 //! Place on the path: `learn` writes it, `forward` reads it.
 //!
 //! Reads take no lock. Learning compares before it writes: a known address on its known member costs loads only, plus
@@ -16,13 +18,15 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use wire::ethernet::EthernetHeader;
+
 use super::ids::MemberId;
 
 /// Entries in one bucket: as many as fill a cache line of 64 bytes.
 const BUCKET_ENTRIES: usize = 8;
 
-/// Buckets an address may stand in: its own and the next ones. Known addresses are nearly always in the first; only
-/// unknown ones cost a look at all.
+/// Buckets an address may stand in: its own and the next ones. Known addresses are nearly always in the first, three of four at
+/// the very place that their hash names; only unknown ones cost a look at all.
 const PROBE_BUCKETS: usize = 4;
 
 /// Bits of an entry that hold the member.
@@ -48,6 +52,14 @@ impl MacKey {
     pub const fn new(octets: [u8; 6]) -> Self {
         let [a, b, c, d, e, f] = octets;
         Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
+    /// Destination and source of a frame.
+    #[must_use]
+    #[inline]
+    pub fn pair(header: &EthernetHeader) -> (Self, Self) {
+        let (destination, source) = header.addresses();
+        (Self(destination), Self(source))
     }
 
     /// The six octets in wire order.
@@ -117,7 +129,7 @@ pub struct Fdb {
     stamps: Box<[Stamps]>,
     /// Keeps outsiders from knowing which addresses share a bucket.
     seed: u64,
-    /// Leaves as many bits of a 64-bit hash as count the buckets.
+    /// Leaves as many bits of a 64-bit hash as count the places.
     shift: u32,
 }
 
@@ -134,11 +146,11 @@ impl Fdb {
             buckets: (0..buckets).map(|_| Bucket(core::array::from_fn(|_| AtomicU64::new(0)))).collect(),
             stamps: (0..buckets).map(|_| Stamps(core::array::from_fn(|_| AtomicU32::new(0)))).collect(),
             seed,
-            shift: u64::BITS - buckets.trailing_zeros(),
+            shift: u64::BITS - (buckets * BUCKET_ENTRIES).trailing_zeros(),
         }
     }
 
-    /// First bucket of an address.
+    /// First place of an address: of the table's entries one by one, so that its bucket is an eighth of it.
     #[inline]
     fn home(&self, mac: MacKey) -> usize {
         // The highest bits of the product depend on every bit of the address (Fibonacci hashing).
@@ -146,14 +158,25 @@ impl Fdb {
         usize::try_from(mixed >> self.shift).unwrap_or(0)
     }
 
-    /// The buckets an address may stand in, with their stamps.
+    /// The entry at a place.
     #[inline]
-    fn candidates(&self, mac: MacKey) -> impl Iterator<Item = (&Bucket, &Stamps)> {
-        let home = self.home(mac);
-        let mask = self.buckets.len() - 1;
-        (0..PROBE_BUCKETS).filter_map(move |step| {
-            let index = (home + step) & mask;
-            Some((self.buckets.get(index)?, self.stamps.get(index)?))
+    fn entry(&self, place: usize) -> Option<&AtomicU64> {
+        self.buckets.get(place / BUCKET_ENTRIES)?.0.get(place % BUCKET_ENTRIES)
+    }
+
+    /// Its stamp.
+    #[inline]
+    fn stamp(&self, place: usize) -> Option<&AtomicU32> {
+        self.stamps.get(place / BUCKET_ENTRIES)?.0.get(place % BUCKET_ENTRIES)
+    }
+
+    /// The places an address may have, with their stamps: those of its bucket from the first one on, then the next buckets'.
+    fn candidates(&self, home: usize) -> impl Iterator<Item = (&AtomicU64, &AtomicU32)> {
+        let mask = self.buckets.len() * BUCKET_ENTRIES - 1;
+        (0..PROBE_BUCKETS * BUCKET_ENTRIES).filter_map(move |turn| {
+            let bucket = home / BUCKET_ENTRIES * BUCKET_ENTRIES + turn / BUCKET_ENTRIES * BUCKET_ENTRIES;
+            let place = (bucket | ((home + turn) % BUCKET_ENTRIES)) & mask;
+            Some((self.entry(place)?, self.stamp(place)?))
         })
     }
 
@@ -161,56 +184,95 @@ impl Fdb {
     #[must_use]
     #[inline]
     pub fn lookup(&self, mac: MacKey) -> Option<MemberId> {
-        if mac.0 == 0 {
-            return None;
+        let home = self.home(mac);
+        let entry = self.entry(home)?.load(Relaxed);
+        if entry >> MEMBER_BITS == mac.0 && mac.0 != 0 {
+            return Some(member_of(entry));
         }
-        for (bucket, _) in self.candidates(mac) {
-            for entry in &bucket.0 {
-                let entry = entry.load(Relaxed);
-                if entry >> MEMBER_BITS == mac.0 {
-                    return Some(member_of(entry));
-                }
+        self.lookup_on(mac, home)
+    }
+
+    /// [`Self::lookup`] where the first place has another address: for one address in four when the table is as full as asked for.
+    #[inline]
+    fn lookup_on(&self, mac: MacKey, home: usize) -> Option<MemberId> {
+        let bucket = self.buckets.get(home / BUCKET_ENTRIES)?;
+        for turn in 1..BUCKET_ENTRIES {
+            let entry = bucket.0.get((home + turn) % BUCKET_ENTRIES)?.load(Relaxed);
+            if entry >> MEMBER_BITS == mac.0 && mac.0 != 0 {
+                return Some(member_of(entry));
             }
         }
-        None
+        self.lookup_everywhere(mac, home)
+    }
+
+    /// [`Self::lookup`] in all buckets.
+    #[cold]
+    #[inline(never)]
+    fn lookup_everywhere(&self, mac: MacKey, home: usize) -> Option<MemberId> {
+        let mut entries = self.candidates(home).map(|(entry, _)| entry.load(Relaxed));
+        entries.find(|entry| entry >> MEMBER_BITS == mac.0 && mac.0 != 0).map(member_of)
     }
 
     /// Notes that `mac` was heard on `member` in second `now_s`. The caller has checked [`MacKey::is_station`].
     #[inline]
     pub fn learn(&self, mac: MacKey, member: MemberId, now_s: u32) -> Learned {
+        let home = self.home(mac);
         let wanted = entry_of(mac, member);
-        for (bucket, stamps) in self.candidates(mac) {
-            for (entry, stamp) in bucket.0.iter().zip(&stamps.0) {
-                let seen = entry.load(Relaxed);
-                if seen >> MEMBER_BITS != mac.0 {
-                    continue;
-                }
-                if stamp.load(Relaxed) != now_s {
-                    stamp.store(now_s, Relaxed);
-                }
-                if seen == wanted {
+        if let Some(bucket) = self.buckets.get(home / BUCKET_ENTRIES) {
+            for turn in 0..BUCKET_ENTRIES {
+                let position = (home + turn) % BUCKET_ENTRIES;
+                if bucket.0.get(position).is_some_and(|entry| entry.load(Relaxed) == wanted) {
+                    self.hear(home / BUCKET_ENTRIES * BUCKET_ENTRIES + position, now_s);
                     return Learned::Known;
                 }
-                // Losing the race means that ageing removed it or another worker moved it: the next frame settles it.
-                let _ = entry.compare_exchange(seen, wanted, Relaxed, Relaxed);
-                return Learned::Moved;
             }
         }
-        self.insert(mac, wanted, now_s)
+        self.learn_anywhere(mac, wanted, now_s)
+    }
+
+    /// Notes when the address at a place was heard: one store per second.
+    #[inline]
+    fn hear(&self, place: usize, now_s: u32) {
+        if let Some(stamp) = self.stamp(place)
+            && stamp.load(Relaxed) != now_s
+        {
+            stamp.store(now_s, Relaxed);
+        }
+    }
+
+    /// [`Self::learn`] for an address that is not known on this member, or stands in another bucket.
+    #[cold]
+    #[inline(never)]
+    fn learn_anywhere(&self, mac: MacKey, wanted: u64, now_s: u32) -> Learned {
+        let home = self.home(mac);
+        for (entry, stamp) in self.candidates(home) {
+            let seen = entry.load(Relaxed);
+            if seen >> MEMBER_BITS != mac.0 {
+                continue;
+            }
+            if stamp.load(Relaxed) != now_s {
+                stamp.store(now_s, Relaxed);
+            }
+            if seen == wanted {
+                return Learned::Known;
+            }
+            // Losing the race means that ageing removed it or another worker moved it: the next frame settles it.
+            let _ = entry.compare_exchange(seen, wanted, Relaxed, Relaxed);
+            return Learned::Moved;
+        }
+        self.insert(home, wanted, now_s)
     }
 
     /// Puts a new address into the first vacant place.
     #[cold]
-    fn insert(&self, mac: MacKey, wanted: u64, now_s: u32) -> Learned {
-        for (bucket, stamps) in self.candidates(mac) {
-            for (entry, stamp) in bucket.0.iter().zip(&stamps.0) {
-                if entry.load(Relaxed) != 0 {
-                    continue;
-                }
-                stamp.store(now_s, Relaxed);
-                if entry.compare_exchange(0, wanted, Relaxed, Relaxed).is_ok() {
-                    return Learned::New;
-                }
+    fn insert(&self, home: usize, wanted: u64, now_s: u32) -> Learned {
+        for (entry, stamp) in self.candidates(home) {
+            if entry.load(Relaxed) != 0 {
+                continue;
+            }
+            stamp.store(now_s, Relaxed);
+            if entry.compare_exchange(0, wanted, Relaxed, Relaxed).is_ok() {
+                return Learned::New;
             }
         }
         Learned::Full

@@ -10,8 +10,10 @@ mod ids;
 pub mod next_hops;
 pub mod oversize;
 pub mod peer_watch;
+pub(crate) mod quick_headers;
 pub mod session_state;
 pub mod sessions;
 pub mod snapshot;
+pub mod spreading;
 
 pub use ids::PortId;

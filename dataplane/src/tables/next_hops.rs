@@ -28,6 +28,7 @@ use zerocopy::{IntoBytes, network_endian::U16};
 use super::{
     PortId,
     oversize::{Fragmentation, MssClamp, MssLimit},
+    quick_headers::QuickHeaders,
     session_state::SessionState,
 };
 use crate::{
@@ -196,6 +197,8 @@ pub struct TxSession {
     pub(crate) link_bytes: usize,
     pub(crate) ip: IpPatch,
     pub(crate) udp: UdpPatch,
+    /// For frames that fit whole: all there is to do; `None`: there is more.
+    pub(crate) quick: Option<QuickHeaders>,
     /// Bits of the outer class that come from the frame, zero in the template.
     pub(crate) copied_class: u8,
     /// Where the number of the next packet is; `None`: packets are not numbered.
@@ -314,6 +317,9 @@ impl TxSession {
         let max_frame_bytes = hop.path_mtu_bytes.saturating_sub(network_bytes);
         let piece_bytes = parameters.piece_bytes(hop.path_mtu_bytes);
         let payload_bytes = usize::from(piece_bytes) * FRAGMENTS_PER_PACKET;
+        let mss_limit = parameters.mss_clamp.limit(max_frame_bytes);
+        let is_quick = fields.copied_class == 0 && mss_limit == MssLimit::Unlimited;
+        let quick = QuickHeaders::new((ip, udp), encap_bytes, link_bytes, max_frame_bytes);
         let max_cut_bytes = (addresses.header_bytes() + payload_bytes).min(usize::from(u16::MAX));
         Self {
             template,
@@ -321,6 +327,7 @@ impl TxSession {
             link_bytes,
             ip,
             udp,
+            quick: quick.filter(|_| is_quick),
             copied_class: fields.copied_class,
             sequence: None,
             has_sublayer: sublayer == Sublayer::Default,
@@ -329,7 +336,7 @@ impl TxSession {
             max_sent_bytes: max_frame_bytes.max(max_cut_bytes.saturating_sub(network_bytes)),
             piece_bytes,
             fragmentation: parameters.fragmentation,
-            mss_limit: parameters.mss_clamp.limit(max_frame_bytes),
+            mss_limit,
             counters,
         }
     }
@@ -338,7 +345,10 @@ impl TxSession {
     /// place for numbers and sends none.
     #[must_use]
     pub fn numbered(self, state: Arc<SessionState>) -> Self {
-        Self { sequence: self.has_sublayer.then_some(state), ..self }
+        if !self.has_sublayer {
+            return self;
+        }
+        Self { sequence: Some(state), quick: None, ..self }
     }
 
     /// The port its packets leave by.

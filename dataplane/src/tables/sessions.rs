@@ -8,7 +8,10 @@ use std::{net::Ipv6Addr, sync::Arc};
 use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
 pub use super::ids::SessionIndex;
-use super::{attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, session_state::RxSequencing};
+use super::{
+    attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, session_state::RxSequencing,
+    spreading::Spreading,
+};
 use crate::counters::{PerWorker, SessionCounters};
 
 /// Outer addressing of a packet on its way in: what identifies the tunnel it claims to come through.
@@ -164,6 +167,7 @@ pub struct SessionTable {
     anywhere: Box<[Place]>,
     /// Every id once, ascending: tells, on a miss, a wrong source from an unknown id.
     ids: Box<[u32]>,
+    spreading: Spreading,
 }
 
 impl SessionTable {
@@ -187,7 +191,26 @@ impl SessionTable {
         ids.sort_unstable();
         ids.dedup();
         let anywhere = places_anywhere(&sessions).into();
-        Self { places: places.into(), sessions: sessions.into(), anywhere, ids: ids.into() }
+        let spreading = Spreading::default();
+        Self { places: places.into(), sessions: sessions.into(), anywhere, ids: ids.into(), spreading }
+    }
+
+    /// The table with the packets of some sessions spread over all workers; of none that looks at sequence numbers, whose packets
+    /// have to pass one worker in order.
+    #[must_use]
+    pub fn with_spread(mut self, is_spread: impl Fn(&RxSession) -> bool) -> Self {
+        let is_free = |session: &RxSession| matches!(session.sequencing, RxSequencing::Ignored);
+        let sessions = (0..).zip(&self.sessions);
+        self.spreading =
+            Spreading::new(sessions.filter(|(_, session)| is_free(session) && is_spread(session)));
+        self
+    }
+
+    /// The sessions whose packets are spread.
+    #[must_use]
+    #[inline]
+    pub const fn spreading(&self) -> &Spreading {
+        &self.spreading
     }
 
     /// The session with this id at this local address and port, of a tunnel that learns its peer.

@@ -99,6 +99,8 @@ pub struct Worker<P> {
     fragments: Fragments,
     /// ICMP errors that it may still send.
     answers: AnswerBudget,
+    /// Which sessions are spread over the workers, in the tables that frames were last received with.
+    spread_generation: u64,
     /// Chunks that came with attached queues less those that left with detached ones.
     chunks_handed_in: i64,
     /// Frames handed to the kernel and not completed, at the last sleep.
@@ -122,6 +124,7 @@ impl<P: Port> Worker<P> {
             identification,
             fragments,
             answers: AnswerBudget::default(),
+            spread_generation: 0,
             chunks_handed_in: 0,
             under_way: 0,
             pause: TX_SLEEP,
@@ -188,15 +191,24 @@ impl<P: Port> Worker<P> {
 
     /// Serves each queue once. Returns the number of frames received, from queues and from other workers.
     pub fn round(&mut self) -> usize {
-        let Self { setup, ports, batch, identification, fragments, answers, .. } = self;
+        let Self { setup, ports, batch, identification, fragments, answers, spread_generation, .. } = self;
         let Some(counters) = setup.counters.of(setup.worker) else { return 0 };
         let tables = setup.tables.load();
         let context =
             stages::Context { tables: &tables, counters, worker: setup.worker, now_s: setup.clock.now_s() };
         let mut received = 0;
+        let generation = tables.sessions.spreading().generation();
+        let may_receive = generation == *spread_generation
+            || fragments.exchange().is_none_or(|exchange| exchange.is_settled());
+        if may_receive {
+            *spread_generation = generation;
+        }
         for position in 0..ports.len() {
             let Some(port) = ports.at(position) else { break };
             port.reclaim(&mut setup.cache);
+            if !may_receive {
+                continue;
+            }
             let count = port.receive(&mut setup.cache, &mut batch.frames);
             if count > 0 {
                 received += count;
@@ -207,10 +219,14 @@ impl<P: Port> Worker<P> {
         }
         let mut exits = Exits { ports, cache: &mut setup.cache, identification, fragments, answers };
         received += stages::run_fragments(&context, batch, &mut exits);
+        received += stages::run_packets(&context, batch, &mut exits);
         drop(tables);
         counters.rounds.add(1);
         self.fragments.wake();
         self.ports.flush();
+        if let Some(exchange) = self.fragments.exchange() {
+            exchange.finish_packets();
+        }
         self.publish();
         received
     }

@@ -107,6 +107,8 @@ pub struct Plan {
     pub udp_checksum: bool,
     /// What both sessions write into the outer header.
     pub fields: OuterFields,
+    /// Whether each session's packets are spread over the workers.
+    pub spread: [bool; 2],
     /// Session A's tunnel learns its peer, and notes sightings here.
     pub peer: Option<Arc<PeerWatch>>,
     /// Where session A's peer is now, address and UDP port; `None`: not known. Only with `peer`.
@@ -168,6 +170,7 @@ impl Default for Plan {
             lan_frame_bytes: LAN_FRAME_BYTES,
             max_segments: [1; 3],
             other_workers: 0,
+            spread: [false; 2],
             peer: None,
             peer_end: None,
         }
@@ -285,7 +288,9 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
             port(lan_1, false),
             PortTable { max_frame_bytes: plan.path_mtu_bytes.max(1600) + 18, ..port(wan, true) },
         ],
-        sessions: SessionTable::new(rx_sessions.collect()),
+        sessions: SessionTable::new(rx_sessions.collect()).with_spread(|session| {
+            plan.spread.get(session.index.index()).is_some_and(|is_spread| *is_spread)
+        }),
         tx_sessions,
         domains: vec![BridgeDomain::new(plan.members, Arc::clone(fdb))],
     }

@@ -127,6 +127,17 @@ impl EthernetHeader {
         Self { destination, source, ethertype: U16::new(ethertype.0) }
     }
 
+    /// Destination and source as numbers below 2^48, the first octet most significant: one load each.
+    #[must_use]
+    #[inline]
+    pub fn addresses(&self) -> (u64, u64) {
+        let Self { destination: MacAddr([a, b, c, d, e, f]), source: MacAddr([g, h, i, j, k, l]), ethertype } =
+            *self;
+        let [m, n] = ethertype.to_bytes();
+        let destination = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 16;
+        (destination, u64::from_be_bytes([g, h, i, j, k, l, m, n]) >> 16)
+    }
+
     /// EtherType field in host order.
     #[must_use]
     #[inline]

@@ -21,6 +21,7 @@
 //! | [`l2tpv3`] | data packets over UDP and IP 115, session ids, cookies, sublayer, control detection |
 //! | [`front`] | IP and UDP of packets of which only the front is at hand |
 //! | [`checksum`] | Internet checksum: full, folded, incremental |
+//! | [`inner_flow`] | which flow an inner frame belongs to, as a hash |
 //! | [`overhead`] | every length, headroom and MTU number |
 //! | [`offload_hint`] | does a frame carry a checksum that the sender left to its NIC? |
 //! | [`build`] | whole frames for tests, benches and generators |
@@ -73,6 +74,7 @@ pub mod ethernet;
 pub mod front;
 mod hex;
 pub mod icmp;
+pub mod inner_flow;
 pub mod ip_options;
 pub mod ipv4;
 pub mod ipv6;

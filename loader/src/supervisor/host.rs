@@ -1,7 +1,7 @@
 //! Host: what the machine decides for a configuration: how many workers, on which CPUs, how large a chunk, how many open files.
 
 use anyhow::{Context, bail};
-use dataplane::{reassembly::Limits, worker::pin::allowed_cpus};
+use dataplane::{exchange::LANE_CHUNKS, reassembly::Limits, worker::pin::allowed_cpus};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use wire::overhead;
 
@@ -13,8 +13,9 @@ use crate::{
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
 const CHUNK_BYTES: [u32; 2] = [2048, 4096];
 
-/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, and fragments that wait for others.
-const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64;
+/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, fragments that wait for others, and those that
+/// other workers received and it has not taken yet.
+const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64 + LANE_CHUNKS as u64;
 
 /// Most chunks that one memory can have.
 const MOST_CHUNKS: u32 = 1 << 20;

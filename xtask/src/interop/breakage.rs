@@ -8,13 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use toml::{Table, Value};
 
 use super::case::{Case, Encap, Expected, Family, Gateway, Tunnel};
-
-/// Where an option stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Tunnel,
-    Session,
-}
+use super::own::Place;
 
 /// An option and what becomes of its value.
 #[derive(Debug)]
@@ -26,11 +20,13 @@ pub(super) struct Breakage {
     default: Option<fn() -> Value>,
     /// Another value; `None` where it is left as it is.
     change: fn(&Value) -> Option<Value>,
-    /// Whether a case of two sites, its tunnel and what we are at, fails for it.
-    fails: fn(&Case, &Tunnel) -> bool,
+    /// Whether a plain case of two sites, with its tunnel, fails for it; `None` for a key of our own, on which the cases rest
+    /// that have it.
+    fails: Option<fn(&Case, &Tunnel) -> bool>,
 }
 
-/// Every option of `ip l2tp` that spanwire has, but for `tunnel_id` and `peer_tunnel_id`: no data packet carries them.
+/// Every option of `ip l2tp` that spanwire has, but for `tunnel_id` and `peer_tunnel_id`, as no data packet carries them; then
+/// those of our own that show when the peer is the kernel.
 pub(super) const ALL: &[Breakage] = &[
     Breakage {
         key: "encap",
@@ -38,37 +34,43 @@ pub(super) const ALL: &[Breakage] = &[
         default: None,
         // The other way round many tunnels would have the same addresses and nothing else, which is refused.
         change: |value| (value.as_str()? == "ip").then(|| "udp".into()),
-        fails: |case, tunnel| passes(case, tunnel) && tunnel.encap == Encap::Ip,
+        fails: Some(|case, tunnel| passes(case, tunnel) && tunnel.encap == Encap::Ip),
     },
-    Breakage { key: "local", place: Place::Tunnel, default: None, change: other_local, fails: passes },
-    Breakage { key: "remote", place: Place::Tunnel, default: None, change: other_remote, fails: passes },
+    Breakage { key: "local", place: Place::Tunnel, default: None, change: other_local, fails: Some(passes) },
+    Breakage {
+        key: "remote",
+        place: Place::Tunnel,
+        default: None,
+        change: other_remote,
+        fails: Some(passes),
+    },
     Breakage {
         key: "udp_sport",
         place: Place::Tunnel,
         default: None,
         change: other_port,
-        fails: passes_over_udp,
+        fails: Some(passes_over_udp),
     },
     Breakage {
         key: "udp_dport",
         place: Place::Tunnel,
         default: None,
         change: other_port,
-        fails: passes_over_udp,
+        fails: Some(passes_over_udp),
     },
     Breakage {
         key: "udp_csum",
         place: Place::Tunnel,
         default: Some(|| false.into()),
         change: opposite,
-        fails: |case, tunnel| passes_over_udp(case, tunnel) && tunnel.family == Family::V4,
+        fails: Some(|case, tunnel| passes_over_udp(case, tunnel) && tunnel.family == Family::V4),
     },
     Breakage {
         key: "udp6_csum_tx",
         place: Place::Tunnel,
         default: Some(|| true.into()),
         change: opposite,
-        fails: |case, tunnel| passes_over_udp(case, tunnel) && tunnel.family == Family::V6,
+        fails: Some(|case, tunnel| passes_over_udp(case, tunnel) && tunnel.family == Family::V6),
     },
     Breakage {
         key: "udp6_csum_rx",
@@ -76,40 +78,46 @@ pub(super) const ALL: &[Breakage] = &[
         default: Some(|| true.into()),
         change: opposite,
         // Where the kernel sends checksums, nobody sees whether they are demanded.
-        fails: |case, tunnel| {
+        fails: Some(|case, tunnel| {
             let is_silent =
                 tunnel.family == Family::V6 && tunnel.sends_checksum(Gateway::Kernel) == Some(false);
             passes_over_udp(case, tunnel) && is_silent || rests_on(case, "udp6_csum_rx")
-        },
+        }),
     },
-    Breakage { key: "session_id", place: Place::Session, default: None, change: other_id, fails: passes },
+    Breakage {
+        key: "session_id",
+        place: Place::Session,
+        default: None,
+        change: other_id,
+        fails: Some(passes),
+    },
     Breakage {
         key: "peer_session_id",
         place: Place::Session,
         default: None,
         change: other_id,
-        fails: passes,
+        fails: Some(passes),
     },
     Breakage {
         key: "cookie",
         place: Place::Session,
         default: None,
         change: other_digit,
-        fails: |case, tunnel| passes(case, tunnel) && !case.wires[0].ends[0].cookie.is_empty(),
+        fails: Some(|case, tunnel| passes(case, tunnel) && !case.wires[0].ends[0].cookie.is_empty()),
     },
     Breakage {
         key: "peer_cookie",
         place: Place::Session,
         default: None,
         change: other_digit,
-        fails: |case, tunnel| passes(case, tunnel) && !case.wires[0].ends[0].peer_cookie.is_empty(),
+        fails: Some(|case, tunnel| passes(case, tunnel) && !case.wires[0].ends[0].peer_cookie.is_empty()),
     },
     Breakage {
         key: "l2spec_type",
         place: Place::Session,
         default: Some(|| "default".into()),
         change: |value| Some(if value.as_str()? == "default" { "none" } else { "default" }.into()),
-        fails: passes,
+        fails: Some(passes),
     },
     Breakage {
         key: "seq",
@@ -117,11 +125,20 @@ pub(super) const ALL: &[Breakage] = &[
         default: Some(|| "none".into()),
         change: |value| Some(if value.as_str()? == "none" { "both" } else { "none" }.into()),
         // Numbers need the sublayer.
-        fails: |case, tunnel| {
+        fails: Some(|case, tunnel| {
             let end = &case.wires[0].ends[0];
             passes(case, tunnel) && end.l2spec_type == "default" || rests_on(case, "seq")
-        },
+        }),
     },
+    Breakage::of_own("ttl", Place::Tunnel, |value| Some((value.as_integer()? + 1).into())),
+    Breakage::of_own("dscp", Place::Tunnel, |_| Some(0.into())),
+    Breakage::of_own("ecn", Place::Tunnel, |_| Some("zero".into())),
+    Breakage::of_own("df", Place::Tunnel, opposite),
+    Breakage::of_own("fragmentation", Place::Tunnel, |_| Some("outer".into())),
+    Breakage::of_own("mss_clamp", Place::Tunnel, |_| Some("off".into())),
+    Breakage::of_own("peer", Place::Tunnel, |_| Some("fixed".into())),
+    Breakage::of_own("peer_cookie_also", Place::Session, other_digit),
+    Breakage::of_own("seq_observe", Place::Session, opposite),
 ];
 
 /// The breakages of options with commas between, of `all`, or none.
@@ -144,11 +161,19 @@ fn of(key: &str) -> Result<&'static Breakage> {
 }
 
 impl Breakage {
+    /// Of a key that stands in the cases that rest on it, and nowhere else.
+    const fn of_own(key: &'static str, place: Place, change: fn(&Value) -> Option<Value>) -> Self {
+        Self { key, place, default: None, change, fails: None }
+    }
+
     /// The cases that have to fail: of two sites, one of them ours.
     pub(super) fn cases<'c>(&self, tunnels: &[Tunnel], cases: &[&'c Case]) -> Vec<&'c Case> {
         let has_to_fail = |case: &&&Case| {
             let tunnel = &tunnels[usize::from(case.wires[0].tunnels[0])];
-            case.sites == [Gateway::First, Gateway::Kernel] && (self.fails)(case, tunnel)
+            let rests = self.fails.map_or(case.setting(self.key).is_some(), |fails| {
+                case.settings.is_empty() && case.exercise.is_none() && fails(case, tunnel)
+            });
+            case.sites == [Gateway::First, Gateway::Kernel] && rests
         };
         cases.iter().filter(has_to_fail).copied().collect()
     }
@@ -187,6 +212,7 @@ impl Breakage {
                 table.insert("udp_dport".to_owned(), 1701.into());
             }
             "l2spec_type" => drop(table.remove("seq")),
+            "fragmentation" => drop(table.remove("df")),
             _ => {}
         }
         1

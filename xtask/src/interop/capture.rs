@@ -14,8 +14,8 @@ use netlab::{Lab, Node, Process};
 
 use super::network::TAPS;
 
-/// Bytes of each packet that are kept: the longest headers up to and including the sublayer.
-const HEAD_BYTES: &str = "96";
+/// Bytes of each packet that are kept: the longest headers up to and including those of an inner IPv4 packet with a tag.
+const HEAD_BYTES: &str = "128";
 
 /// What is captured: L2TPv3 over UDP and over IP, and fragments.
 const FILTER: &str = "udp or ip proto 115 or ip6 proto 115 or ip6 proto 44";
@@ -49,6 +49,14 @@ pub(super) struct Flow {
 /// One packet's changing parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Packet {
+    /// Where it goes on the link.
+    pub(super) destination_mac: [u8; 6],
+    /// Time to live, or hop limit.
+    pub(super) ttl: u8,
+    /// Differentiated services and ECN, as the byte that they are.
+    pub(super) traffic_class: u8,
+    /// "Don't fragment"; never over IPv6.
+    pub(super) df: bool,
     /// UDP checksum; `None` without UDP.
     pub(super) checksum: Option<u16>,
     /// From behind the session id on.
@@ -118,14 +126,17 @@ fn seen(file: &[u8]) -> Option<Seen> {
 /// Notes a frame, if it is an L2TPv3 data packet or a fragment.
 fn note(frame: &[u8], seen: &mut Seen) -> Option<()> {
     let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
-    let (source, destination, payload) = match &sliced.net {
+    let (source, destination, payload, (ttl, traffic_class, df)) = match &sliced.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
             let header = ip.header();
-            (header.source_addr().into(), header.destination_addr().into(), ip.payload().clone())
+            let traffic_class = header.dcp().value() << 2 | header.ecn().value();
+            let marks = (header.ttl(), traffic_class, header.dont_fragment());
+            (header.source_addr().into(), header.destination_addr().into(), ip.payload().clone(), marks)
         }
         Some(LaxNetSlice::Ipv6(ip)) => {
             let header = ip.header();
-            (header.source_addr().into(), header.destination_addr().into(), ip.payload().clone())
+            let marks = (header.hop_limit(), header.traffic_class(), false);
+            (header.source_addr().into(), header.destination_addr().into(), ip.payload().clone(), marks)
         }
         _ => return None,
     };
@@ -144,7 +155,9 @@ fn note(frame: &[u8], seen: &mut Seen) -> Option<()> {
     };
     let (session_id, rest) = data.split_first_chunk()?;
     let flow = Flow { source, destination, ports, session_id: u32::from_be_bytes(*session_id) };
-    seen.flows.entry(flow).or_default().push(Packet { checksum, rest: rest.to_vec() });
+    let (destination_mac, rest) = (*frame.first_chunk()?, rest.to_vec());
+    let packet = Packet { destination_mac, ttl, traffic_class, df, checksum, rest };
+    seen.flows.entry(flow).or_default().push(packet);
     Some(())
 }
 
@@ -181,9 +194,22 @@ mod tests {
         let seen = seen(&file).unwrap();
         let addresses = ["10.200.0.1", "10.200.0.3"].map(|address| address.parse().unwrap());
         let flow = |ports| Flow { source: addresses[0], destination: addresses[1], ports, session_id: 7 };
-        let packet = |checksum| vec![Packet { checksum, rest: vec![0x40, 0, 0, 1] }];
+        let packet = |checksum| {
+            let (destination_mac, rest) = ([2, 0, 0, 0, 0, 3], vec![0x40, 0, 0, 1]);
+            vec![Packet { destination_mac, ttl: 64, traffic_class: 0, df: false, checksum, rest }]
+        };
         let expected = [(flow((5001, 6001)), packet(Some(0))), (flow((0, 0)), packet(None))];
         assert_eq!(seen, Seen { flows: expected.into(), fragments: HashMap::new() });
+    }
+
+    #[test]
+    fn the_marks_of_a_packet_are_read() {
+        let mut marked = OVER_UDP.to_vec();
+        (marked[15], marked[20], marked[22]) = (0xba, 0x40, 33);
+        let mut seen = Seen::default();
+        note(&marked, &mut seen).unwrap();
+        let packet = &seen.flows.into_values().next().unwrap()[0];
+        assert_eq!((packet.traffic_class, packet.df, packet.ttl), (0xba, true, 33));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::own::{Exercise, Setting};
+
 /// A gateway of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Gateway {
@@ -51,6 +53,12 @@ impl Gateway {
     }
 }
 
+/// Addresses that each gateway has of each family. Range: up to 25.
+pub(super) const PLACES: u8 = 12;
+
+/// Those between which the path is a narrow one; between the same places of two gateways, that is.
+pub(super) const NARROW_PLACES: [u8; 4] = [1, 5, 6, 7];
+
 /// Address family of the underlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
@@ -63,12 +71,17 @@ impl Family {
 
     /// A gateway's address in the underlay.
     pub(super) fn address(self, gateway: Gateway) -> IpAddr {
-        self.numbered(gateway.number())
+        self.place(gateway, 0)
     }
 
     /// A gateway's other address in the underlay.
     pub(super) fn other_address(self, gateway: Gateway) -> IpAddr {
-        self.numbered(10 + gateway.number())
+        self.place(gateway, 1)
+    }
+
+    /// One of a gateway's addresses. Range: below [`PLACES`].
+    pub(super) fn place(self, gateway: Gateway, place: u8) -> IpAddr {
+        self.numbered(10 * place + gateway.number())
     }
 
     fn numbered(self, number: u8) -> IpAddr {
@@ -215,6 +228,11 @@ impl SessionEnd {
         flags + 4 + self.peer_cookie.len() as u64 / 2 + sublayer
     }
 
+    /// Whether this end drops received frames for their numbers.
+    pub(super) fn demands_numbers(&self) -> bool {
+        matches!(self.seq, "recv" | "both")
+    }
+
     /// Whether the frames that this end sends are numbered by its own setting.
     pub(super) fn numbers(&self) -> bool {
         matches!(self.seq, "send" | "both")
@@ -222,7 +240,7 @@ impl SessionEnd {
 }
 
 /// A case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Case {
     /// Its place in the matrix.
     pub(super) number: u16,
@@ -231,8 +249,12 @@ pub(super) struct Case {
     pub(super) sites: Vec<Gateway>,
     /// Between each site and the next.
     pub(super) wires: Vec<Wire>,
-    /// Whether the longest frames do not fit the path between the gateways, which is then that of their other addresses.
-    pub(super) fragments: bool,
+    /// Whether the longest frames do not fit the path between the gateways.
+    pub(super) narrow: bool,
+    /// Keys of ours that `ip l2tp` has no words for, in the first site's gateway.
+    pub(super) settings: Vec<Setting>,
+    /// What is done besides pings.
+    pub(super) exercise: Option<Exercise>,
     pub(super) expected: Expected,
 }
 

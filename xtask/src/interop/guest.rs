@@ -17,7 +17,7 @@ use crate::guest::{machine, tail};
 const INIT: &str = include_str!("guest.sh");
 
 /// The guest's programs that are not busybox.
-const TOOLS: &[&str] = &["bin/ip", "usr/bin/fping"];
+const TOOLS: &[&str] = &["bin/ip", "bin/ss", "usr/bin/fping"];
 
 /// The guest's kernel modules, each behind those it needs.
 const MODULES: &[&str] = &[
@@ -27,6 +27,8 @@ const MODULES: &[&str] = &[
     "net/802/mrp",
     "net/8021q/8021q",
     "net/bridge/bridge",
+    "net/ipv4/inet_diag",
+    "net/ipv4/tcp_diag",
     "net/ipv4/udp_tunnel",
     "net/ipv6/ip6_udp_tunnel",
     "net/l2tp/l2tp_core",

@@ -1,9 +1,12 @@
 //! Whether a case ended as it has to: pings, both sides' counters, and what stood on the wire.
 
+mod exercised;
+mod marks;
 mod refused;
 
 use super::capture::{Flow, Packet, Seen};
-use super::case::{Case, Encap, Expected, Gateway, Tunnel, Wire};
+use super::case::{Case, Encap, Expected, Gateway, SessionEnd, Tunnel, Wire};
+use super::own::Exercise;
 use super::pings::Pings;
 use super::{ours, theirs};
 
@@ -85,17 +88,28 @@ impl Evidence<'_> {
             faults.push("nothing was sent".to_owned());
         }
         for wire in &case.wires {
-            faults.extend(self.ledger_faults(wire));
-            for end in [0, 1] {
-                faults.extend(self.mark_faults(wire, end));
-                faults.extend(self.fragment_fault(wire, end).filter(|_| case.fragments));
+            match case.exercise {
+                Some(Exercise::Learn | Exercise::NewCookie | Exercise::Loss) => {
+                    faults.extend(self.exercised_faults(case, wire));
+                }
+                exercise => {
+                    // That of the frame that does not fit.
+                    let drops = u64::from(exercise == Some(Exercise::TooBig));
+                    faults.extend(self.ledger_faults(wire, drops));
+                }
             }
+            for end in [0, 1] {
+                faults.extend(self.option_faults(wire, end));
+                faults.extend(self.fragment_fault(case, wire, end).filter(|_| case.narrow));
+            }
+            faults.extend(self.mark_faults(case, wire));
         }
         faults
     }
 
-    /// What one end sent has to be what the other received, frames and bytes, and nobody may have counted a fault.
-    fn ledger_faults(&self, wire: &Wire) -> Vec<String> {
+    /// What one end sent has to be what the other received, frames and bytes, and nobody may have counted a fault, but for
+    /// `drops` that the first end has to count.
+    fn ledger_faults(&self, wire: &Wire, drops: u64) -> Vec<String> {
         let name = wire.name();
         let ledgers = [0, 1].map(|end| self.books.ledger(self.tunnels, wire, end));
         let [Some(one), Some(other)] = ledgers else {
@@ -115,14 +129,16 @@ impl Evidence<'_> {
                 ));
             }
         }
-        for (end, ledger) in [one, other].iter().enumerate().filter(|(_, ledger)| ledger.faults > 0) {
-            faults.push(format!("{name}: {} counts {} faults", wire.gateways[end].name(), ledger.faults));
+        for (end, (ledger, expected)) in [(one, drops), (other, 0)].into_iter().enumerate() {
+            if ledger.faults != expected {
+                faults.push(format!("{name}: {} counts {} faults", wire.gateways[end].name(), ledger.faults));
+            }
         }
         faults
     }
 
     /// Whether the packets of an end show what its options say. Between two gateways of ours nothing is captured.
-    fn mark_faults(&self, wire: &Wire, end: usize) -> Vec<String> {
+    fn option_faults(&self, wire: &Wire, end: usize) -> Vec<String> {
         if !wire.gateways.contains(&Gateway::Kernel) {
             return Vec::new();
         }
@@ -144,12 +160,15 @@ impl Evidence<'_> {
         faults
     }
 
-    /// What is wrong when an end has sent no fragments.
-    fn fragment_fault(&self, wire: &Wire, end: usize) -> Option<String> {
+    /// What is wrong when an end has sent no fragments, or some in spite of its setting.
+    fn fragment_fault(&self, case: &Case, wire: &Wire, end: usize) -> Option<String> {
         let gateway = wire.gateways[end];
         let side = self.tunnels[usize::from(wire.tunnels[end])].end(gateway);
         let count = self.seen.fragments.get(&(side.local, side.remote)).copied().unwrap_or(0);
-        (count == 0).then(|| format!("{}: no fragment of {} was seen", wire.name(), gateway.name()))
+        let has_to = !gateway.is_ours() || case.setting("fragmentation").is_none();
+        let word = if has_to { "no" } else { "a" };
+        ((count > 0) != has_to)
+            .then(|| format!("{}: {word} fragment of {} was seen", wire.name(), gateway.name()))
     }
 
     /// The packets of an end that were captured.
@@ -175,7 +194,8 @@ fn flow(tunnel: &Tunnel, wire: &Wire, end: usize) -> Flow {
 fn number_fault(wire: &Wire, end: usize, packets: &[Packet]) -> Option<String> {
     let session = &wire.ends[end];
     let numbers_expected = session.numbers();
-    if session.l2spec_type != "default" || !wire.gateways[end].is_ours() && session.seq != "none" {
+    let is_asked = wire.ends.iter().any(SessionEnd::numbers) || session.demands_numbers();
+    if session.l2spec_type != "default" || !wire.gateways[end].is_ours() && is_asked {
         return None;
     }
     let sender = wire.gateways[end].name();

@@ -16,8 +16,13 @@ pub(super) struct Matrix {
 }
 
 /// Names of the cookie settings, and the lengths of the cookie that we send and of the one that the kernel sends, in bytes.
-const COOKIES: [(&str, [usize; 2]); 4] =
-    [("cookie0", [0, 0]), ("cookie4", [4, 4]), ("cookie8", [8, 8]), ("cookie4-8", [4, 8])];
+const COOKIES: [(&str, [usize; 2]); 5] = [
+    ("cookie0", [0, 0]),
+    ("cookie4", [4, 4]),
+    ("cookie8", [8, 8]),
+    ("cookie4-8", [4, 8]),
+    ("cookie8-0", [8, 0]),
+];
 
 /// Our word for sequence numbers, and the kernel's. Ours is never `recv` alone: the kernel stops to number when it receives a
 /// packet without a number, whatever its own word is.
@@ -56,7 +61,8 @@ pub(super) fn all() -> Matrix {
         for family in Family::BOTH {
             matrix.add_one_tunnel(encap, family);
             matrix.add_ids(encap, family);
-            matrix.add_fragments(encap, family);
+            matrix.add_pairings(encap, family);
+            matrix.add_own(encap, family);
         }
     }
     Family::BOTH.into_iter().for_each(|family| matrix.add_chains(family));
@@ -127,6 +133,25 @@ impl Matrix {
         }
     }
 
+    /// Words that differ at the two ends and fit all the same: of sequence numbers, and of checksums over IPv4.
+    fn add_pairings(&mut self, encap: Encap, family: Family) {
+        for seq in [["none", "send"], ["send", "none"], ["send", "send"], ["send", "both"]] {
+            let tunnel = self.tunnel(encap, family, PAIR, [Checksums::DEFAULT; 2]);
+            let wire = self.wire(tunnel, PAIR, Options { seq, ..COOKIE8 });
+            let name = format!("{}/pairing/seq-{}", head(encap, family), seq.join("-"));
+            self.case(name, PAIR.into(), vec![wire], Expected::Passes);
+        }
+        if (encap, family) != (Encap::Udp, Family::V4) {
+            return;
+        }
+        let checksums = |udp| Checksums { udp, ..Checksums::DEFAULT };
+        for (name, ends) in [("csum-on-off", [true, false]), ("csum-off-on", [false, true])] {
+            let tunnel = self.tunnel(encap, family, PAIR, ends.map(checksums));
+            let wire = self.wire(tunnel, PAIR, COOKIE8);
+            self.case(format!("udp4/pairing/{name}"), PAIR.into(), vec![wire], Expected::Passes);
+        }
+    }
+
     /// Session ids at the ends of their range. Without UDP, a gateway's ids are unique among all of its tunnels: there each
     /// address family has one half of the cases, and they are tried apart from those with UDP.
     fn add_ids(&mut self, encap: Encap, family: Family) {
@@ -141,17 +166,6 @@ impl Matrix {
             set_ids(&mut wire, ids);
             let name = format!("{}/{name}", head(encap, family));
             self.case(name, PAIR.into(), vec![wire], Expected::Passes);
-        }
-    }
-
-    /// A path that is too narrow for the longest frames: both ends cut outer packets up, and put them together.
-    fn add_fragments(&mut self, encap: Encap, family: Family) {
-        let addresses = PAIR.map(|gateway| family.other_address(gateway));
-        let tunnel = self.tunnel_between(encap, family, PAIR, addresses, [Checksums::DEFAULT; 2]);
-        let wire = self.wire(tunnel, PAIR, COOKIE8);
-        self.case(format!("{}/fragments", head(encap, family)), PAIR.into(), vec![wire], Expected::Passes);
-        if let Some(case) = self.cases.last_mut() {
-            case.fragments = true;
         }
     }
 
@@ -242,7 +256,8 @@ impl Matrix {
 
     pub(super) fn case(&mut self, name: String, sites: Vec<Gateway>, wires: Vec<Wire>, expected: Expected) {
         let number = u16::try_from(self.cases.len()).expect("a matrix of hundreds");
-        self.cases.push(Case { number, name, sites, wires, fragments: false, expected });
+        let (settings, exercise) = (Vec::new(), None);
+        self.cases.push(Case { number, name, sites, wires, narrow: false, settings, exercise, expected });
     }
 }
 

@@ -14,13 +14,14 @@ use anyhow::Result;
 use netlab::article::act_like_hardware;
 use netlab::{Lab, LinkOptions, Node};
 
-use super::case::{Family, Gateway};
+use super::case::{Family, Gateway, NARROW_PLACES, PLACES};
+use super::exercises::NOWHERE_MAC;
 
 /// MTU of the underlay: a 1500-byte LAN packet with a VLAN tag fits unfragmented in every encapsulation. Units: bytes.
 pub(super) const UNDERLAY_MTU_BYTES: u32 = 1600;
 
-/// MTU of the paths between the other addresses of two gateways. Units: bytes. Range: 1280 and up, for IPv6.
-pub(super) const NARROW_MTU_BYTES: u32 = 1400;
+/// MTU of the narrow paths: a 1500-byte LAN packet does not fit. Units: bytes.
+pub(super) const NARROW_MTU_BYTES: u32 = 1500;
 
 /// MTU of the stations. Units: bytes.
 pub(super) const LAN_MTU_BYTES: u32 = 1500;
@@ -57,6 +58,9 @@ impl Network {
             wires.ip(&format!("link set {tap} mtu {UNDERLAY_MTU_BYTES} master {bridge} up"))?;
             wires.ip(&format!("link set {bridge} up"))?;
         }
+        // What goes nowhere is dropped, and not flooded: its place is where it comes from.
+        let nowhere = NOWHERE_MAC.map(|byte| format!("{byte:02x}")).join(":");
+        wires.run(&["bridge", "fdb", "add", &nowhere, "dev", TAPS[0], "master", "static"])?;
         let [first, second] = Gateway::OURS.map(|gateway| place(lab, &wires, gateway));
         let gateways = [first?, second?];
         for port in ["lan", "gw1-lan", "gw2-lan"] {
@@ -87,11 +91,14 @@ fn place(lab: &Lab, wires: &Node, gateway: Gateway) -> Result<Node> {
         wires.ip(&format!("link set {port} master {bridge}"))?;
     }
     for family in Family::BOTH {
-        for address in [family.address(gateway), family.other_address(gateway)] {
+        for place in 0..PLACES {
+            let address = family.place(gateway, place);
             node.ip(&format!("address add {address}/{} dev eth0", family.prefix_length()))?;
         }
-        let peer = family.other_address(Gateway::Kernel);
-        node.ip(&format!("route add {peer} dev eth0 mtu {NARROW_MTU_BYTES}"))?;
+        for place in NARROW_PLACES {
+            let peer = family.place(Gateway::Kernel, place);
+            node.ip(&format!("route add {peer} dev eth0 mtu {NARROW_MTU_BYTES}"))?;
+        }
     }
     Ok(node)
 }

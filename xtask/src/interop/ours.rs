@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -43,6 +44,29 @@ pub(super) struct SessionRow {
     pub(super) tx_frames: u64,
     pub(super) tx_bytes: u64,
     pub(super) drops: BTreeMap<String, u64>,
+    /// Largest inner packet that fits the path.
+    pub(super) inner_mtu: Option<u32>,
+    pub(super) icmp_sent: u64,
+    pub(super) peer_cookie_also_frames: u64,
+    pub(super) seq_resyncs: u64,
+    pub(super) observed: Option<Observed>,
+}
+
+/// What a session counts by sequence numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Observed {
+    pub(super) lost: u64,
+    pub(super) reordered: u64,
+    pub(super) duplicates: u64,
+}
+
+/// One row of `spanwire tunnel show --json`, as far as it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct TunnelRow {
+    tunnel_id: u32,
+    pub(super) remote: IpAddr,
+    pub(super) udp_dport: Option<u16>,
+    pub(super) peer_moves: u64,
 }
 
 /// One row of `spanwire drop show --json`.
@@ -123,6 +147,11 @@ impl Ours<'_> {
         let mut table: toml::Table =
             String::from_utf8_lossy(&output.stdout).parse().context("reading the imported configuration")?;
         bridges_take_little_memory(&mut table);
+        for case in cases.iter().filter(|case| !case.settings.is_empty()) {
+            let tunnel_id = tunnels[usize::from(case.wires[0].tunnels[0])].end(Gateway::First).tunnel_id;
+            let is_there = gateway != Gateway::First || case.apply_settings(&mut table, tunnel_id);
+            ensure!(is_there, "{}: the import made no such tunnel and session", case.name);
+        }
         if let Some(breakage) = breakage {
             breakage.apply(&mut table)?;
         }
@@ -145,6 +174,39 @@ impl Ours<'_> {
             drops: drops.into_iter().map(|row| (row.reason, row.frames)).collect(),
             steering: underlay.steering,
         })
+    }
+
+    /// One session of a gateway.
+    ///
+    /// # Errors
+    /// The gateway does not answer, or does not know the session.
+    pub(super) fn session(&self, gateway: Gateway, name: &str) -> Result<SessionRow> {
+        let rows = self.rows::<SessionRow>(gateway, "session", &["--json"])?;
+        rows.into_iter().find(|row| row.name == name).with_context(|| format!("no session {name}"))
+    }
+
+    /// One tunnel of a gateway.
+    ///
+    /// # Errors
+    /// The gateway does not answer, or does not know the tunnel.
+    pub(super) fn tunnel(&self, gateway: Gateway, tunnel_id: u32) -> Result<TunnelRow> {
+        let rows = self.rows::<TunnelRow>(gateway, "tunnel", &["--json"])?;
+        rows.into_iter()
+            .find(|row| row.tunnel_id == tunnel_id)
+            .with_context(|| format!("no tunnel {tunnel_id}"))
+    }
+
+    /// Changes cookies of a session while it runs: `spanwire session set`.
+    ///
+    /// # Errors
+    /// The gateway refuses.
+    pub(super) fn set_cookies(&self, gateway: Gateway, session: &str, options: &[&str]) -> Result<()> {
+        let mut command = Command::new(self.binary);
+        command.args(["session", "set", session]).args(options).arg("--control-socket");
+        command.arg(gateways::socket(self.lab.dir(), gateway.name())).stdin(Stdio::null());
+        let output = command.output().context("starting `spanwire session set`")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
     }
 
     fn rows<R: DeserializeOwned>(&self, gateway: Gateway, object: &str, options: &[&str]) -> Result<Vec<R>> {

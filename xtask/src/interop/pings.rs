@@ -13,6 +13,7 @@ use anyhow::{Result, ensure};
 
 use super::case::{Case, Gateway};
 use super::guest::Guest;
+use super::own::Exercise;
 use super::scripts::address;
 
 /// A kind of frame.
@@ -44,18 +45,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Pings {
     pub(super) sent: u32,
     pub(super) received: u32,
-    /// Where not all, or not none, of the requests were answered: `pc1 to pck, 1514-byte frames: 2 of 3`.
+    /// Where some of the requests were answered: `pc1 to pck, 1514-byte frames: 2 of 3`.
     pub(super) answered: Vec<String>,
+    /// Where not all were; and what else was found wrong by exercises.
     pub(super) lost: Vec<String>,
 }
 
-/// Sends `count` requests of each kind between all stations of each case, each way, and returns what became of those of each
-/// case.
+/// Sends `count` requests of each kind between all stations of each case, each way, and adds what became of those of each case
+/// to `all`. Cases whose longest frames shall not arrive have pings of their own.
 ///
 /// # Errors
 /// The guest does not answer, or `fping` not for every station.
-pub(super) fn send(guest: &mut Guest, cases: &[&Case], count: u32) -> Result<Vec<Pings>> {
-    let mut all = vec![Pings::default(); cases.len()];
+pub(super) fn send(guest: &mut Guest, cases: &[&Case], count: u32, all: &mut [Pings]) -> Result<()> {
     for from in [Gateway::First, Gateway::Kernel, Gateway::Second] {
         let targets = KINDS.map(|kind| targets(cases, from, kind));
         if targets.iter().all(Vec::is_empty) {
@@ -65,10 +66,10 @@ pub(super) fn send(guest: &mut Guest, cases: &[&Case], count: u32) -> Result<Vec
         let deadline = Duration::from_secs(60) + 4 * (requests + count * PERIOD + PATIENCE);
         let output = guest.run(&script(&targets, from, count), deadline)?;
         for (number, (kind, targets)) in KINDS.iter().zip(&targets).enumerate() {
-            note(&mut all, targets, &results(&output, number), (from, *kind))?;
+            note(all, targets, &results(&output, number), (from, *kind))?;
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Who is asked: place of the case among `cases`, the gateway it is behind, its address.
@@ -77,7 +78,8 @@ type Target = (usize, Gateway, Ipv4Addr);
 /// The stations that those behind `from` ask.
 fn targets(cases: &[&Case], from: Gateway, kind: Kind) -> Vec<Target> {
     let mut targets = Vec::new();
-    for (place, case) in cases.iter().enumerate().filter(|(_, case)| case.sites.contains(&from)) {
+    let is_asked = |case: &Case| case.sites.contains(&from) && case.exercise != Some(Exercise::TooBig);
+    for (place, case) in cases.iter().enumerate().filter(|(_, case)| is_asked(case)) {
         for (site, to) in case.sites.iter().enumerate().filter(|(_, to)| **to != from) {
             targets.push((place, *to, address(case, site, kind.tagged)));
         }
@@ -113,15 +115,22 @@ fn script(targets: &[Vec<Target>; KINDS.len()], from: Gateway, count: u32) -> St
 
 /// Requests of a kind, sent and answered, by address: the lines `0 10.1.0.2 : xmt/rcv/%loss = 3/3/0%, min/avg/max = ...`.
 fn results(output: &str, kind: usize) -> HashMap<Ipv4Addr, (u32, u32)> {
-    let result = |line: &str| {
-        let line = line.strip_prefix(&format!("{kind} "))?;
-        // It is `%return` instead when there were more answers than requests.
-        let (address, rest) = line.split_once(" : xmt/rcv/%")?;
-        let (_, rest) = rest.split_once(" = ")?;
-        let mut counts = rest.split('/').map(|count| count.parse::<u32>());
-        Some((address.trim().parse().ok()?, (counts.next()?.ok()?, counts.next()?.ok()?)))
-    };
-    output.lines().filter_map(result).collect()
+    let kind = format!("{kind} ");
+    output.lines().filter_map(|line| result(line.strip_prefix(&kind)?)).collect()
+}
+
+/// One line of `fping`: an address, its requests sent and answered.
+fn result(line: &str) -> Option<(Ipv4Addr, (u32, u32))> {
+    // It is `%return` instead when there were more answers than requests.
+    let (address, rest) = line.split_once(" : xmt/rcv/%")?;
+    let (_, rest) = rest.split_once(" = ")?;
+    let mut counts = rest.split('/').map(|count| count.trim_end_matches('%').parse::<u32>());
+    Some((address.trim().parse().ok()?, (counts.next()?.ok()?, counts.next()?.ok()?)))
+}
+
+/// Requests to one address, sent and answered, in the output of one `fping`.
+pub(super) fn counts(output: &str, address: Ipv4Addr) -> Option<(u32, u32)> {
+    output.lines().find_map(|line| result(line).filter(|(at, _)| *at == address)).map(|(_, counts)| counts)
 }
 
 /// Adds what became of one `fping`'s requests.

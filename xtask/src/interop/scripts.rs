@@ -12,7 +12,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
-use super::case::{Case, Family, Gateway, Tunnel};
+use toml::Value;
+
+use super::case::{Case, Family, Gateway, NARROW_PLACES, PLACES, SessionEnd, Tunnel, TunnelEnd, Wire};
 use super::commands;
 use super::network::{LAN_MAC, LAN_MTU_BYTES, NARROW_MTU_BYTES, UNDERLAY_MTU_BYTES, WAN_MAC};
 
@@ -40,7 +42,7 @@ fn ordinal(site: usize) -> u8 {
 
 /// Makes the namespaces and gives each network card its place.
 pub(super) fn base() -> String {
-    let mut text = format!(
+    let text = format!(
         "# A queue that drops what waits too long would drop on a busy machine.\n\
          echo pfifo_fast >/proc/sys/net/core/default_qdisc\n\
          for size in 1 2 3; do echo 8192 >/proc/sys/net/ipv4/neigh/default/gc_thresh$size; done\n\
@@ -49,6 +51,8 @@ pub(super) fn base() -> String {
          $ip netns exec $name sh -c 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6'\n\
          # A station answers for the LAN that it is asked in.\n\
          $ip netns exec $name sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore'\n\
+         # A segment is then as large as the MSS says.\n\
+         $ip netns exec $name sh -c 'echo 0 >/proc/sys/net/ipv4/tcp_timestamps'\n\
          done\n\
          for card in /sys/class/net/*; do\n\
          case $(cat $card/address) in\n\
@@ -62,14 +66,18 @@ pub(super) fn base() -> String {
          $ip netns exec gw sh -c 'echo 0 >/proc/sys/net/ipv6/conf/wan/disable_ipv6'\n\
          $ip -n gw link set wan mtu {UNDERLAY_MTU_BYTES} up\n"
     );
+    let mut lines = String::new();
     for family in Family::BOTH {
-        for address in [family.address(Gateway::Kernel), family.other_address(Gateway::Kernel)] {
-            let _ = writeln!(text, "$ip -n gw address add {address}/{} dev wan", family.prefix_length());
+        for place in 0..PLACES {
+            let address = family.place(Gateway::Kernel, place);
+            let _ = writeln!(lines, "address add {address}/{} dev wan", family.prefix_length());
         }
-        let peer = family.other_address(Gateway::First);
-        let _ = writeln!(text, "$ip -n gw route add {peer} dev wan mtu {NARROW_MTU_BYTES}");
+        for place in NARROW_PLACES {
+            let peer = family.place(Gateway::First, place);
+            let _ = writeln!(lines, "route add {peer} dev wan mtu {NARROW_MTU_BYTES}");
+        }
     }
-    text
+    text + &batch("-n gw", &lines)
 }
 
 /// Makes the stations of the cases, and the bridges of the kernel's gateway.
@@ -108,6 +116,20 @@ pub(super) fn stations(cases: &[&Case]) -> String {
                 address(case, site, false),
                 address(case, site, true),
             );
+            if case.setting("fragmentation").and_then(Value::as_str) == Some("inner") {
+                // A packet whose sender knows of no path MTU may be cut up on the way.
+                for (other, tagged) in (0..case.sites.len())
+                    .filter(|other| *other != site)
+                    .flat_map(|other| [(other, false), (other, true)])
+                {
+                    let tag = if tagged { ".t" } else { "" };
+                    let _ = writeln!(
+                        text,
+                        "route add {} dev p{number}{tag} mtu lock {LAN_MTU_BYTES}",
+                        address(case, other, tagged)
+                    );
+                }
+            }
         }
     }
     let mut text = batch("", &made) + &batch("-n gw", &gateway);
@@ -128,15 +150,40 @@ pub(super) fn sessions(tunnels: &[Tunnel], cases: &[&Case]) -> String {
         for wire in case.wires.iter().filter(|wire| wire.gateways.contains(&Gateway::Kernel)) {
             let end = wire.end(Gateway::Kernel);
             let tunnel = tunnels[usize::from(wire.tunnels[end])].end(Gateway::Kernel);
-            let name = wire.name();
-            lines += &commands::session(&wire.ends[end], tunnel, &name);
-            // The kernel makes the session's MTU fit the path. Here it shall not.
-            let mtu = if case.fragments { format!(" mtu {LAN_MTU_BYTES}") } else { String::new() };
-            let _ =
-                write!(lines, "\nlink set {name}{mtu} group {SESSION_GROUP} master b{} up\n", case.number);
+            lines += &session_lines(case, wire, &wire.ends[end], tunnel);
         }
     }
     batch("-n gw", &lines)
+}
+
+/// One session of the kernel's gateway.
+fn session_lines(case: &Case, wire: &Wire, end: &SessionEnd, tunnel: &TunnelEnd) -> String {
+    let (name, number) = (wire.name(), case.number);
+    let session = commands::session(end, tunnel, &name);
+    // The kernel makes the session's MTU fit the path. Here it shall not.
+    let mtu = if case.narrow { format!(" mtu {LAN_MTU_BYTES}") } else { String::new() };
+    format!("{session}\nlink set {name}{mtu} group {SESSION_GROUP} master b{number} up\n")
+}
+
+/// Makes the only session of a case anew, with what the kernel's end then is.
+pub(super) fn renew_session(case: &Case, end: &SessionEnd, tunnel: &TunnelEnd) -> String {
+    let old = format!("l2tp del session tunnel_id {} session_id {}\n", tunnel.tunnel_id, end.session_id);
+    renew(case, &old, &session_lines(case, &case.wires[0], end, tunnel))
+}
+
+/// Makes the only tunnel of a case anew, with its session.
+pub(super) fn renew_tunnel(case: &Case, tunnel: &Tunnel, end: &TunnelEnd) -> String {
+    let wire = &case.wires[0];
+    let old = format!("l2tp del tunnel tunnel_id {}\n", end.tunnel_id);
+    let new = commands::tunnel(end, tunnel.encap, tunnel.family) + "\n";
+    let session = session_lines(case, wire, &wire.ends[wire.end(Gateway::Kernel)], end);
+    renew(case, &old, &(new + &session))
+}
+
+/// Runs `old`, and `new` as soon as the kernel has let go of the case's session: its work on that goes on for a moment.
+fn renew(case: &Case, old: &str, new: &str) -> String {
+    let is_there = format!("$ip -n gw -o link show {} >/dev/null 2>&1", case.wires[0].name());
+    batch("-n gw", old) + &format!("while {is_there}; do usleep 10000; done\n") + &batch("-n gw", new)
 }
 
 /// Removes the tunnels of the kernel's gateway, with their sessions, and waits until these are gone.

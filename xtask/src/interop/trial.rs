@@ -7,10 +7,12 @@ use netlab::Process;
 
 use super::capture::Capture;
 use super::case::{Case, Gateway};
+use super::exercises::Stage;
 use super::guest::Guest;
 use super::judge::{Books, Evidence};
 use super::matrix::Matrix;
 use super::ours::{self, Ours};
+use super::pings::Pings;
 use super::plan::Go;
 use super::report::Row;
 use super::{SCRIPT_DEADLINE, diagnosis, pings, scripts, theirs};
@@ -73,7 +75,7 @@ impl Trial<'_> {
         let (gateways, capture) =
             progress.step(&format!("making {} cases{what}", cases.len()), || self.make(go))?;
         let count = if breakage.is_some() { PINGS_WHEN_BROKEN } else { PINGS };
-        let pings = progress.step("sending", || pings::send(self.guest, cases, count))?;
+        let pings = progress.step("sending", || self.send(cases, count))?;
         progress.step("reading both sides' counters", || {
             let books = self.books_at_rest(cases)?;
             let seen = capture.end()?;
@@ -100,6 +102,16 @@ impl Trial<'_> {
         self.current.extend(gateways.iter().cloned());
         self.guest.run(&scripts::sessions(tunnels, &go.cases), SCRIPT_DEADLINE)?;
         Ok((gateways, capture))
+    }
+
+    /// Sends what there is to send: pings, and what each case demands besides.
+    fn send(&mut self, cases: &[&Case], count: u32) -> Result<Vec<Pings>> {
+        let mut all = vec![Pings::default(); cases.len()];
+        let mut stage = Stage { guest: self.guest, ours: self.ours, tunnels: &self.matrix.tunnels };
+        stage.before(cases, &mut all)?;
+        pings::send(stage.guest, cases, count, &mut all)?;
+        stage.after(cases, &mut all)?;
+        Ok(all)
     }
 
     /// What there is to know after a failure.

@@ -207,3 +207,13 @@ proptest! {
         prop_assert_eq!(MacAddr::from_u64(address.to_u64()), address);
     }
 }
+
+#[test]
+fn addresses_are_numbers_with_the_first_octet_on_top() {
+    let header = EthernetHeader::new(
+        MacAddr([0x01, 0x02, 0x03, 0x04, 0x05, 0x06]),
+        MacAddr([0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6]),
+        EtherType::IPV4,
+    );
+    assert_eq!(header.addresses(), (0x0102_0304_0506, 0xA1A2_A3A4_A5A6));
+}

@@ -47,6 +47,19 @@ fn what_a_broken_option_does_not_go_with_is_changed_too() {
 }
 
 #[test]
+fn a_key_of_our_own_is_rested_on_by_the_cases_that_have_it() {
+    let matrix = matrix::all();
+    let cases: Vec<_> = matrix.cases.iter().collect();
+    let names = |key: &str| {
+        let resting = of(key).unwrap().cases(&matrix.tunnels, &cases);
+        resting.iter().map(|case| case.name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("peer"), ["udp4/peer-learn", "udp6/peer-learn"]);
+    assert_eq!(names("df"), ["udp4/marks/df", "ip4/marks/df"]);
+    assert!(!names("remote").contains(&"udp4/peer-learn"));
+}
+
+#[test]
 fn a_breakage_that_changes_nothing_is_an_error() {
     assert!(broken("peer_cookie").is_err());
     assert!(named("cookie,tunnel_id").is_err());

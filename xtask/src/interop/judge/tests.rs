@@ -9,15 +9,15 @@ const FRAMES: u64 = 4;
 const BYTES: u64 = 400;
 
 /// Evidence that is anyone's own.
-struct Made {
-    matrix: Matrix,
+pub(super) struct Made {
+    pub(super) matrix: Matrix,
     books: Books,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 impl Made {
     /// A case of the matrix, and what both sides count when every frame arrives.
-    fn passing(name: &str) -> (Self, Case) {
+    pub(super) fn passing(name: &str) -> (Self, Case) {
         let matrix = matrix::all();
         let case = matrix.cases.iter().find(|case| case.name == name).unwrap().clone();
         let mut made = Self { matrix, books: Books::default(), seen: Seen::default() };
@@ -30,6 +30,11 @@ impl Made {
             tx_frames: FRAMES,
             tx_bytes: BYTES,
             drops: [].into(),
+            inner_mtu: None,
+            icmp_sent: 0,
+            peer_cookie_also_frames: 0,
+            seq_resyncs: 0,
+            observed: None,
         };
         made.books.ours[0].sessions.insert(wire.name(), row);
         let interface = theirs::Interface {
@@ -51,7 +56,7 @@ impl Made {
         (made, case)
     }
 
-    fn ours(&mut self, case: &Case) -> &mut ours::SessionRow {
+    pub(super) fn ours(&mut self, case: &Case) -> &mut ours::SessionRow {
         self.books.ours[0].sessions.get_mut(&case.wires[0].name()).unwrap()
     }
 
@@ -59,13 +64,13 @@ impl Made {
         self.books.theirs.interfaces.get_mut(&case.wires[0].name()).unwrap()
     }
 
-    fn packets(&mut self, case: &Case, end: usize) -> &mut Vec<Packet> {
+    pub(super) fn packets(&mut self, case: &Case, end: usize) -> &mut Vec<Packet> {
         let wire = &case.wires[0];
         let tunnel = &self.matrix.tunnels[usize::from(wire.tunnels[end])];
         self.seen.flows.get_mut(&flow(tunnel, wire, end)).unwrap()
     }
 
-    fn faults(&self, case: &Case, pings: &Pings) -> Vec<String> {
+    pub(super) fn faults(&self, case: &Case, pings: &Pings) -> Vec<String> {
         let Self { matrix, books, seen } = self;
         Evidence { tunnels: &matrix.tunnels, cases: &[case], books, seen }.faults(case, pings)
     }
@@ -78,10 +83,10 @@ fn packet(end: &SessionEnd, checksum: Option<u16>, number: u32) -> Packet {
         let sublayer = if end.numbers() { NUMBERED | number } else { 0 };
         rest.extend(sublayer.to_be_bytes());
     }
-    Packet { checksum, rest }
+    Packet { destination_mac: [2; 6], ttl: 64, traffic_class: 0, df: false, checksum, rest }
 }
 
-fn answered() -> Pings {
+pub(super) fn answered() -> Pings {
     Pings { sent: 2, received: 2, answered: vec!["both".to_owned()], lost: Vec::new() }
 }
 
