@@ -148,7 +148,8 @@ fn napi(found: &Findings, tree: &Tree) -> Row {
         Change { setting, to: Value::Text(to.to_string()) }
     };
     Row::better(thing, text)
-        .because("without it an interrupt cuts in between two polls under load; with it, one comes up to the time-out later after a load")
+        .because("it spares a card interrupts under load, for up to the time-out of delay after it; a gateway sets it itself with `busy_poll_us`, which \
+                  needs it; a veth gains nothing")
         .by(vec![
             change("napi_defer_hard_irqs", NAPI_DEFER_HARD_IRQS),
             change("gro_flush_timeout", GRO_FLUSH_TIMEOUT_NS),
