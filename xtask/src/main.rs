@@ -15,6 +15,7 @@ mod report;
 mod soak;
 mod test;
 mod workspace;
+mod zero_copy;
 
 use std::process::ExitCode;
 

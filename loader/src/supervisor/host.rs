@@ -13,9 +13,11 @@ use crate::{
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
 const CHUNK_BYTES: [u32; 2] = [2048, 4096];
 
-/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, fragments that wait for others, and those that
-/// other workers received and it has not taken yet.
-const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64 + LANE_CHUNKS as u64;
+/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, and fragments that wait for others.
+const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64;
+
+/// The same for what workers share: fragments that other workers received, and this one has not taken yet.
+const CHUNKS_PER_LANE: u64 = LANE_CHUNKS as u64;
 
 /// Most chunks that one memory can have.
 const MOST_CHUNKS: u32 = 1 << 20;
@@ -153,8 +155,14 @@ pub(super) fn multi_buffer_cure(interface: &str, mtu: u32, chunk_bytes: usize) -
     )
 }
 
+/// What workers may have in use beside the rings. A single worker exchanges nothing.
+const fn beyond_rings(workers: usize) -> u64 {
+    let lanes = if workers > 1 { workers as u64 } else { 0 };
+    CHUNKS_PER_WORKER * workers as u64 + CHUNKS_PER_LANE * lanes
+}
+
 /// The configured number of chunks, else as many as can be in use at once: every ring of every queue full, and
-/// [`CHUNKS_PER_WORKER`].
+/// [`beyond_rings`].
 ///
 /// # Errors
 /// When fewer are configured: some queue would never receive, or floods would never find a chunk.
@@ -166,7 +174,7 @@ pub(super) fn chunk_count(
     let rings = |(port, facts): &(&Port, PortFacts)| {
         u64::from(facts.rx_queues) * (u64::from(port.rx_ring) + u64::from(port.tx_ring))
     };
-    let needed = facts.iter().map(rings).sum::<u64>() + CHUNKS_PER_WORKER * workers as u64;
+    let needed = facts.iter().map(rings).sum::<u64>() + beyond_rings(workers);
     let configured = config.umem.chunks.map_or(needed, u64::from);
     if configured < needed {
         bail!(
@@ -184,7 +192,7 @@ pub(super) fn chunk_count(
 pub(crate) fn huge_pages(queues: impl Iterator<Item = u32>, mtu: u32, workers: usize) -> u64 {
     let chunk_bytes = if needs_multi_buffer(mtu, 2048) { CHUNK_BYTES[1] } else { CHUNK_BYTES[0] };
     let of_rings: u64 = queues.map(|queues| u64::from(queues) * 2 * u64::from(DEFAULT_RING)).sum();
-    let chunks = of_rings + CHUNKS_PER_WORKER * workers as u64;
+    let chunks = of_rings + beyond_rings(workers);
     (chunks * u64::from(chunk_bytes)).div_ceil(2 << 20)
 }
 
