@@ -49,6 +49,7 @@ const STEPS: &[Step] = &[
     Step { name: "interoperation", privileged: true, run: || passed(xtask(&["interop"])) },
     Step { name: "zero-copy", privileged: false, run: || passed(xtask(&["interop", "--zero-copy"])) },
     Step { name: "bench", privileged: false, run: || passed(xtask(&["bench", "--short"])) },
+    Step { name: "comparison", privileged: true, run: || passed(xtask(&["compare", "--short"])) },
     Step { name: "soak", privileged: true, run: || passed(xtask(&["soak", "--seconds", SOAK_SECONDS])) },
 ];
 
