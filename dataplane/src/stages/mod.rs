@@ -93,11 +93,14 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
     context.counters.received.add(batch.frames.len() as u64);
     look_for_unfilled_checksum(port, batch, exits.ports);
     if let Some(table) = context.tables.port(port) {
-        if !table.attachment.is_empty() {
-            admit::run(table, batch);
-        }
-        if table.is_underlay {
-            decap::run(context, batch, exits.cache);
+        match (table.attachment.is_empty(), table.is_underlay) {
+            (true, false) => {}
+            (true, true) => decap::run(context, batch, exits.cache),
+            (false, false) => admit::run(table, batch),
+            (false, true) => {
+                admit::run(table, batch);
+                decap::run_behind_admit(context, batch, exits.cache);
+            }
         }
     }
     carry_on(context, batch, exits);
