@@ -42,12 +42,12 @@ fn run_domain<'s>(
         if slot.domain != id {
             return Some(slot);
         }
-        slot.fate = if slot.source.is_station() {
+        if slot.source.is_station() {
             learn::one(context, domain, slot);
-            forward::decide(domain, slot)
+            forward::one(domain, slot);
         } else {
-            Fate::Drop(DropReason::InvalidSource)
-        };
+            slot.fate = Fate::Drop(DropReason::InvalidSource);
+        }
         next = slots.next();
     }
     None

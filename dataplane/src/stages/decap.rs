@@ -32,10 +32,26 @@ use crate::{
     verdict::DropReason,
 };
 
+/// Every packet of a batch that no other stage looked at.
 #[inline]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
+    open_all(context, batch.fresh(), cache);
+}
+
+/// What `admit` left of a batch.
+#[inline]
+pub(super) fn run_behind_admit(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
+    open_all(context, batch.undecided(), cache);
+}
+
+#[inline(never)]
+fn open_all<'b>(
+    context: &Context<'_>,
+    packets: impl Iterator<Item = (&'b mut Frame, &'b mut Slot)>,
+    cache: &mut ChunkCache,
+) {
     let mut quick = QuickDecap::new(context);
-    for (frame, slot) in batch.undecided() {
+    for (frame, slot) in packets {
         if quick.run(frame, slot).is_none() {
             look_closely(context, frame, slot, cache);
         }

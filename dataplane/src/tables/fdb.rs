@@ -82,7 +82,8 @@ impl MacKey {
     #[must_use]
     #[inline]
     pub const fn is_station(self) -> bool {
-        self.0 != 0 && !self.is_group()
+        // With the group bit as the sign, groups are negative: one comparison for both.
+        self.0.rotate_left(Self::GROUP_BIT.leading_zeros()).cast_signed() > 0
     }
 
     /// Low octet of an address 01-80-C2-00-00-00..0F; `None` for any other address.
