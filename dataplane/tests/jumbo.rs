@@ -269,6 +269,9 @@ fn arrival() -> impl Strategy<Value = Arrival> {
     )
 }
 
+/// Longest frame that stands in one chunk, behind the headroom. Units: bytes.
+const LINEAR_BYTES: usize = 2048 - 256;
+
 impl Arrival {
     /// The bytes that arrive.
     fn bytes(&self, is_v6: bool, udp_checksum: bool) -> Vec<u8> {
@@ -295,7 +298,8 @@ impl Arrival {
                 lengthen(&mut bytes, 58, udp);
             }
             Damage::Lengths(..) => {}
-            Damage::Longer(by) => bytes.resize(bytes.len() + by, 0xEE),
+            // The other rig's frame has to fit a chunk.
+            Damage::Longer(by) => bytes.resize((bytes.len() + by).min(LINEAR_BYTES), 0xEE),
             Damage::Shorter(by) => bytes.truncate(bytes.len() - by.min(bytes.len() - 60)),
         }
         // Half of the broken headers are well sealed.
