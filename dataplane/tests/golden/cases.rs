@@ -1,6 +1,9 @@
 //! What the recorder configured in each case, and the engine's tables for the same.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use dataplane::tables::{
     attachment::Attachment,
@@ -25,10 +28,12 @@ use super::{
 pub struct Case {
     pub name: &'static str,
     pub is_udp: bool,
+    /// Whether the underlay is IPv6.
+    pub is_v6: bool,
     /// The cookie that a sends, and the one that b sends.
     pub cookies: [&'static [u8]; 2],
     pub sublayer: Sublayer,
-    /// `udp_csum on`.
+    /// `udp_csum on`; over IPv6 `udp6_csum_tx on`, which is the default there.
     pub checksum: bool,
     /// `seq send`.
     pub sends_numbers: bool,
@@ -40,15 +45,20 @@ const COOKIE_8: [&[u8]; 2] =
     [&[0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6, 0x07, 0x18], &[0x0F, 0x1E, 0x2D, 0x3C, 0x4B, 0x5A, 0x69, 0x78]];
 
 const fn udp(name: &'static str, cookies: [&'static [u8]; 2], sublayer: Sublayer) -> Case {
-    Case { name, is_udp: true, cookies, sublayer, checksum: false, sends_numbers: false }
+    Case { name, is_udp: true, is_v6: false, cookies, sublayer, checksum: false, sends_numbers: false }
 }
 
 const fn ip(name: &'static str, cookies: [&'static [u8]; 2], sublayer: Sublayer) -> Case {
-    Case { name, is_udp: false, cookies, sublayer, checksum: false, sends_numbers: false }
+    Case { is_udp: false, ..udp(name, cookies, sublayer) }
+}
+
+/// A case with cookies of 8 bytes over IPv6.
+const fn v6(name: &'static str, is_udp: bool, checksum: bool) -> Case {
+    Case { is_udp, is_v6: true, checksum, ..udp(name, COOKIE_8, Sublayer::Default) }
 }
 
 /// Cases in which the kernel writes nothing that the engine does not.
-pub const PLAIN: [Case; 13] = [
+pub const PLAIN: [Case; 15] = [
     udp("udp-nocookie-default", NO_COOKIE, Sublayer::Default),
     udp("udp-nocookie-none", NO_COOKIE, Sublayer::None),
     udp("udp-cookie4-default", COOKIE_4, Sublayer::Default),
@@ -62,26 +72,46 @@ pub const PLAIN: [Case; 13] = [
     ip("ip-cookie8-default", COOKIE_8, Sublayer::Default),
     ip("ip-cookie8-none", COOKIE_8, Sublayer::None),
     udp("udp-cookie4and8-default", [COOKIE_4[0], COOKIE_8[1]], Sublayer::Default),
+    v6("udp6-cookie8-default", true, false),
+    Case { sublayer: Sublayer::None, ..v6("ip6-cookie8-none", false, false) },
 ];
 
-/// `udp_csum on`.
-pub const CHECKSUM: Case =
-    Case { checksum: true, ..udp("udp-cookie4-default-checksum", COOKIE_4, Sublayer::Default) };
+/// UDP checksums: with `udp_csum on`, and over IPv6.
+pub const CHECKSUM: [Case; 2] = [
+    Case { checksum: true, ..udp("udp-cookie4-default-checksum", COOKIE_4, Sublayer::Default) },
+    v6("udp6-cookie8-default-checksum", true, true),
+];
 
 /// `seq send`.
-pub const SEQUENCE: [Case; 2] = [
+pub const SEQUENCE: [Case; 4] = [
     Case { sends_numbers: true, ..udp("udp-nocookie-default-sequence", NO_COOKIE, Sublayer::Default) },
     Case { sends_numbers: true, ..ip("ip-cookie8-default-sequence", COOKIE_8, Sublayer::Default) },
+    Case { sends_numbers: true, ..v6("udp6-cookie8-default-checksum-sequence", true, true) },
+    Case { sends_numbers: true, ..v6("ip6-cookie8-default-sequence", false, false) },
 ];
+
+/// One frame of 1514 bytes each way, which the underlay takes in fragments only.
+pub const FRAGMENTS: [Case; 4] = [
+    udp("udp-cookie8-default-fragments", COOKIE_8, Sublayer::Default),
+    ip("ip-cookie8-default-fragments", COOKIE_8, Sublayer::Default),
+    v6("udp6-cookie8-default-fragments", true, true),
+    v6("ip6-cookie8-default-fragments", false, false),
+];
+
+/// Every case whose frames fit.
+pub fn whole() -> impl Iterator<Item = Case> {
+    PLAIN.into_iter().chain(CHECKSUM).chain(SEQUENCE)
+}
 
 /// Every case.
 pub fn all() -> impl Iterator<Item = Case> {
-    PLAIN.into_iter().chain([CHECKSUM]).chain(SEQUENCE)
+    whole().chain(FRAGMENTS)
 }
 
-/// One gateway's own address, UDP port, session id, underlay MAC address and cookie that it sends.
+/// One gateway's own addresses, UDP port, session id, underlay MAC address and cookie that it sends.
 struct Gateway {
     address: Ipv4Addr,
+    address_v6: Ipv6Addr,
     port: u16,
     session_id: SessionId,
     mac: MacAddr,
@@ -96,6 +126,7 @@ impl Case {
         };
         Gateway {
             address: Ipv4Addr::new(10, 200, 100, address),
+            address_v6: Ipv6Addr::new(0xfd00, 0x200, 0x100, 0, 0, 0, 0, address.into()),
             port,
             session_id: SessionId::new(session_id).unwrap(),
             mac: MacAddr([2, 0, 0, 0, 0, mac]),
@@ -107,7 +138,7 @@ impl Case {
     pub fn encap_bytes(&self, side: Side) -> usize {
         let cookie = self.cookies[usize::from(side == Side::B)].len();
         let sublayer = if self.sublayer == Sublayer::Default { 4 } else { 0 };
-        14 + 20 + if self.is_udp { 8 + 4 } else { 0 } + 4 + cookie + sublayer
+        14 + if self.is_v6 { 40 } else { 20 } + if self.is_udp { 8 + 4 } else { 0 } + 4 + cookie + sublayer
     }
 
     /// The engine in place of `side`: one LAN port, one pseudowire to the other side.
@@ -147,7 +178,10 @@ impl Case {
             NextHop { port: WAN, src_mac: own.mac, dst_mac: peer.mac, vlan: None, path_mtu_bytes: 1500 };
         let udp = Encap::Udp { local_port: own.port, remote_port: peer.port, checksum: self.checksum };
         let encap = if self.is_udp { udp } else { Encap::Ip };
-        let addresses = OuterAddresses::V4 { local: own.address, remote: peer.address };
+        let addresses = match self.is_v6 {
+            true => OuterAddresses::V6 { local: own.address_v6, remote: peer.address_v6 },
+            false => OuterAddresses::V4 { local: own.address, remote: peer.address },
+        };
         let plain = TxParameters::plain(addresses, encap, peer.session_id);
         let parameters = TxParameters { tx_cookie: own.cookie, sublayer: self.sublayer, ..plain };
         let session = TxSession::new(&hop, &parameters, rig.sessions[0].clone());
@@ -156,9 +190,13 @@ impl Case {
 
     fn rx_session(&self, rig: &Rig, own: &Gateway, peer: &Gateway, attachment: Attachment) -> RxSession {
         let port = |gateway: &Gateway| if self.is_udp { gateway.port } else { 0 };
+        let address = |gateway: &Gateway| match self.is_v6 {
+            true => gateway.address_v6.to_bits(),
+            false => Endpoint::map_v4(gateway.address.octets()),
+        };
         let endpoint = Endpoint {
-            local: Endpoint::map_v4(own.address.octets()),
-            remote: Endpoint::map_v4(peer.address.octets()),
+            local: address(own),
+            remote: address(peer),
             local_port: port(own),
             remote_port: port(peer),
             protocol: if self.is_udp { 17 } else { 115 },
@@ -169,6 +207,7 @@ impl Case {
             true => RxSequencing::Strict(Arc::default()),
             false => RxSequencing::Ignored,
         };
-        RxSession { rx_cookie: peer.cookie, sublayer: self.sublayer, sequencing, ..plain }
+        let needs_checksum = self.is_v6 && self.checksum;
+        RxSession { rx_cookie: peer.cookie, sublayer: self.sublayer, sequencing, needs_checksum, ..plain }
     }
 }

@@ -35,6 +35,7 @@ const MODULES: &[&str] = &[
     "net/l2tp/l2tp_netlink",
     "net/l2tp/l2tp_eth",
     "net/l2tp/l2tp_ip",
+    "net/l2tp/l2tp_ip6",
     "drivers/net/veth",
 ];
 

@@ -5,7 +5,8 @@
 #   lan0 (l2tp_eth)                                     lan0 (l2tp_eth)
 #   wan 10.200.100.2 ---------- underlay (veth) -------- wan 10.200.100.6
 #
-# Captured in a, eight frames each: ARP, ping of 60 and of 1400 bytes, ping with a VLAN tag; each a request and its answer.
+# Captured in a, eight frames each: ARP, ping of 60 and of 1400 bytes, ping with a VLAN tag; each a request and its answer. Or a
+# ping of 1514 bytes, which does not fit.
 # This shell prefers its own applets, so what is not busybox is called by its whole path.
 set -eu
 trap 'reboot -f' EXIT
@@ -13,6 +14,9 @@ trap 'reboot -f' EXIT
 PATH=/bin
 export PATH
 ip=/tools/ip
+
+# What a tunnel's packets are, fragments of IPv6 included.
+tunnels='udp or ip proto 115 or ip6 proto 115 or ip6 proto 44'
 
 prepare() {
     /bin/busybox --install -s /bin
@@ -47,6 +51,18 @@ lan() {
     $ip -n "$1" neighbour add "192.168.101.$((3 - $2))" lladdr "02:00:00:00:01:$4" dev lan0.100 nud permanent
 }
 
+# Gives the underlay IPv6 addresses, too.
+over_ipv6() {
+    for side in a b; do
+        $ip netns exec $side sh -c 'echo 0 >/proc/sys/net/ipv6/conf/wan/accept_dad'
+        $ip netns exec $side sh -c 'echo 0 >/proc/sys/net/ipv6/conf/wan/disable_ipv6'
+    done
+    $ip -n a address add fd00:200:100::2/64 dev wan
+    $ip -n b address add fd00:200:100::6/64 dev wan
+    $ip -n a neighbour add fd00:200:100::6 lladdr 02:00:00:00:00:0b dev wan nud permanent
+    $ip -n b neighbour add fd00:200:100::2 lladdr 02:00:00:00:00:0a dev wan nud permanent
+}
+
 # Makes the two namespaces and the wire between them. IPv6 is off, so that nothing speaks unasked.
 begin() {
     echo "case $1"
@@ -59,11 +75,11 @@ begin() {
     underlay b 10.200.100.6 10.200.100.2 0b 0a
 }
 
-# Listens on an interface of a until eight frames are written, in process $listener. $1: interface; $2: file; $3: filter.
+# Listens on an interface of a until $4 frames are written, in process $listener. $1: interface; $2: file; $3: filter.
 listen() {
     # The case before has left its words here.
     rm -f "/tmp/$1.log"
-    $ip netns exec a timeout 60 /tools/tcpdump -i "$1" -c 8 -w "$2" --immediate-mode -Z root "$3" 2>"/tmp/$1.log" &
+    $ip netns exec a timeout 60 /tools/tcpdump -i "$1" -c "$4" -w "$2" --immediate-mode -Z root "$3" 2>"/tmp/$1.log" &
     listener=$!
     tries=0
     until grep -qs 'listening on' "/tmp/$1.log"; do
@@ -86,14 +102,33 @@ record() {
     lan b 2 0b 0a
     # b shall not ask back for a's address.
     $ip -n b neighbour add 192.168.100.1 lladdr 02:00:00:00:01:0a dev lan0 nud permanent
-    listen wan "/out/$1.underlay.pcap" 'udp or ip proto 115'
+    listen wan "/out/$1.underlay.pcap" "$tunnels" 8
     on_underlay=$listener
-    listen lan0 "/out/$1.lan.pcap" ''
+    listen lan0 "/out/$1.lan.pcap" '' 8
     on_lan=$listener
     ping_b 18 192.168.100.2
     ping_b 1358 192.168.100.2
     ping_b 18 192.168.101.2
-    # A capture without its eight frames is a failure, and ends the script.
+    end
+}
+
+# Records one case whose frames do not fit. The kernel makes a session's MTU fit the path, which it shall not here.
+record_fragments() {
+    lan a 1 0a 0b
+    lan b 2 0b 0a
+    for side in a b; do $ip -n $side link set lan0 mtu 1500; done
+    $ip -n a neighbour add 192.168.100.2 lladdr 02:00:00:00:01:0b dev lan0 nud permanent
+    $ip -n b neighbour add 192.168.100.1 lladdr 02:00:00:00:01:0a dev lan0 nud permanent
+    listen wan "/out/$1.underlay.pcap" "$tunnels" 4
+    on_underlay=$listener
+    listen lan0 "/out/$1.lan.pcap" '' 2
+    on_lan=$listener
+    ping_b 1472 192.168.100.2
+    end
+}
+
+# A capture without all of its frames is a failure, and ends the script.
+end() {
     wait $on_underlay
     wait $on_lan
     $ip netns delete a
