@@ -193,7 +193,7 @@ fn a_gateway_is_shown_as_details_and_as_json() {
     let (_, json, _) = parts(&served.ask("gateway show --json"));
     assert_eq!(
         json,
-        "{\n  \"name\": \"gw-t\",\n  \"version\": \"0.1.0\",\n  \"uptime_s\": 5,\n  \"pid\": 99\n}\n"
+        "{\n  \"name\": \"gw-t\",\n  \"version\": \"0.1.0\",\n  \"uptime_s\": 5,\n  \"pid\": 99,\n  \"mode\": \"adaptive\"\n}\n"
     );
 }
 
