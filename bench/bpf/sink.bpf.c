@@ -19,6 +19,11 @@
 #define PROTOCOL_UDP 17
 #define WINDOW_WORDS 16
 
+/* Latencies by size: 64 classes for each doubling, so that a class is at most 1/64 of its values wide. */
+#define CLASS_BITS 6
+#define MAX_LATENCY_BITS 36
+#define LATENCY_CLASSES ((MAX_LATENCY_BITS - CLASS_BITS + 1) << CLASS_BITS)
+
 /*
  * What was seen of one flow. `seen` is a ring of bits over the 16 words that end with the word of
  * `highest`: at least the last 961 sequence numbers.
@@ -51,7 +56,9 @@ struct totals {
 const volatile struct {
 	__u32 flow_count;
 	__u32 other_action;
-} settings = { 1, XDP_PASS };
+	__u32 with_latency;
+	__u32 padding;
+} settings = { 1, XDP_PASS, 0, 0 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -66,6 +73,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct totals);
 } TOTALS SEC(".maps");
+
+/* Frames by latency class, per CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LATENCY_CLASSES);
+	__type(key, __u32);
+	__type(value, __u64);
+} LATENCIES SEC(".maps");
 
 static __always_inline __u16 load_u16(const __u8 *bytes)
 {
@@ -96,6 +111,51 @@ static __always_inline const __u8 *find_stamp(const __u8 *data, const __u8 *data
 	if (*(const __u32 *)stamp != bpf_htonl(STAMP_MAGIC))
 		return NULL;
 	return stamp;
+}
+
+/* Position of the highest bit that is set; 0 for 0. */
+static __always_inline __u32 highest_bit(__u64 value)
+{
+	__u32 bit = 0;
+
+#pragma unroll
+	for (__u32 step = 32; step; step /= 2) {
+		if (value >> step) {
+			value >>= step;
+			bit += step;
+		}
+	}
+	return bit;
+}
+
+/* The class of a latency: itself below 64, then 64 for each doubling. */
+static __always_inline __u32 latency_class(__u64 latency_ns)
+{
+	__u32 shift = highest_bit(latency_ns);
+
+	shift = shift > CLASS_BITS ? shift - CLASS_BITS : 0;
+	return (shift << CLASS_BITS) + (latency_ns >> shift);
+}
+
+/* Books how long ago a frame was due. */
+static __always_inline void record_latency(const __u8 *due, const __u8 *data_end)
+{
+	__u64 due_ns = 0, latency_ns, *count;
+	__u32 class;
+
+	if (due + STAMP_TIME_BYTES > data_end)
+		return;
+	__builtin_memcpy(&due_ns, due, STAMP_TIME_BYTES);
+	due_ns = bpf_be64_to_cpu(due_ns) >> 16;
+	if (!due_ns)
+		return;
+	latency_ns = (bpf_ktime_get_ns() - due_ns) & STAMP_TIME_MASK;
+	class = latency_class(latency_ns);
+	if (class >= LATENCY_CLASSES)
+		class = LATENCY_CLASSES - 1;
+	count = bpf_map_lookup_elem(&LATENCIES, &class);
+	if (count)
+		(*count)++;
 }
 
 /* Moves the window forward to `sequence`; words that come into it are cleared. */
@@ -172,6 +232,8 @@ int sink(struct xdp_md *context)
 	totals->last_ns = now_ns;
 	totals->frames++;
 	totals->bytes += bytes;
+	if (settings.with_latency)
+		record_latency(stamp + STAMP_TIME_OFFSET, data_end);
 	bpf_spin_lock(&record->lock);
 	record_frame(record, sequence, bytes);
 	bpf_spin_unlock(&record->lock);

@@ -17,7 +17,7 @@ pub const MAX_FRAME_BYTES: usize = 3072;
 /// The magic that opens a stamp.
 const STAMP_MAGIC: [u8; 4] = *b"SWG1";
 
-/// Magic, flow id and sequence number.
+/// Magic, flow id and sequence number; the time stands behind them.
 const STAMP_BYTES: usize = 16;
 
 /// Ethernet, IPv4 and UDP headers without VLAN tags.
@@ -155,6 +155,12 @@ impl FlowPlan {
     #[must_use]
     pub fn sequence_offset(&self) -> usize {
         self.stamp_offset() + 8
+    }
+
+    /// Where the time at which a frame was due stands; a tagged frame has none.
+    #[must_use]
+    pub fn time_offset(&self) -> Option<usize> {
+        self.vlan.is_none().then(|| self.stamp_offset() + STAMP_BYTES)
     }
 
     /// The whole frame of one flow, with sequence number 0. The UDP checksum is 0 (none): the

@@ -2,8 +2,9 @@
 //!
 //! With a kernel: [`generate`] sends stamped frames, [`sink`] counts them and checks their order, and
 //! [`null_forward`] is the least an AF_XDP forwarder can do, to compare with. All three work on the
-//! interfaces of the namespace that they run in. Without a kernel: [`memory`] times code on frames in
-//! memory with [`harness`], the whole [`engine`] included, and [`count`] lets valgrind count it.
+//! interfaces of the namespace that they run in; [`usage`] tells the CPU time of a machine. Without a
+//! kernel: [`memory`] times code on frames in memory with [`harness`], the whole [`engine`] included,
+//! and [`count`] lets valgrind count it.
 //!
 //! Not here: laying out namespaces and wires, which the caller does.
 
@@ -15,9 +16,11 @@ pub mod flows;
 pub mod generate;
 pub mod harness;
 pub mod interface;
+pub mod latency;
 pub mod memory;
 pub mod null_forward;
 mod object;
 pub mod sink;
 pub mod stop;
 pub mod sys;
+pub mod usage;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bench::engine::scaling;
 use bench::sys::allocator::CountingAllocator;
-use bench::{count, generate, memory, null_forward, sink};
+use bench::{count, generate, memory, null_forward, sink, usage};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -26,6 +26,8 @@ enum Command {
     Sink(sink::Args),
     /// Forward every frame between two interfaces over AF_XDP, unread.
     NullForward(null_forward::Args),
+    /// Tell the CPU time of this machine over a time, softirqs included.
+    Usage(usage::Args),
     /// Time code on frames in memory: cycles, nanoseconds and allocations per frame.
     Memory(memory::Args),
     /// Run each case of `memory` a few times, for valgrind to count its instructions.
@@ -53,6 +55,7 @@ fn run(command: &Command) -> anyhow::Result<String> {
         Command::Generate(args) => serde_json::to_string_pretty(&generate::run(args)?)?,
         Command::Sink(args) => serde_json::to_string_pretty(&sink::run(args)?)?,
         Command::NullForward(args) => serde_json::to_string_pretty(&null_forward::run(args)?)?,
+        Command::Usage(args) => serde_json::to_string_pretty(&usage::run(args)?)?,
         Command::Memory(args) => serde_json::to_string_pretty(&memory::run(args)?)?,
         Command::Count(choice) => serde_json::to_string_pretty(&count::run(choice)?)?,
         Command::Scaling(args) => serde_json::to_string_pretty(&scaling::run(args)?)?,

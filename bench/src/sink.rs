@@ -3,7 +3,7 @@
 //! `bpf/sink.bpf.c` does the counting in XDP, natively where the driver can. The program is attached by
 //! a link that ends with this process, however that ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::interface::{self, Counters};
+use crate::latency::Latency;
 use crate::object;
 use crate::stop::{self, Stop};
 
@@ -20,6 +21,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// 64-bit words of the window in `bpf/sink.bpf.c`.
 const WINDOW_WORDS: usize = 16;
+
+/// Classes of latencies in `bpf/sink.bpf.c`.
+const LATENCY_CLASSES: u32 = 1984;
 
 /// Where to count, and for how long.
 #[derive(Debug, clap::Args)]
@@ -39,6 +43,12 @@ pub struct Args {
     /// Stop after this many seconds; without it, run until SIGTERM or SIGINT.
     #[arg(long, value_parser = stop::parse_seconds)]
     duration: Option<Duration>,
+    /// Told to stop by a signal, go on until no stamped frame has come for this many seconds: those under way still count.
+    #[arg(long, value_parser = stop::parse_seconds)]
+    silence: Option<Duration>,
+    /// Tell how long after they were due frames came: those of a generator with --on-schedule on this machine.
+    #[arg(long)]
+    latency: bool,
     /// Report every flow that was seen.
     #[arg(long)]
     per_flow: bool,
@@ -94,6 +104,9 @@ pub struct Report {
     pub other_bytes: u64,
     /// What the interface counted meanwhile.
     pub interface_counters: Counters,
+    /// How long after they were due frames came, where asked for and told by the frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// Each flow that was seen, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_flow: Option<Vec<FlowReport>>,
@@ -179,6 +192,8 @@ struct Totals {
 struct Settings {
     flow_count: u32,
     other_action: u32,
+    with_latency: u32,
+    padding: u32,
 }
 
 /// Counts until the end that `args` name. Writes one line to standard error once it is attached.
@@ -194,7 +209,8 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
         .attach_xdp(ifindex)
         .with_context(|| format!("cannot attach the sink to interface {}", args.interface))?;
     eprintln!("sink attached to {}", args.interface);
-    while !stop.is_due() && !has_all(&object, args.frames)? {
+    let mut end = End::new(args);
+    while !end.is_reached(&stop, frames_so_far(&object)?) {
         std::thread::sleep(POLL_INTERVAL);
     }
     let interface_counters = Counters::read(&args.interface)?.since(before);
@@ -205,17 +221,61 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
 /// Loads the program with room for the flows.
 fn prepare(args: &Args) -> anyhow::Result<Object> {
     let mut open = object::open(object::SINK)?;
-    let settings = Settings { flow_count: args.flows, other_action: args.others.action() };
+    let settings = Settings {
+        flow_count: args.flows,
+        other_action: args.others.action(),
+        with_latency: u32::from(args.latency),
+        padding: 0,
+    };
     object::set_settings(&mut open, settings.as_bytes())?;
     object::set_entries(&mut open, "FLOWS", args.flows)?;
     object::load(open, object::SINK)
 }
 
-/// Whether as many frames came as were waited for.
-fn has_all(object: &Object, frames: Option<u64>) -> anyhow::Result<bool> {
-    let Some(frames) = frames else { return Ok(false) };
-    let came: u64 = read_totals(object)?.iter().map(|totals| totals.frames).sum();
-    Ok(came >= frames)
+/// The end: of time, by the number of frames, or by a signal and silence after it.
+#[derive(Debug)]
+struct End {
+    frames: Option<u64>,
+    silence: Option<Duration>,
+    /// Frames at the last look after the signal, and since when there are so many; `None` before.
+    heard: Option<(u64, Instant)>,
+}
+
+impl End {
+    /// An end that has not come yet.
+    fn new(args: &Args) -> Self {
+        Self { frames: args.frames, silence: args.silence, heard: None }
+    }
+
+    /// Whether it has come, now that `came` frames have.
+    fn is_reached(&mut self, stop: &Stop, came: u64) -> bool {
+        let has_all = self.frames.is_some_and(|frames| came >= frames);
+        has_all || stop.is_overdue() || (stop.is_signalled() && self.is_silent(came))
+    }
+
+    /// Whether nothing has come for as long as asked, counted from the first time that this is called.
+    fn is_silent(&mut self, came: u64) -> bool {
+        let Some(silence) = self.silence else { return true };
+        match self.heard {
+            Some((before, since)) if before == came => since.elapsed() >= silence,
+            _ => {
+                self.heard = Some((came, Instant::now()));
+                false
+            }
+        }
+    }
+}
+
+/// Stamped frames until now.
+fn frames_so_far(object: &Object) -> anyhow::Result<u64> {
+    Ok(read_totals(object)?.iter().map(|totals| totals.frames).sum())
+}
+
+/// Frames by latency class, over all CPUs.
+fn latency_classes(object: &Object) -> anyhow::Result<Vec<u64>> {
+    let map = object::map(object, "LATENCIES")?;
+    let over_cpus = |class| Ok(object::read_per_cpu::<u64>(&map, class)?.iter().sum());
+    (0..LATENCY_CLASSES).map(over_cpus).collect()
 }
 
 /// Every CPU's totals.
@@ -250,6 +310,7 @@ fn report(object: &Object, args: &Args, interface_counters: Counters) -> anyhow:
         other_frames: over_cpus(|totals| totals.other_frames),
         other_bytes: over_cpus(|totals| totals.other_bytes),
         interface_counters,
+        latency: if args.latency { Latency::of_classes(&latency_classes(object)?)? } else { None },
         per_flow: args.per_flow.then_some(flows),
     })
 }
@@ -338,9 +399,52 @@ mod tests {
             others: Others::Pass,
             frames: None,
             duration: None,
+            silence: None,
+            latency: true,
             per_flow: true,
         })
         .expect("loaded")
+    }
+
+    #[test]
+    fn after_a_signal_stragglers_are_waited_for_and_without_silence_nothing_is() {
+        let mut end = End { frames: Some(10), silence: Some(Duration::ZERO), heard: None };
+        assert!(!end.is_silent(3), "frames may be under way");
+        assert!(!end.is_silent(4), "one has come since");
+        assert!(end.is_silent(4));
+        assert!(End { silence: None, ..end }.is_silent(5));
+    }
+
+    #[test]
+    fn all_frames_or_a_deadline_are_an_end_without_a_signal() {
+        let end = || End { frames: Some(10), silence: Some(Duration::ZERO), heard: None };
+        let waiting = Stop::after(None).expect("handlers");
+        assert_eq!([9, 9, 10].map(|came| end().is_reached(&waiting, came)), [false, false, true]);
+        let overdue = Stop::after(Some(Duration::ZERO)).expect("handlers");
+        assert!(end().is_reached(&overdue, 0));
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn a_frame_that_was_due_a_while_ago_is_booked_with_that_time() {
+        let mut object = loaded();
+        let range = |text: &str| text.parse().expect("a range");
+        let (source, destination) = (range("02:00:00:00:01:00"), range("02:00:00:00:02:00"));
+        let plan = FlowPlan { flows: 1, source, destination, vlan: None, frame_bytes: 64 };
+        let mut frame = plan.frame(0).expect("a frame");
+        let ago_ns = 30_000_000_000_u64;
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let now_ns = u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).expect("positive");
+        let due = (now_ns.wrapping_sub(ago_ns) << 16).to_be_bytes();
+        frame[plan.time_offset().expect("untagged")..][..6].copy_from_slice(&due[..6]);
+        let input = ProgramInput { data_in: Some(&frame), ..ProgramInput::default() };
+        object::program_mut(&mut object).expect("the sink").test_run(input).expect("it runs");
+        // Without a time: counted as a frame, not as a latency.
+        feed(&mut object, None, &[1]);
+        let latency = Latency::of_classes(&latency_classes(&object).expect("classes"));
+        let latency = latency.expect("a histogram").expect("one frame");
+        assert_eq!((latency.frames, frames_so_far(&object).expect("totals")), (1, 2));
+        assert!(latency.max_ns.abs_diff(ago_ns) < ago_ns / 50, "{latency:?}");
     }
 
     #[test]

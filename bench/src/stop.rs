@@ -30,7 +30,13 @@ impl Stop {
     /// Whether it is time to stop.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.is_signalled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.is_signalled() || self.is_overdue()
+    }
+
+    /// Whether the time is up, whatever signals say.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Whether a signal asked to stop. Reads no clock.

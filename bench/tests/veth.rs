@@ -159,26 +159,116 @@ fn a_killed_sink_leaves_no_program_behind() {
     assert!(!show().contains("xdp"), "{}", show());
 }
 
-#[test]
-#[ignore = "needs root and network namespaces"]
-fn the_null_forwarder_passes_every_paced_frame_in_order() {
-    let lab = Lab::new("benchnull").expect("a lab");
-    let node = |name: &str| lab.node(name).expect("a node");
-    let (left, middle, right) = (node("left"), node("middle"), node("right"));
-    lab.link((&left, "eth0"), (&middle, "west"), &LinkOptions::default()).expect("a link");
-    lab.link((&middle, "east"), (&right, "eth0"), &LinkOptions::default()).expect("a link");
-    let forwarder = start_ready(
-        &middle,
-        &["null-forward", "--interface", "west", "--interface", "east"],
-        "forwarding between west and east",
-    );
-    let sink = start_sink(&right, &["--flows=10"]);
+/// Three namespaces in a row, and a null forwarder in the middle one.
+struct Row {
+    left: Node,
+    right: Node,
+    forwarder: Child,
+    _lab: Lab,
+}
+
+impl Row {
+    fn lay(test: &str, options: &[&str]) -> Self {
+        let lab = Lab::new(&format!("bench{test}")).expect("a lab");
+        let node = |name: &str| lab.node(name).expect("a node");
+        let (left, middle, right) = (node("left"), node("middle"), node("right"));
+        lab.link((&left, "eth0"), (&middle, "west"), &LinkOptions::default()).expect("a link");
+        lab.link((&middle, "east"), (&right, "eth0"), &LinkOptions::default()).expect("a link");
+        let words = [&["null-forward", "--interface", "west", "--interface", "east"], options].concat();
+        let forwarder = start_ready(&middle, &words, "forwarding between west and east");
+        Self { left, right, forwarder, _lab: lab }
+    }
+}
+
+/// Sends paced frames through a null forwarder, and checks that all of them come, in order.
+fn assert_passes_every_frame(test: &str, options: &[&str]) {
+    let Row { left, right, forwarder, _lab } = Row::lay(test, options);
+    let sink = start_sink(&right, &["--flows=10", "--silence=1"]);
     let generated = generate(&left, &["--count=10000", "--rate=5000", "--flows=10"]);
-    std::thread::sleep(Duration::from_millis(300));
     let sunk = terminate(sink);
     let forwarded = terminate(forwarder);
     assert_eq!(number(&generated, "/interface_counters/tx_dropped_frames"), 0);
     assert_eq!(number(&sunk, "/frames"), 10_000, "{forwarded} {sunk}");
     assert_all_accounted_for(&generated, &sunk);
     assert!(number(&forwarded, "/directions/0/frames") >= 10_000, "{forwarded}");
+    assert_eq!(number(&forwarded, "/directions/0/tx_ring_full_frames"), 0, "{forwarded}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn the_null_forwarder_passes_every_paced_frame_in_order() {
+    assert_passes_every_frame("null", &[]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_null_forwarder_that_sleeps_when_idle_passes_every_paced_frame_in_order() {
+    assert_passes_every_frame("sleep", &["--idle-rounds=8"]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn the_null_forwarder_over_xsk_rs_passes_every_paced_frame_in_order() {
+    assert_passes_every_frame("xskrs", &["--rings=xsk-rs", "--idle-rounds=8"]);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn an_overrun_null_forwarder_over_xsk_rs_loses_no_chunk() {
+    let Row { left, right, forwarder, _lab } = Row::lay("overrun", &["--rings=xsk-rs", "--ring=256"]);
+    // Many times as many frames as there are chunks, as fast as it goes; then as many as the rings hold, so that none is
+    // lost whenever the forwarder gets to run, if it has chunks for them.
+    let flooded = start_sink(&right, &["--silence=1"]);
+    generate(&left, &["--count=500000"]);
+    terminate(flooded);
+    let sink = start_sink(&right, &["--silence=1"]);
+    let generated = generate(&left, &["--count=250", "--rate=4000"]);
+    let sunk = terminate(sink);
+    let forwarded = terminate(forwarder);
+    assert!(number(&forwarded, "/directions/0/rx_dropped_frames") > 10_000, "no flood: {forwarded}");
+    assert_eq!(number(&sunk, "/frames"), number(&generated, "/frames"), "{forwarded} {sunk}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_generator_on_schedule_tells_each_frames_latency_and_gives_no_time_up() {
+    let wire = Wire::lay("schedule");
+    let sink = start_sink(&wire.right, &["--latency", "--silence=1"]);
+    let generated = generate(
+        &wire.left,
+        &["--count=20000", "--rate=20000", "--burst=1", "--on-schedule", "--measure-after=0.2"],
+    );
+    let sunk = terminate(sink);
+    let frames = number(&sunk, "/frames");
+    assert_eq!((frames, number(&sunk, "/latency/frames")), (20_000, 20_000), "{sunk}");
+    assert_eq!(number(&generated, "/given_up_ns"), 0);
+    let (p50, max) = (number(&sunk, "/latency/p50_ns"), number(&sunk, "/latency/max_ns"));
+    // A busy machine may hold anything up, but not half of the frames for a second.
+    assert!(p50 > 100 && p50 < 1_000_000_000 && max >= p50, "{sunk}");
+    // Frame by frame every 50 us: nearly all of the time that the machine's other work leaves the generator is waiting.
+    let (seconds, waited) =
+        (generated["usage"]["seconds"].as_f64().expect("a number"), number(&generated, "/usage/waited_ns"));
+    assert!(waited as f64 > seconds * 0.05e9 && (waited as f64) < seconds * 1e9, "{generated}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_held_up_generator_on_schedule_sends_what_it_owes_and_tells_how_late() {
+    let wire = Wire::lay("heldup");
+    let sink = start_sink(&wire.right, &["--latency", "--silence=1"]);
+    let words =
+        ["generate", "--interface", "eth0", "--count=5000", "--rate=5000", "--burst=1", "--on-schedule"];
+    let generator = start(&wire.left, &words);
+    // Stopped in the middle for half a second: frames due meanwhile go out late, not never.
+    std::thread::sleep(Duration::from_millis(400));
+    for (signal, pause_ms) in [("-STOP", 500), ("-CONT", 0)] {
+        let status =
+            Command::new("kill").args([signal, &generator.id().to_string()]).status().expect("kill runs");
+        assert!(status.success(), "kill: {status}");
+        std::thread::sleep(Duration::from_millis(pause_ms));
+    }
+    let generated = finish(generator);
+    let sunk = terminate(sink);
+    assert_eq!((number(&generated, "/frames"), number(&sunk, "/frames")), (5000, 5000), "{sunk}");
+    assert!(number(&sunk, "/latency/max_ns") > 300_000_000, "{sunk}");
 }

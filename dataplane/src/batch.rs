@@ -102,6 +102,12 @@ impl Batch {
         self.slots.extend(self.frames.iter().map(|_| Slot::FRESH));
     }
 
+    /// Frames with their slots, none of which a stage looked at yet.
+    #[inline]
+    pub fn fresh(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {
+        self.frames.iter_mut().zip(&mut self.slots)
+    }
+
     /// Frames with their slots that nobody claimed yet.
     #[inline]
     pub fn undecided(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {

@@ -17,7 +17,7 @@ pub(crate) const CAPTURE: &[&str] = &["tcpdump", "tshark"];
 
 /// What `libbpf-rs` and `xsk-rs` need to build, in `bench` and `ebpf/judge`.
 pub(crate) const C_LIBRARIES: &[&str] =
-    &["clang", "llvm", "libelf-dev", "zlib1g-dev", "m4", "pkg-config", "make"];
+    &["clang", "llvm", "libelf-dev", "zlib1g-dev", "libpcap-dev", "m4", "pkg-config", "make"];
 
 /// What counts the engine's instructions.
 pub(crate) const VALGRIND: &[&str] = &["valgrind"];

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod compare;
 mod ebpf;
 mod golden;
 mod guest;
@@ -15,6 +16,7 @@ mod report;
 mod soak;
 mod test;
 mod workspace;
+mod zero_copy;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,8 @@ enum Xtask {
     Soak(soak::SoakArgs),
     /// What the engine costs in memory: time, instructions, two workers; a report and the goals.
     Bench(bench::BenchArgs),
+    /// What a tunnel costs: spanwire beside the kernel's and other ways to join two LANs, on the same wires.
+    Compare(compare::CompareArgs),
     /// The XDP steering program: build it, or check that the committed object is what its source gives.
     Ebpf(ebpf::EbpfArgs),
     /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
@@ -60,6 +64,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Lab(args) => lab::run(&args),
         Xtask::Soak(args) => soak::run(&args),
         Xtask::Bench(args) => bench::run(&args),
+        Xtask::Compare(args) => compare::run(&args),
         Xtask::Ebpf(args) => ebpf::run(&args),
         Xtask::Golden(args) => golden::run(&args),
         Xtask::Interop(args) => interop::run(&args),

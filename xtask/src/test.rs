@@ -47,7 +47,9 @@ const STEPS: &[Step] = &[
     Step { name: "documentation of the product", privileged: false, run: || passed(book()) },
     Step { name: "lab", privileged: true, run: || passed(xtask(&["lab"])) },
     Step { name: "interoperation", privileged: true, run: || passed(xtask(&["interop"])) },
+    Step { name: "zero-copy", privileged: false, run: || passed(xtask(&["interop", "--zero-copy"])) },
     Step { name: "bench", privileged: false, run: || passed(xtask(&["bench", "--short"])) },
+    Step { name: "comparison", privileged: true, run: || passed(xtask(&["compare", "--short"])) },
     Step { name: "soak", privileged: true, run: || passed(xtask(&["soak", "--seconds", SOAK_SECONDS])) },
 ];
 

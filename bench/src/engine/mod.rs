@@ -11,7 +11,8 @@
 //! that costs by itself is a case of its own.
 //!
 //! A [`scenario`] says what is varied, [`suite`] lists the scenarios, [`traffic`] makes their frames, [`tables`] what the engine
-//! knows, and a [`rig`] puts it together. [`scaling`] runs two rigs on two CPUs.
+//! knows, and a [`rig`] puts it together. [`scaling`] runs two rigs on two
+//! CPUs, each with frames of its own, and [`spread`] with those that one of them receives.
 //!
 //! Not here: AF_XDP, whose cost only a kernel can show.
 
@@ -19,6 +20,7 @@ mod belt;
 mod rig;
 pub mod scaling;
 pub mod scenario;
+mod spread;
 pub mod suite;
 mod tables;
 mod traffic;

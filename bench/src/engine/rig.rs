@@ -39,6 +39,8 @@ pub(super) struct Site {
     pool: Arc<ChunkPool>,
     /// The workers' ends of the exchange between them, until each takes its own.
     exchanges: Mutex<Vec<Option<Exchange>>>,
+    /// Tables that keep every packet where it is received, and that spread all sessions.
+    alternatives: Option<[Arc<Tables>; 2]>,
 }
 
 impl Site {
@@ -60,7 +62,39 @@ impl Site {
         let wakers = (0..workers).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>()?;
         let exchanges = Mutex::new(exchange(&wakers, &pool));
         let (counters, clock) = (PerWorker::new(workers), Arc::new(Clock::default()));
-        Ok(Self { scenario: *scenario, workers, tables: shared, counters, clock, pool, exchanges })
+        Ok(Self {
+            scenario: *scenario,
+            workers,
+            tables: shared,
+            counters,
+            clock,
+            pool,
+            exchanges,
+            alternatives: None,
+        })
+    }
+
+    /// A site whose sessions can be spread over its workers.
+    ///
+    /// # Errors
+    /// As [`Site::new`].
+    pub(super) fn spread(scenario: &Scenario, workers: usize) -> anyhow::Result<Self> {
+        let alternatives = [tables::tables(scenario, workers)?, tables::tables(scenario, workers)?];
+        let alternatives = alternatives.map(|mut tables| {
+            tables.sessions = std::mem::take(&mut tables.sessions).with_spread(|_| true);
+            tables
+        });
+        let [spread, mut kept] = alternatives;
+        kept.sessions = std::mem::take(&mut kept.sessions).with_spread(|_| false);
+        let site = Self::with(scenario, workers, Tables::default())?;
+        Ok(Self { alternatives: Some([Arc::new(kept), Arc::new(spread)]), ..site })
+    }
+
+    /// Publishes the tables with or without spread sessions. The caller waits for rounds to end.
+    pub(super) fn set_spread(&self, is_spread: bool) {
+        if let Some(alternatives) = &self.alternatives {
+            self.tables.store(Arc::clone(&alternatives[usize::from(is_spread)]));
+        }
     }
 
     /// A worker's end of the exchange; only once.
@@ -88,7 +122,30 @@ impl Rig {
     /// # Errors
     /// There is no memory for the frames.
     pub(super) fn new(site: &Site, number: usize) -> anyhow::Result<Self> {
-        let (belt, traffic, cache) = loaded(site, number)?;
+        Self::assembled(site, number, loaded(site, number)?)
+    }
+
+    /// Worker 0 of a site, and the frames of all workers.
+    ///
+    /// # Errors
+    /// As [`Rig::new`].
+    pub(super) fn alone(site: &Site) -> anyhow::Result<Self> {
+        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, FRAMES)?)
+    }
+
+    /// Worker `number` of a site without frames of its own.
+    ///
+    /// # Errors
+    /// As [`Rig::new`].
+    pub(super) fn idle(site: &Site, number: usize) -> anyhow::Result<Self> {
+        Self::assembled(site, number, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, 0)?)
+    }
+
+    fn assembled(
+        site: &Site,
+        number: usize,
+        (belt, traffic, cache): (Rc<RefCell<Belt>>, Traffic, ChunkCache),
+    ) -> anyhow::Result<Self> {
         let (mailbox, inbox) = mailbox()?;
         let mut worker = Worker::new(WorkerSetup {
             worker: number,
@@ -107,6 +164,33 @@ impl Rig {
         let counters = site.counters.clone();
         let first = number as u64;
         Ok(Self { worker, belt, traffic, first, counters, number, _mailbox: mailbox })
+    }
+
+    /// One round of the worker.
+    #[inline]
+    pub(super) fn round(&mut self) {
+        self.worker.round();
+    }
+
+    /// How many frames have left.
+    #[inline]
+    pub(super) fn left(&self) -> usize {
+        self.belt.borrow().left.len()
+    }
+
+    /// Moves the frames that have left to `frames`.
+    pub(super) fn take_left(&self, frames: &mut Vec<Frame>) {
+        frames.append(&mut self.belt.borrow_mut().left);
+    }
+
+    /// Puts frames that left by another worker to those that left by this one.
+    pub(super) fn add_left(&self, frames: &mut Vec<Frame>) {
+        self.belt.borrow_mut().left.append(frames);
+    }
+
+    /// Lets `look` see the frames that have left.
+    pub(super) fn with_left<R>(&self, look: impl FnOnce(&[Frame]) -> R) -> R {
+        look(&self.belt.borrow().left)
     }
 
     /// Refuses an engine that does not forward every frame, in order, as what it has to become.
@@ -196,10 +280,17 @@ pub(super) fn case(scenario: &Scenario) -> anyhow::Result<Case<'static>> {
 
 /// A belt full of frames, the traffic that follows them, and the cache of the memory they lie in.
 fn loaded(site: &Site, number: usize) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
+    loaded_with(site, Traffic::new(&site.scenario, number, site.workers)?, FRAMES)
+}
+
+fn loaded_with(
+    site: &Site,
+    mut traffic: Traffic,
+    frames: usize,
+) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
     let mut cache = ChunkCache::new(Arc::clone(&site.pool), 256);
-    let mut traffic = Traffic::new(&site.scenario, number, site.workers)?;
     let mut belt = Belt::new(tables::receiver(site.scenario.way), site.scenario.burst as usize, FRAMES);
-    for _ in 0..FRAMES {
+    for _ in 0..frames {
         let chunk = cache.take().context("no chunk is left")?;
         let mut whole = Frame::new(chunk, 0, CHUNK_BYTES as usize)
             .map_err(|_| anyhow::anyhow!("a chunk is not of {CHUNK_BYTES} bytes"))?;

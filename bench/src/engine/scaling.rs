@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::rig::{Rig, Site};
 use super::scenario::{Scenario, Way};
+use super::spread;
 use crate::harness::{Spread, Work};
 use crate::sys::tsc::{self, TscClock};
 
@@ -54,6 +55,8 @@ pub struct Scaling {
     pub cpus: [usize; 2],
     /// In the order measured.
     pub cases: Vec<ScalingCase>,
+    /// One tunnel, received by one worker: alone, and with a second one that has its share of the inner flows.
+    pub spread: Vec<ScalingCase>,
 }
 
 /// One case.
@@ -95,7 +98,8 @@ pub fn run(args: &Args) -> anyhow::Result<Scaling> {
         })
     };
     let cases = sites.into_iter().zip(rounds).map(case).collect::<anyhow::Result<_>>()?;
-    Ok(Scaling { runs: args.runs, cpus, cases })
+    let spread = spread::run(args.runs, cpus, &clock)?;
+    Ok(Scaling { runs: args.runs, cpus, cases, spread })
 }
 
 /// Every way's base, and many flows of many sessions.

@@ -144,6 +144,7 @@ impl Traffic {
         let station = self.station(number)?;
         frame[..6].copy_from_slice(&destination(station).0);
         frame[6..12].copy_from_slice(&source(station).0);
+        set_hosts(&mut frame, station);
         frame[SEQUENCE_OFFSET..SEQUENCE_OFFSET + 8].copy_from_slice(&number.to_be_bytes());
         Ok(frame)
     }
@@ -171,11 +172,7 @@ impl Traffic {
     /// # Errors
     /// It has another length, or another inner frame.
     pub(super) fn check_left(&self, number: u64, frame: &Frame) -> anyhow::Result<()> {
-        let added = match self.scenario.way {
-            Way::Encap => outer_bytes(self.scenario.carrier),
-            Way::Relay => outer_bytes(Carrier::Ip),
-            Way::Decap | Way::Ports => 0,
-        };
+        let added = added_bytes(&self.scenario);
         let (bytes, inner) = (frame.linear().context("a frame in several chunks left")?, self.inner(number)?);
         ensure!(
             bytes.len() == added + inner.len() && bytes.ends_with(&inner),
@@ -184,6 +181,32 @@ impl Traffic {
             inner.len()
         );
         Ok(())
+    }
+}
+
+/// Writes the IP addresses of a station and of the one that it talks to.
+fn set_hosts(frame: &mut [u8], station: u32) {
+    let [_, a, b, c] = station.to_be_bytes();
+    frame[26..30].copy_from_slice(&[10, a, b, c]);
+    frame[30..34].copy_from_slice(&[11, a, b, c]);
+    frame[24..26].fill(0);
+    let sum = !wire::checksum::sum(&frame[14..34]).fold();
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The number in a frame that left.
+pub(super) fn inner_number(scenario: &Scenario, frame: &Frame) -> anyhow::Result<u64> {
+    let at = added_bytes(scenario) + SEQUENCE_OFFSET;
+    let bytes = frame.linear().and_then(|bytes| bytes.get(at..)?.first_chunk());
+    Ok(u64::from_be_bytes(*bytes.context("a frame that left has its number")?))
+}
+
+/// Bytes that a frame leaves with in front of what it was on the LAN.
+fn added_bytes(scenario: &Scenario) -> usize {
+    match scenario.way {
+        Way::Encap => outer_bytes(scenario.carrier),
+        Way::Relay => outer_bytes(Carrier::Ip),
+        Way::Decap | Way::Ports => 0,
     }
 }
 

@@ -9,6 +9,7 @@
 //! page pool to go. A second thread looks for the end and interrupts the call by SIGALRM.
 
 mod program;
+mod usage;
 mod watch;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use self::program::{Generator, Pace};
+use self::program::{Generator, MAX_BURST_FRAMES, Pace};
+pub use self::usage::Usage;
 use self::watch::Watch;
 use crate::flows::{FlowPlan, MacRange};
 use crate::interface::{self, Counters};
@@ -49,10 +51,19 @@ pub struct Args {
     /// Stop after this many seconds; without this and --count, run until SIGTERM or SIGINT.
     #[arg(long, value_parser = stop::parse_seconds)]
     duration: Option<Duration>,
-    /// Frames per second, in bursts of at most 64; without it, as fast as it goes. Waiting is busy: the
-    /// generator takes a whole CPU at every rate.
+    /// Frames per second; without it, as fast as it goes. Waiting is busy: the generator takes a whole CPU at every rate.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     rate: Option<u64>,
+    /// Frames that are due at once, at most; fewer where that is still once a millisecond.
+    #[arg(long, default_value_t = MAX_BURST_FRAMES, value_parser = clap::value_parser!(u64).range(1..=MAX_BURST_FRAMES))]
+    burst: u64,
+    /// Hold to the schedule that --rate and --burst give, whatever happens: no lost time is given up, so that the times at
+    /// which frames were due, which they carry, are those of the schedule. For the sink's --latency.
+    #[arg(long, requires = "rate", conflicts_with = "vlan")]
+    on_schedule: bool,
+    /// Measure the CPU time of the whole machine from this many seconds after the first frame to the end.
+    #[arg(long, value_parser = stop::parse_seconds)]
+    measure_after: Option<Duration>,
     /// Run on this CPU.
     #[arg(long)]
     cpu: Option<usize>,
@@ -92,6 +103,11 @@ pub struct Report {
     pub end: End,
     /// What the interface counted meanwhile; its peer may still be taking frames from its ring.
     pub interface_counters: Counters,
+    /// Time of the schedule that was given up, because the generator was held up for too long.
+    pub given_up_ns: u64,
+    /// What the whole machine did meanwhile, where asked for and where it lasted long enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// Frames of each flow, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_per_flow: Option<Vec<u64>>,
@@ -109,10 +125,11 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
         vlan: args.vlan,
         frame_bytes: args.bytes,
     };
-    let pace = args.rate.map(Pace::of);
+    let pace = args.rate.map(|rate| Pace::of(rate, args.burst));
+    let pace = if args.on_schedule { pace.map(Pace::on_schedule) } else { pace };
     let mut generator = Generator::load(&plan, interface::index(&args.interface)?, args.count, pace)?;
     let before = Counters::read(&args.interface)?;
-    let end = send(&mut generator, args)?;
+    let (end, usage) = send(&mut generator, args)?;
     let interface_counters = Counters::read(&args.interface)?.since(before);
     let progress = generator.progress()?;
     Ok(Report {
@@ -124,28 +141,31 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
         frames_per_s: progress.frames_per_s(),
         end,
         interface_counters,
+        given_up_ns: progress.given_up_ns,
+        usage,
         frames_per_flow: if args.per_flow { Some(generator.frames_per_flow()?) } else { None },
     })
 }
 
 /// Sends until all are sent, the time is over or a signal comes.
-fn send(generator: &mut Generator, args: &Args) -> anyhow::Result<End> {
+fn send(generator: &mut Generator, args: &Args) -> anyhow::Result<(End, Option<Usage>)> {
     let stop = Stop::after(args.duration)?;
-    let watch = Watch::start(stop.clone(), generator.completion()?)?;
+    let watch = Watch::start(stop.clone(), generator.completion()?, args.measure_after)?;
     if let Some(cpu) = args.cpu {
         pin(cpu)?;
     }
     while !watch.is_over() && !generator.is_complete()? {
         generator.send()?;
     }
-    watch.finish()?;
-    Ok(if stop.is_signalled() {
+    let usage = watch.finish()?;
+    let end = if stop.is_signalled() {
         End::Signal
     } else if generator.is_complete()? {
         End::Count
     } else {
         End::Duration
-    })
+    };
+    Ok((end, usage))
 }
 
 /// Pins this thread to a CPU.

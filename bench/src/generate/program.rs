@@ -16,7 +16,7 @@ const LIVE_FRAMES: u32 = 1 << 1;
 const CALL_RUNS: u64 = 1 << 30;
 
 /// The longest burst: what the kernel hands to the driver at once.
-const MAX_BURST_FRAMES: u64 = 64;
+pub(super) const MAX_BURST_FRAMES: u64 = 64;
 
 /// Bursts come at least this often, unless the rate is lower still.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(1);
@@ -27,21 +27,30 @@ const MAX_LAG: Duration = Duration::from_millis(10);
 /// The program reads the clock with every so many frames.
 const CLOCK_FRAMES: u64 = 64;
 
-/// How many frames how often.
+/// How many frames how often, and what becomes of time that is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
     burst_frames: u32,
     interval_ns: u64,
+    max_lag_ns: u64,
 }
 
 impl Pace {
-    /// The pace of `rate` frames a second, in bursts as short as once a millisecond allows.
-    pub(super) fn of(rate: u64) -> Self {
-        let rate = rate.max(1);
+    /// The pace of `rate` frames a second, in bursts of at most `longest_burst`, as short as once a millisecond allows.
+    /// Lost time is given up.
+    pub(super) fn of(rate: u64, longest_burst: u64) -> Self {
+        let rate = rate.clamp(1, 1_000_000_000);
         let per_interval = u128::from(rate) * LONGEST_INTERVAL.as_nanos() / 1_000_000_000;
-        let burst = u64::try_from(per_interval).unwrap_or(MAX_BURST_FRAMES).clamp(1, MAX_BURST_FRAMES);
+        let longest_burst = longest_burst.clamp(1, MAX_BURST_FRAMES);
+        let burst = u64::try_from(per_interval).unwrap_or(longest_burst).clamp(1, longest_burst);
         let interval_ns = burst * 1_000_000_000 / rate;
-        Self { burst_frames: u32::try_from(burst).unwrap_or(1), interval_ns }
+        let max_lag_ns = u64::try_from(MAX_LAG.as_nanos()).unwrap_or(u64::MAX);
+        Self { burst_frames: u32::try_from(burst).unwrap_or(1), interval_ns, max_lag_ns }
+    }
+
+    /// The same pace as a schedule that holds whatever happens: what could not be sent in time is sent as soon as it can be.
+    pub(super) fn on_schedule(self) -> Self {
+        Self { max_lag_ns: u64::MAX, ..self }
     }
 }
 
@@ -63,7 +72,7 @@ struct Settings {
     burst_frames: u32,
     flow_count: u32,
     sequence_offset: u32,
-    padding: u32,
+    time_offset: u32,
 }
 
 /// How far the program is, as `bpf/generate.bpf.c` declares it.
@@ -74,6 +83,13 @@ pub(super) struct Progress {
     first_ns: u64,
     last_ns: u64,
     next_burst_ns: u64,
+    burst_ns: u64,
+    /// Time spent waiting for frames to become due.
+    pub(super) waited_ns: u64,
+    /// Time of the schedule that was given up.
+    pub(super) given_up_ns: u64,
+    runs: u64,
+    idle_since_ns: u64,
     burst_left: u32,
     next_flow: u32,
 }
@@ -91,16 +107,21 @@ impl Progress {
     }
 }
 
-/// Tells, from any thread, whether all frames asked for are sent.
+/// Tells, from any thread, how far the generator is.
 pub(super) struct Completion {
     state: MapHandle,
     limit: u64,
 }
 
 impl Completion {
-    /// Whether they are.
-    pub(super) fn is_reached(&self) -> anyhow::Result<bool> {
-        Ok(object::read_entry::<Progress>(&self.state, 0)?.frames >= self.limit)
+    /// How far it is.
+    pub(super) fn progress(&self) -> anyhow::Result<Progress> {
+        object::read_entry(&self.state, 0)
+    }
+
+    /// Whether all frames asked for were sent at that time.
+    pub(super) fn is_reached(&self, progress: &Progress) -> bool {
+        progress.frames >= self.limit
     }
 }
 
@@ -183,43 +204,52 @@ fn settings(plan: &FlowPlan, frame_limit: u64, pace: Option<Pace>) -> anyhow::Re
     Ok(Settings {
         frame_limit,
         burst_interval_ns: pace.map_or(0, |pace| pace.interval_ns),
-        max_lag_ns: u64::try_from(MAX_LAG.as_nanos())?,
+        max_lag_ns: pace.map_or(0, |pace| pace.max_lag_ns),
         burst_frames: pace.map_or(0, |pace| pace.burst_frames),
         flow_count: plan.flows,
         sequence_offset: u32::try_from(plan.sequence_offset())?,
-        padding: 0,
+        time_offset: u32::try_from(plan.time_offset().unwrap_or(0))?,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
 
     #[test]
     fn a_million_a_second_is_64_frames_every_64_microseconds() {
-        assert_eq!(Pace::of(1_000_000), Pace { burst_frames: 64, interval_ns: 64_000 });
+        assert_eq!(
+            Pace::of(1_000_000, 64),
+            Pace { burst_frames: 64, interval_ns: 64_000, max_lag_ns: 10_000_000 }
+        );
     }
 
     #[test]
     fn ten_thousand_a_second_is_10_frames_every_millisecond() {
-        assert_eq!(Pace::of(10_000), Pace { burst_frames: 10, interval_ns: 1_000_000 });
+        let pace = Pace::of(10_000, 64);
+        assert_eq!((pace.burst_frames, pace.interval_ns), (10, 1_000_000));
     }
 
     #[test]
     fn a_rate_below_one_per_millisecond_sends_single_frames() {
-        assert_eq!(Pace::of(3), Pace { burst_frames: 1, interval_ns: 333_333_333 });
+        let pace = Pace::of(3, 64);
+        assert_eq!((pace.burst_frames, pace.interval_ns), (1, 333_333_333));
+    }
+
+    #[test]
+    fn bursts_may_be_shorter_and_a_schedule_gives_no_time_up() {
+        let expected = Pace { burst_frames: 1, interval_ns: 4000, max_lag_ns: u64::MAX };
+        assert_eq!(Pace::of(250_000, 1).on_schedule(), expected);
+        let pace = Pace::of(250_000, 16);
+        assert_eq!((pace.burst_frames, pace.interval_ns), (16, 64_000));
     }
 
     #[test]
     fn the_rate_counts_only_frames_up_to_the_last_clock_reading() {
-        let progress = Progress {
-            frames: 150,
-            first_ns: 1_000,
-            last_ns: 1_000 + 128_000,
-            next_burst_ns: 0,
-            burst_left: 0,
-            next_flow: 0,
-        };
+        let progress =
+            Progress { frames: 150, first_ns: 1_000, last_ns: 1_000 + 128_000, ..Progress::new_zeroed() };
         assert!((progress.frames_per_s() - 1e6).abs() < 1e-3);
     }
 }

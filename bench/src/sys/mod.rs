@@ -1,6 +1,7 @@
-//! The only unsafe code of the benches: the time-stamp counter and the counting allocator.
+//! The only unsafe code of the benches: the time-stamp counter, the counting allocator, and the sockets of `xsk-rs`.
 
 #![allow(unsafe_code)]
 
 pub mod allocator;
 pub mod tsc;
+pub mod xsk_rs;

@@ -6,30 +6,49 @@
 
 use super::{Context, forward, learn};
 use crate::{
-    batch::{Batch, Fate},
+    batch::{Batch, Fate, Slot},
+    tables::bridge_domains::{BridgeDomain, DomainId},
     verdict::DropReason,
 };
 
-#[inline]
+#[inline(never)]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
+    let mut slots = batch.entered();
+    let mut next = slots.next();
     // Nearly always all frames of a batch are of one domain.
-    let mut at_hand = None;
-    for slot in batch.entered() {
-        if !slot.source.is_station() {
-            slot.fate = Fate::Drop(DropReason::InvalidSource);
-            continue;
-        }
-        let domain = match at_hand {
-            Some((id, domain)) if id == slot.domain => domain,
-            _ => match context.tables.domain(slot.domain) {
-                Some(domain) => at_hand.insert((slot.domain, domain)).1,
-                None => {
-                    slot.fate = Fate::Drop(DropReason::NoDestination);
-                    continue;
-                }
-            },
+    while let Some(slot) = next {
+        let id = slot.domain;
+        next = match context.tables.domain(id) {
+            Some(domain) => run_domain(context, domain, id, slot, &mut slots),
+            None => {
+                slot.fate = Fate::Drop(DropReason::NoDestination);
+                slots.next()
+            }
         };
-        learn::one(context, domain, slot);
-        slot.fate = forward::decide(domain, slot);
     }
+}
+
+/// Deals with a frame and those behind it that are of the same domain; returns the first that is not.
+#[inline(always)]
+fn run_domain<'s>(
+    context: &Context<'_>,
+    domain: &BridgeDomain,
+    id: DomainId,
+    first: &'s mut Slot,
+    slots: &mut impl Iterator<Item = &'s mut Slot>,
+) -> Option<&'s mut Slot> {
+    let mut next = Some(first);
+    while let Some(slot) = next {
+        if slot.domain != id {
+            return Some(slot);
+        }
+        if slot.source.is_station() {
+            learn::one(context, domain, slot);
+            forward::one(domain, slot);
+        } else {
+            slot.fate = Fate::Drop(DropReason::InvalidSource);
+        }
+        next = slots.next();
+    }
+    None
 }

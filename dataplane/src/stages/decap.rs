@@ -17,7 +17,9 @@ use xsk::{ChunkCache, Frame};
 use super::{
     Context, mss_clamp,
     outer::{self, Outer},
-    outer_chained, roam,
+    outer_chained,
+    quick_decap::QuickDecap,
+    roam,
     send::count_clamped,
     sequence, traffic_class,
 };
@@ -30,25 +32,52 @@ use crate::{
     verdict::DropReason,
 };
 
+/// Every packet of a batch that no other stage looked at.
 #[inline]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
-    for (frame, slot) in batch.undecided() {
-        if !frame.is_linear() {
-            run_chained(context, frame, slot, cache);
-            continue;
+    open_all(context, batch.fresh(), cache);
+}
+
+/// What `admit` left of a batch.
+#[inline]
+pub(super) fn run_behind_admit(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
+    open_all(context, batch.undecided(), cache);
+}
+
+#[inline(never)]
+fn open_all<'b>(
+    context: &Context<'_>,
+    packets: impl Iterator<Item = (&'b mut Frame, &'b mut Slot)>,
+    cache: &mut ChunkCache,
+) {
+    let mut quick = QuickDecap::new(context);
+    for (frame, slot) in packets {
+        if quick.run(frame, slot).is_none() {
+            look_closely(context, frame, slot, cache);
         }
-        let opened = match outer::read(frame.head()) {
-            Ok(Some(outer)) => open(context, frame.head(), &outer, slot),
-            Ok(None) => {
-                slot.fate = Fate::Fragment;
-                continue;
-            }
-            Err(reason) => Err(reason),
-        };
-        match opened {
-            Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
-            Err(reason) => slot.discard(reason),
-        }
+    }
+    quick.count();
+}
+
+/// What becomes of a packet that is not like nearly all others.
+#[inline(never)]
+pub(super) fn look_closely(
+    context: &Context<'_>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+    cache: &mut ChunkCache,
+) {
+    if !frame.is_linear() {
+        return run_chained(context, frame, slot, cache);
+    }
+    let opened = match outer::read(frame.head()) {
+        Ok(Some(outer)) => open(context, frame.head(), &outer, slot),
+        Ok(None) => return slot.fate = Fate::Fragment,
+        Err(reason) => Err(reason),
+    };
+    match opened {
+        Ok((session, inner)) => unwrap(context, frame, slot, session, &inner, cache),
+        Err(reason) => slot.discard(reason),
     }
 }
 

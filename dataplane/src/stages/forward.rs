@@ -12,9 +12,23 @@ use crate::{
     verdict::DropReason,
 };
 
-/// What becomes of a frame that entered a domain.
+/// Decides what becomes of a frame that entered a domain.
 #[inline]
-pub(super) fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
+pub(super) fn one(domain: &BridgeDomain, slot: &mut Slot) {
+    if !slot.destination.is_group()
+        && let Some(egress) = domain.fdb().lookup(slot.destination)
+        && egress != slot.ingress
+        && domain.may_pass(slot.ingress, egress)
+    {
+        slot.fate = Fate::Forward(egress);
+    } else {
+        slot.fate = decide(domain, slot);
+    }
+}
+
+/// What becomes of a frame that does not go to one known member.
+#[inline(never)]
+fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
     if slot.destination.is_group() {
         return match slot.destination.reserved() {
             None | Some(0) => Fate::Flood,
@@ -25,6 +39,7 @@ pub(super) fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
         None => Fate::Flood,
         Some(egress) if egress == slot.ingress => Fate::Drop(DropReason::SamePort),
         Some(egress) if !domain.may_pass(slot.ingress, egress) => Fate::Drop(DropReason::SplitHorizon),
+        // Learned by another worker since it was looked for.
         Some(egress) => Fate::Forward(egress),
     }
 }

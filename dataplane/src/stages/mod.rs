@@ -26,6 +26,7 @@ mod learn;
 mod mss_clamp;
 mod outer;
 mod outer_chained;
+mod quick_decap;
 mod reassemble;
 mod roam;
 mod row;
@@ -96,14 +97,18 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
     context.counters.received.add(batch.frames.len() as u64);
     look_for_unfilled_checksum(port, batch, exits.ports);
     if let Some(table) = context.tables.port(port) {
-        if !table.attachment.is_empty() {
-            admit::run(table, batch);
-        }
-        if table.is_underlay {
-            if !context.tables.sessions.spreading().is_empty() {
-                spread::run(context, batch, exits);
+        match (table.attachment.is_empty(), table.is_underlay) {
+            (true, false) => {}
+            (true, true) => {
+                spread_some(context, batch, exits);
+                decap::run(context, batch, exits.cache);
             }
-            decap::run(context, batch, exits.cache);
+            (false, false) => admit::run(table, batch),
+            (false, true) => {
+                admit::run(table, batch);
+                spread_some(context, batch, exits);
+                decap::run_behind_admit(context, batch, exits.cache);
+            }
         }
     }
     carry_on(context, batch, exits);
@@ -143,6 +148,14 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
     carry_on(context, batch, exits);
 }
 
+/// Gives packets of spread sessions to other workers, where there are any such sessions.
+#[inline]
+fn spread_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
+    if !context.tables.sessions.spreading().is_empty() {
+        spread::run(context, batch, exits);
+    }
+}
+
 /// The stages that all frames have in common.
 #[inline]
 fn carry_on<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
@@ -157,9 +170,7 @@ fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
         return;
     }
     batch.open();
-    if !context.tables.sessions.spreading().is_empty() {
-        spread::run(context, batch, exits);
-    }
+    spread_some(context, batch, exits);
     decap::run(context, batch, exits.cache);
     carry_on(context, batch, exits);
 }

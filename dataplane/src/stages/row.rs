@@ -94,7 +94,16 @@ impl<'t> Row<'t> {
         frames: &mut impl Iterator<Item = (Frame, &'s Slot)>,
         exits: &mut Exits<'_, P>,
     ) -> Option<(Frame, &'s Slot)> {
-        match self.send_fitting(context, first, frames, exits) {
+        let end = match self.session {
+            // Two loops: what one keeps in registers for headers would cost the other its own.
+            None => self.send_fitting(context, first, frames, exits, |_, _| Some(())),
+            Some(Outlet { session, quick, .. }) => {
+                self.send_fitting(context, first, frames, exits, |frame, identification| {
+                    quick.write(&session.template, frame, identification)
+                })
+            }
+        };
+        match end {
             End::Batch => return None,
             End::Next(frame, slot) => return Some((frame, slot)),
             End::Unfit(frame, slot) => one(context, frame, slot, exits),
@@ -103,14 +112,16 @@ impl<'t> Row<'t> {
         frames.next()
     }
 
-    /// Sends frames as long as they are of the row.
-    #[inline(always)]
+    /// Sends frames as long as they are of the row. `prepare` makes a frame what it has to be on the wire; `None`, and it is as it was, when
+    /// that needs more.
+    #[inline(never)]
     fn send_fitting<'s, P: Port>(
         &self,
         context: &Context<'t>,
         first: (Frame, &'s Slot),
         frames: &mut impl Iterator<Item = (Frame, &'s Slot)>,
         exits: &mut Exits<'_, P>,
+        prepare: impl Fn(&mut Frame, &mut Identification) -> Option<()>,
     ) -> End<'s> {
         let Some(queue) = exits.ports.tx(self.port) else { return End::Unfit(first.0, first.1) };
         let (mut sent_frames, mut sent_bytes) = (0, 0);
@@ -123,7 +134,7 @@ impl<'t> Row<'t> {
             let frame_bytes = frame.head_len();
             if !frame.is_linear()
                 || frame_bytes > self.max_frame_bytes
-                || self.prepare(&mut frame, exits.identification).is_none()
+                || prepare(&mut frame, exits.identification).is_none()
             {
                 break End::Unfit(frame, slot);
             }
@@ -136,15 +147,6 @@ impl<'t> Row<'t> {
         };
         self.count(context, sent_frames, sent_bytes);
         end
-    }
-
-    /// Makes a frame what it has to be on the wire. `None`, and it is as it was, when that needs more.
-    #[inline(always)]
-    fn prepare(&self, frame: &mut Frame, identification: &mut Identification) -> Option<()> {
-        match &self.session {
-            Some(Outlet { session, quick, .. }) => quick.write(&session.template, frame, identification),
-            None => Some(()),
-        }
     }
 
     /// Adds frames that left. Units: bytes of inner frames.

@@ -22,6 +22,12 @@ pub struct Ingress {
     pub pop_tag: bool,
 }
 
+impl Ingress {
+    /// Stands for a place that nothing enters by.
+    pub(crate) const NOWHERE: Self =
+        Self { domain: DomainId(u16::MAX), member: MemberId(u16::MAX), pop_tag: false };
+}
+
 /// The attachments of one port or pseudowire: the whole of it, single VLANs, or both (VLANs first).
 #[derive(Clone, Debug, Default)]
 pub struct Attachment {

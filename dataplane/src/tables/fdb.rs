@@ -1,10 +1,12 @@
 //! FDB: the MAC table of one bridge domain, shared by all workers.
 //!
 //! ```text
-//!  bucket (64 bytes, one cache line)                     entry (64 bits, written as one)
+//!  bucket: two cache lines of 64 bytes                   entry (64 bits, written as one)
 //! +-------+-------+-- ... --+-------+                   +-----------------------+--------------+
 //! | entry | entry |  8 in all | entry |                 | MAC address (48 bits) | member (16)  |   0 = vacant
 //! +-------+-------+-- ... --+-------+                   +-----------------------+--------------+
+//! | their 8 time stamps   |  unused |
+//! +-----------------------+---------+
 //! ```
 //! An address stands at the place that its hash names, or where that was taken, behind it in the same bucket, or in the next ones.
 //!
@@ -80,7 +82,8 @@ impl MacKey {
     #[must_use]
     #[inline]
     pub const fn is_station(self) -> bool {
-        self.0 != 0 && !self.is_group()
+        // With the group bit as the sign, groups are negative: one comparison for both.
+        self.0.rotate_left(Self::GROUP_BIT.leading_zeros()).cast_signed() > 0
     }
 
     /// Low octet of an address 01-80-C2-00-00-00..0F; `None` for any other address.
@@ -115,18 +118,41 @@ pub struct FdbEntry {
     pub heard_s: u32,
 }
 
+/// Entries in the first cache line; in the second the seconds in which they were last heard.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Bucket([AtomicU64; BUCKET_ENTRIES]);
+struct Bucket {
+    entries: [AtomicU64; BUCKET_ENTRIES],
+    stamps: [AtomicU32; BUCKET_ENTRIES],
+}
 
-#[derive(Debug)]
-struct Stamps([AtomicU32; BUCKET_ENTRIES]);
+impl Bucket {
+    fn vacant() -> Self {
+        Self {
+            entries: core::array::from_fn(|_| AtomicU64::new(0)),
+            stamps: core::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+
+    /// The entry whose position is the last bits of a place.
+    #[inline]
+    fn entry(&self, place: usize) -> &AtomicU64 {
+        let [first, ..] = &self.entries;
+        self.entries.get(place % BUCKET_ENTRIES).unwrap_or(first)
+    }
+
+    /// Its stamp.
+    #[inline]
+    fn stamp(&self, place: usize) -> &AtomicU32 {
+        let [first, ..] = &self.stamps;
+        self.stamps.get(place % BUCKET_ENTRIES).unwrap_or(first)
+    }
+}
 
 /// The table. Fixed size: it never grows, so it never stalls a worker.
 #[derive(Debug)]
 pub struct Fdb {
     buckets: Box<[Bucket]>,
-    stamps: Box<[Stamps]>,
     /// Keeps outsiders from knowing which addresses share a bucket.
     seed: u64,
     /// Leaves as many bits of a 64-bit hash as count the places.
@@ -143,8 +169,7 @@ impl Fdb {
             .next_power_of_two()
             .max(PROBE_BUCKETS);
         Self {
-            buckets: (0..buckets).map(|_| Bucket(core::array::from_fn(|_| AtomicU64::new(0)))).collect(),
-            stamps: (0..buckets).map(|_| Stamps(core::array::from_fn(|_| AtomicU32::new(0)))).collect(),
+            buckets: (0..buckets).map(|_| Bucket::vacant()).collect(),
             seed,
             shift: u64::BITS - (buckets * BUCKET_ENTRIES).trailing_zeros(),
         }
@@ -158,25 +183,18 @@ impl Fdb {
         usize::try_from(mixed >> self.shift).unwrap_or(0)
     }
 
-    /// The entry at a place.
+    /// The bucket that a place is in.
     #[inline]
-    fn entry(&self, place: usize) -> Option<&AtomicU64> {
-        self.buckets.get(place / BUCKET_ENTRIES)?.0.get(place % BUCKET_ENTRIES)
-    }
-
-    /// Its stamp.
-    #[inline]
-    fn stamp(&self, place: usize) -> Option<&AtomicU32> {
-        self.stamps.get(place / BUCKET_ENTRIES)?.0.get(place % BUCKET_ENTRIES)
+    fn bucket(&self, place: usize) -> Option<&Bucket> {
+        self.buckets.get(place / BUCKET_ENTRIES)
     }
 
     /// The places an address may have, with their stamps: those of its bucket from the first one on, then the next buckets'.
     fn candidates(&self, home: usize) -> impl Iterator<Item = (&AtomicU64, &AtomicU32)> {
-        let mask = self.buckets.len() * BUCKET_ENTRIES - 1;
+        let mask = self.buckets.len() - 1;
         (0..PROBE_BUCKETS * BUCKET_ENTRIES).filter_map(move |turn| {
-            let bucket = home / BUCKET_ENTRIES * BUCKET_ENTRIES + turn / BUCKET_ENTRIES * BUCKET_ENTRIES;
-            let place = (bucket | ((home + turn) % BUCKET_ENTRIES)) & mask;
-            Some((self.entry(place)?, self.stamp(place)?))
+            let bucket = self.buckets.get((home / BUCKET_ENTRIES + turn / BUCKET_ENTRIES) & mask)?;
+            Some((bucket.entry(home + turn), bucket.stamp(home + turn)))
         })
     }
 
@@ -185,31 +203,23 @@ impl Fdb {
     #[inline]
     pub fn lookup(&self, mac: MacKey) -> Option<MemberId> {
         let home = self.home(mac);
-        let entry = self.entry(home)?.load(Relaxed);
-        if entry >> MEMBER_BITS == mac.0 && mac.0 != 0 {
-            return Some(member_of(entry));
-        }
-        self.lookup_on(mac, home)
-    }
-
-    /// [`Self::lookup`] where the first place has another address: for one address in four when the table is as full as asked for.
-    #[inline]
-    fn lookup_on(&self, mac: MacKey, home: usize) -> Option<MemberId> {
-        let bucket = self.buckets.get(home / BUCKET_ENTRIES)?;
-        for turn in 1..BUCKET_ENTRIES {
-            let entry = bucket.0.get((home + turn) % BUCKET_ENTRIES)?.load(Relaxed);
-            if entry >> MEMBER_BITS == mac.0 && mac.0 != 0 {
-                return Some(member_of(entry));
+        let bucket = self.bucket(home)?;
+        if mac.0 != 0 {
+            for turn in 0..BUCKET_ENTRIES {
+                let entry = bucket.entry(home.wrapping_add(turn)).load(Relaxed);
+                if entry >> MEMBER_BITS == mac.0 {
+                    return Some(member_of(entry));
+                }
             }
         }
-        self.lookup_everywhere(mac, home)
+        self.lookup_everywhere(mac)
     }
 
     /// [`Self::lookup`] in all buckets.
     #[cold]
     #[inline(never)]
-    fn lookup_everywhere(&self, mac: MacKey, home: usize) -> Option<MemberId> {
-        let mut entries = self.candidates(home).map(|(entry, _)| entry.load(Relaxed));
+    fn lookup_everywhere(&self, mac: MacKey) -> Option<MemberId> {
+        let mut entries = self.candidates(self.home(mac)).map(|(entry, _)| entry.load(Relaxed));
         entries.find(|entry| entry >> MEMBER_BITS == mac.0 && mac.0 != 0).map(member_of)
     }
 
@@ -218,26 +228,19 @@ impl Fdb {
     pub fn learn(&self, mac: MacKey, member: MemberId, now_s: u32) -> Learned {
         let home = self.home(mac);
         let wanted = entry_of(mac, member);
-        if let Some(bucket) = self.buckets.get(home / BUCKET_ENTRIES) {
+        if let Some(bucket) = self.bucket(home) {
             for turn in 0..BUCKET_ENTRIES {
-                let position = (home + turn) % BUCKET_ENTRIES;
-                if bucket.0.get(position).is_some_and(|entry| entry.load(Relaxed) == wanted) {
-                    self.hear(home / BUCKET_ENTRIES * BUCKET_ENTRIES + position, now_s);
+                let place = home.wrapping_add(turn);
+                if bucket.entry(place).load(Relaxed) == wanted {
+                    let stamp = bucket.stamp(place);
+                    if stamp.load(Relaxed) != now_s {
+                        stamp.store(now_s, Relaxed);
+                    }
                     return Learned::Known;
                 }
             }
         }
         self.learn_anywhere(mac, wanted, now_s)
-    }
-
-    /// Notes when the address at a place was heard: one store per second.
-    #[inline]
-    fn hear(&self, place: usize, now_s: u32) {
-        if let Some(stamp) = self.stamp(place)
-            && stamp.load(Relaxed) != now_s
-        {
-            stamp.store(now_s, Relaxed);
-        }
     }
 
     /// [`Self::learn`] for an address that is not known on this member, or stands in another bucket.
@@ -315,7 +318,7 @@ impl Fdb {
     }
 
     fn slots(&self) -> impl Iterator<Item = (&AtomicU64, &AtomicU32)> {
-        self.buckets.iter().zip(&self.stamps).flat_map(|(bucket, stamps)| bucket.0.iter().zip(&stamps.0))
+        self.buckets.iter().flat_map(|bucket| bucket.entries.iter().zip(&bucket.stamps))
     }
 }
 

@@ -9,8 +9,8 @@ use wire::l2tpv3::{Cookie, SessionId, Sublayer};
 
 pub use super::ids::SessionIndex;
 use super::{
-    attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, session_state::RxSequencing,
-    spreading::Spreading,
+    attachment::Attachment, oversize::MssLimit, peer_watch::PeerWatch, quick_sessions::QuickSessions,
+    session_state::RxSequencing, spreading::Spreading,
 };
 use crate::counters::{PerWorker, SessionCounters};
 
@@ -163,6 +163,8 @@ struct Place {
 pub struct SessionTable {
     places: Box<[Place]>,
     sessions: Box<[RxSession]>,
+    /// Those whose packets need no closer look.
+    quick: QuickSessions,
     /// Sessions of tunnels that learn their peer, by id and local endpoint alone; empty when there is none.
     anywhere: Box<[Place]>,
     /// Every id once, ascending: tells, on a miss, a wrong source from an unknown id.
@@ -191,8 +193,26 @@ impl SessionTable {
         ids.sort_unstable();
         ids.dedup();
         let anywhere = places_anywhere(&sessions).into();
-        let spreading = Spreading::default();
-        Self { places: places.into(), sessions: sessions.into(), anywhere, ids: ids.into(), spreading }
+        let mut table = Self {
+            places: places.into(),
+            sessions: sessions.into(),
+            quick: QuickSessions::default(),
+            anywhere,
+            ids: ids.into(),
+            spreading: Spreading::default(),
+        };
+        // Not one that another session stands in front of.
+        let is_found = |(position, session): &(u32, &RxSession)| {
+            table.find(session.rx_session_id, &session.endpoint).is_ok_and(|(found, _)| found == *position)
+        };
+        table.quick = QuickSessions::new((0u32..).zip(&table.sessions).filter(is_found));
+        table
+    }
+
+    /// Sessions whose packets need no closer look.
+    #[inline]
+    pub(crate) const fn quick(&self) -> &QuickSessions {
+        &self.quick
     }
 
     /// The table with the packets of some sessions spread over all workers; of none that looks at sequence numbers, whose packets

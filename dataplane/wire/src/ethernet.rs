@@ -131,11 +131,9 @@ impl EthernetHeader {
     #[must_use]
     #[inline]
     pub fn addresses(&self) -> (u64, u64) {
-        let Self { destination: MacAddr([a, b, c, d, e, f]), source: MacAddr([g, h, i, j, k, l]), ethertype } =
-            *self;
-        let [m, n] = ethertype.to_bytes();
-        let destination = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 16;
-        (destination, u64::from_be_bytes([g, h, i, j, k, l, m, n]) >> 16)
+        let bytes = self.as_bytes();
+        let number = |octets: Option<&[u8; 8]>| octets.map_or(0, |octets| u64::from_be_bytes(*octets) >> 16);
+        (number(bytes.first_chunk()), number(bytes.last_chunk()))
     }
 
     /// EtherType field in host order.

@@ -5,6 +5,7 @@
 //!   |   headroom     |       head        |     tailroom      |
 //!   +----------------+-------------------+-------------------+
 //!        <- push_front  pull_front ->      <- truncate  extend_back ->
+//!                     keep ->            <- keep
 //! ```
 //!
 //! Nearly every frame is linear: its head is all of it. A jumbo frame goes on in further segments, each in a chunk of its own
@@ -194,6 +195,18 @@ impl Frame {
         self.start += narrow(count);
         self.len -= narrow(count);
         Some(())
+    }
+
+    /// Keeps `len` bytes of a linear frame, from `offset` on, and returns them. `None`, and nothing changes, when there are not that many,
+    /// or the frame stands in several chunks.
+    #[inline]
+    pub fn keep(&mut self, offset: usize, len: usize) -> Option<&[u8]> {
+        if !self.is_linear() || offset > self.head_len() || len > self.head_len() - offset {
+            return None;
+        }
+        self.start += narrow(offset);
+        self.len = narrow(len);
+        Some(self.head())
     }
 
     /// Cuts a linear frame's end so that `len` bytes remain; does nothing when it is not longer, or stands in several chunks:

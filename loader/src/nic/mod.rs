@@ -13,6 +13,7 @@ mod journal;
 mod napi;
 mod needs;
 mod prepared;
+mod receive_buffer;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub(crate) use napi::is_shown;
 pub use napi::{Deferral, Number, Wanted};
 pub use needs::PortNeeds;
 pub use prepared::{Change, NicKeeper, PreparedPort};
+pub use receive_buffer::zero_copy_room;
 
 /// The name that the interface with this index has now; `None` when it is gone.
 ///

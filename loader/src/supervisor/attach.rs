@@ -91,22 +91,25 @@ impl AttachedPort {
     ) -> anyhow::Result<Self> {
         let facts = PortFacts::read(link)?;
         tools.check(port, &facts)?;
-        let attached = attach_program(tools.program, port, link.ifindex)?;
         let multi_buffer = host::needs_multi_buffer(facts.mtu, tools.umem.chunk_bytes());
+        let mut config = socket_config(tools, port, multi_buffer);
+        let no_zero_copy = host::zero_copy_problem(&facts, facts.mtu, tools.umem.chunk_bytes());
+        config.mode = mode_without_zero_copy(config.mode, no_zero_copy.as_deref())?;
+        let attached = attach_program(tools.program, port, link.ifindex)?;
         let needs = PortNeeds { is_access: port.role.is_access(), mode: attached.mode() };
         let mut prepared = tools.keeper.prepare(link, needs)?;
         tools.keeper.defer_interrupts(&mut prepared, link, Deferral::of(&port.driving))?;
         let slot_base = tools.slots_per_port * u32::from(id.0);
         let announcement = PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id));
         let mut opened = Opened::default();
-        let config = socket_config(tools, port, multi_buffer);
         if let Err(error) = opened.open_all(tools, port, &facts, &config, slot_base, announcement) {
             opened.undo(tools, link.ifindex, slot_base);
             return Err(error);
         }
         let Opened { queues, sockets } = opened;
         let is_zero_copy = queues.iter().all(XskQueue::is_zero_copy);
-        let copy_reason = queues.iter().find_map(|queue| queue.zero_copy_refusal().map(ToString::to_string));
+        let refusal = queues.iter().find_map(XskQueue::zero_copy_refusal);
+        let copy_reason = no_zero_copy.or_else(|| refusal.map(ToString::to_string));
         let workers = tools.crew.len();
         for (worker, queue) in (0..workers).cycle().zip(queues) {
             tools.crew.attach(worker, XskPort::new(id, queue, worker, counters.clone()));
@@ -282,6 +285,15 @@ fn attach_program(program: &mut SteeringProgram, port: &Port, ifindex: u32) -> a
         Mode::ZeroCopy | Mode::Native => program.attach(&port.interface, ifindex, AttachMode::Native)?,
         Mode::Generic => program.attach(&port.interface, ifindex, AttachMode::Generic)?,
     })
+}
+
+/// The mode to bind in when something keeps zero-copy from working although a bind would succeed.
+fn mode_without_zero_copy(mode: BindMode, problem: Option<&str>) -> anyhow::Result<BindMode> {
+    match (mode, problem) {
+        (BindMode::ZeroCopy, Some(problem)) => anyhow::bail!("{problem}"),
+        (BindMode::Auto, Some(_)) => Ok(BindMode::Copy),
+        (mode, _) => Ok(mode),
+    }
 }
 
 fn socket_config(tools: &Tools<'_>, port: &Port, multi_buffer: bool) -> SocketConfig {

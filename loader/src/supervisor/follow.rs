@@ -112,6 +112,13 @@ impl Gateway {
                 tracing::info!("{interface} has MTU {} now, whose frames span several chunks", now.mtu);
                 self.detach(position, Absence::gone(interface))
             }
+            Ok(now)
+                if attached.is_zero_copy
+                    && let Some(problem) = host::zero_copy_problem(&now, now.mtu, self.chunk_bytes()) =>
+            {
+                tracing::info!("{problem}");
+                self.detach(position, Absence::gone(interface))
+            }
             _ => Ok(()),
         }
     }

@@ -6,16 +6,18 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use wire::overhead;
 
 use crate::{
-    config::{Config, Port, model::DEFAULT_RING},
-    nic::PortFacts,
+    config::{Config, Mode, Port, model::DEFAULT_RING},
+    nic::{PortFacts, zero_copy_room},
 };
 
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
 const CHUNK_BYTES: [u32; 2] = [2048, 4096];
 
-/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, fragments that wait for others, and those that
-/// other workers received and it has not taken yet.
-const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64 + LANE_CHUNKS as u64;
+/// Chunks beyond the rings, per worker: its private cache, what it takes for copies, and fragments that wait for others.
+const CHUNKS_PER_WORKER: u64 = 1024 + Limits::WORKER.chunks as u64;
+
+/// The same for what workers share: fragments that other workers received, and this one has not taken yet.
+const CHUNKS_PER_LANE: u64 = LANE_CHUNKS as u64;
 
 /// Most chunks that one memory can have.
 const MOST_CHUNKS: u32 = 1 << 20;
@@ -71,24 +73,54 @@ fn queues(facts: &PortFacts) -> u32 {
     facts.rx_queues.min(facts.tx_queues)
 }
 
-/// The configured chunk size, else the smallest that holds a frame of the largest MTU, else the largest: its frames span several.
+/// The configured chunk size, else the smallest that holds a frame of every port, also in zero-copy mode where the port may have it;
+/// else the largest: some frames span several, or some port has to do without zero-copy.
 ///
 /// # Errors
 /// When a port's MTU does not fit as many chunks as one frame may span.
 pub(super) fn chunk_bytes(config: &Config, facts: &[(&Port, PortFacts)]) -> anyhow::Result<u32> {
-    let Some((port, facts)) = facts.iter().max_by_key(|(_, facts)| facts.mtu) else {
+    let Some((widest, widest_facts)) = facts.iter().max_by_key(|(_, facts)| facts.mtu) else {
         return Ok(CHUNK_BYTES[0]);
     };
-    let fits_one = |bytes: &u32| !needs_multi_buffer(facts.mtu, *bytes as usize);
+    let fits_all =
+        |bytes: &u32| facts.iter().all(|(port, facts)| fits_one_chunk(port, facts, *bytes as usize));
     let chosen = config
         .umem
         .chunk_bytes
-        .or_else(|| CHUNK_BYTES.into_iter().find(fits_one))
+        .or_else(|| CHUNK_BYTES.into_iter().find(fits_all))
         .unwrap_or(CHUNK_BYTES[CHUNK_BYTES.len() - 1]);
-    match mtu_problem(&port.interface, facts.mtu, chosen as usize) {
+    match mtu_problem(&widest.interface, widest_facts.mtu, chosen as usize) {
         Some(problem) => bail!(problem),
         None => Ok(chosen),
     }
+}
+
+/// Whether a port's frames fit one chunk, in the best mode that it may have.
+fn fits_one_chunk(port: &Port, facts: &PortFacts, chunk_bytes: usize) -> bool {
+    let is_generic = port.mode == Mode::Generic;
+    !needs_multi_buffer(facts.mtu, chunk_bytes)
+        && (is_generic || zero_copy_problem(facts, facts.mtu, chunk_bytes).is_none())
+}
+
+/// Why an interface whose frames fit a chunk cannot have zero-copy: its card puts less than that into one. `None` when it can, as
+/// far as this is concerned.
+pub(super) fn zero_copy_problem(facts: &PortFacts, mtu: u32, chunk_bytes: usize) -> Option<String> {
+    let PortFacts { interface, driver, .. } = facts;
+    let room = |bytes: usize| zero_copy_room(driver, bytes.saturating_sub(overhead::XDP_HEADROOM_BYTES));
+    let frame = |room: usize| room.saturating_sub(overhead::frame_bytes(0, 2));
+    let (used, mtu) = (room(chunk_bytes), mtu as usize);
+    if mtu <= frame(used) || mtu > largest_mtu(chunk_bytes, 1) {
+        return None;
+    }
+    let largest = CHUNK_BYTES[CHUNK_BYTES.len() - 1] as usize;
+    let cure = if mtu <= frame(room(largest)) {
+        format!("set umem.chunk_bytes to {largest}, or leave it out")
+    } else {
+        format!("lower the MTU (`ip link set {interface} mtu {}`)", frame(used))
+    };
+    Some(format!(
+        "in zero-copy mode {driver} receives {used} bytes into a chunk of {chunk_bytes}, too few for MTU {mtu} of {interface}; {cure}"
+    ))
 }
 
 /// Largest MTU whose frames, with two tags, fit this many chunks. Units: bytes.
@@ -123,8 +155,14 @@ pub(super) fn multi_buffer_cure(interface: &str, mtu: u32, chunk_bytes: usize) -
     )
 }
 
+/// What workers may have in use beside the rings. A single worker exchanges nothing.
+const fn beyond_rings(workers: usize) -> u64 {
+    let lanes = if workers > 1 { workers as u64 } else { 0 };
+    CHUNKS_PER_WORKER * workers as u64 + CHUNKS_PER_LANE * lanes
+}
+
 /// The configured number of chunks, else as many as can be in use at once: every ring of every queue full, and
-/// [`CHUNKS_PER_WORKER`].
+/// [`beyond_rings`].
 ///
 /// # Errors
 /// When fewer are configured: some queue would never receive, or floods would never find a chunk.
@@ -136,7 +174,7 @@ pub(super) fn chunk_count(
     let rings = |(port, facts): &(&Port, PortFacts)| {
         u64::from(facts.rx_queues) * (u64::from(port.rx_ring) + u64::from(port.tx_ring))
     };
-    let needed = facts.iter().map(rings).sum::<u64>() + CHUNKS_PER_WORKER * workers as u64;
+    let needed = facts.iter().map(rings).sum::<u64>() + beyond_rings(workers);
     let configured = config.umem.chunks.map_or(needed, u64::from);
     if configured < needed {
         bail!(
@@ -154,7 +192,7 @@ pub(super) fn chunk_count(
 pub(crate) fn huge_pages(queues: impl Iterator<Item = u32>, mtu: u32, workers: usize) -> u64 {
     let chunk_bytes = if needs_multi_buffer(mtu, 2048) { CHUNK_BYTES[1] } else { CHUNK_BYTES[0] };
     let of_rings: u64 = queues.map(|queues| u64::from(queues) * 2 * u64::from(DEFAULT_RING)).sum();
-    let chunks = of_rings + CHUNKS_PER_WORKER * workers as u64;
+    let chunks = of_rings + beyond_rings(workers);
     (chunks * u64::from(chunk_bytes)).div_ceil(2 << 20)
 }
 
@@ -188,26 +226,55 @@ mod tests {
         assert_eq!(mtu_problem("eth0", 65_000, 4096), None);
     }
 
-    #[test]
-    fn chunks_are_as_small_as_the_largest_mtu_allows() {
+    /// A configuration of one port, on `eth0`, and more.
+    fn config(more: &str) -> Config {
         let text = "[gateway]\nname = \"g\"\n[port.lan]\ninterface = \"eth0\"\nrole = \"underlay\"\n";
-        let config = |more: &str| {
-            let checked = crate::config::check("test.toml", &format!("{text}{more}"), None);
-            checked.config.unwrap_or_else(|| panic!("{}", checked.findings))
-        };
-        let facts = |mtu| PortFacts {
+        let checked = crate::config::check("test.toml", &format!("{text}{more}"), None);
+        checked.config.unwrap_or_else(|| panic!("{}", checked.findings))
+    }
+
+    fn facts(driver: &str, mtu: u32) -> PortFacts {
+        PortFacts {
             interface: "eth0".into(),
             ifindex: 1,
             mac: wire::ethernet::MacAddr([2, 0, 0, 0, 0, 1]),
             mtu,
-            driver: "veth".into(),
+            driver: driver.into(),
             bus: String::new(),
             rx_queues: 1,
             tx_queues: 1,
             hardware_rx_ring: None,
             hardware_tx_ring: None,
+        }
+    }
+
+    #[test]
+    fn a_card_that_uses_less_of_a_chunk_gets_a_larger_one() {
+        let chosen = |more: &str, mtu| {
+            let config = config(more);
+            chunk_bytes(&config, &[(&config.ports[0], facts("igb", mtu))]).unwrap()
         };
-        let chosen = |config: &Config, mtu| chunk_bytes(config, &[(&config.ports[0], facts(mtu))]);
+        assert_eq!([1002, 1003, 1500, 3051].map(|mtu| chosen("", mtu)), [2048, 4096, 4096, 4096]);
+        assert_eq!(chosen("mode = \"generic\"\n", 1500), 2048, "it does not receive into chunks");
+        assert_eq!(chosen("[umem]\nchunk_bytes = 2048\n", 1500), 2048, "as configured");
+    }
+
+    #[test]
+    fn zero_copy_is_refused_from_the_first_byte_that_the_card_does_not_put_into_a_chunk() {
+        let problem = |driver, mtu, chunk| zero_copy_problem(&facts(driver, mtu), mtu, chunk);
+        assert_eq!(problem("igb", 1002, 2048), None);
+        let small = problem("igb", 1003, 2048).unwrap();
+        assert!(small.contains("receives 1024 bytes") && small.contains("chunk_bytes to 4096"), "{small}");
+        assert_eq!(problem("igb", 3050, 4096), None);
+        let long = problem("igb", 3051, 4096).unwrap();
+        assert!(long.contains("`ip link set eth0 mtu 3050`"), "{long}");
+        assert_eq!(problem("igb", 3819, 4096), None, "it spans several chunks, which is another matter");
+        assert_eq!(problem("veth", 1770, 2048), None);
+    }
+
+    #[test]
+    fn chunks_are_as_small_as_the_largest_mtu_allows() {
+        let chosen = |config: &Config, mtu| chunk_bytes(config, &[(&config.ports[0], facts("veth", mtu))]);
         let free = config("");
         for (mtu, bytes) in
             [(1500, 2048), (1770, 2048), (1771, 4096), (3818, 4096), (3819, 4096), (9000, 4096)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::kept::{self, Kept};
 use crate::node::Node;
-use crate::process::guard;
+use crate::process::{Process, guard};
 use crate::state::Shared;
 use crate::{folder, registry, shell, teardown, wait};
 
@@ -80,6 +81,16 @@ impl Lab {
             node.ipv6_sysctl(&format!("conf.default.{key}"), "0")?;
         }
         Ok(node)
+    }
+
+    /// Starts a long-lived command in the namespace of this process itself, for tools that work on the machine's own
+    /// interfaces; otherwise as [`Node::spawn`].
+    ///
+    /// # Errors
+    /// The command cannot be started, or the lab is being removed.
+    pub fn spawn_here(&self, name: &str, words: &[&str]) -> Result<Process> {
+        let (program, arguments) = words.split_first().context("a command without a program")?;
+        self.shared.start(name, Command::new(program).args(arguments).stdin(Stdio::null()))
     }
 
     /// Joins two machines by a veth pair and sets both ends up.

@@ -18,12 +18,13 @@
 //! # }
 //! ```
 //!
-//! Used by `cargo xtask lab`, by the gateway's privileged tests and by the bench. Deliberately not in it: anything
+//! [`cpu`] tells what the whole machine did meanwhile. Used by `cargo xtask lab`, by the gateway's privileged tests and by the bench. Deliberately not in it: anything
 //! about L2TPv3 or the gateway, beyond the article's addresses in [`article`].
 
 #![forbid(unsafe_code)]
 
 pub mod article;
+pub mod cpu;
 mod folder;
 mod kept;
 mod lab;
@@ -40,6 +41,6 @@ pub use kept::{Kept, KeptProcess, kept, remove_kept};
 pub use lab::{Lab, LinkOptions};
 pub use node::Node;
 pub use process::Process;
-pub use registry::interrupted;
+pub use registry::{interrupted, on_interruption};
 pub use requirements::{is_on_path, missing};
 pub use wait::wait_until;

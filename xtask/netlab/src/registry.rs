@@ -16,6 +16,9 @@ use crate::state::Shared;
 /// Labs that have to go when the process is told to.
 static LIVING: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
+/// What has to be put back, besides labs, when the process is told to end.
+static PUT_BACK: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+
 /// Set by the first signal.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -30,12 +33,26 @@ pub fn interrupted() -> bool {
 
 /// Remembers a lab, and starts to watch for signals with the first one.
 pub(crate) fn register(lab: &Arc<Shared>) -> Result<()> {
-    let watch = WATCH.get_or_init(|| watch_signals().map_err(|fault| format!("{fault:#}")));
-    watch.as_ref().map_err(|fault| anyhow!("{fault}"))?;
+    watch()?;
     let mut living = guard(&LIVING);
     living.retain(|other| other.strong_count() > 0);
     living.push(Arc::downgrade(lab));
     Ok(())
+}
+
+/// Has `action` carried out on a signal, after all labs are gone: the process ends then without running any destructor.
+///
+/// # Errors
+/// Signals cannot be watched for.
+pub fn on_interruption(action: fn()) -> Result<()> {
+    guard(&PUT_BACK).push(action);
+    watch()
+}
+
+/// Watches for signals from now on.
+fn watch() -> Result<()> {
+    let watch = WATCH.get_or_init(|| watch_signals().map_err(|fault| format!("{fault:#}")));
+    watch.as_ref().map_err(|fault| anyhow!("{fault}")).copied()
 }
 
 /// Starts the thread that waits for SIGINT, SIGTERM or SIGHUP.
@@ -60,6 +77,7 @@ fn leave(signal: i32) {
     for lab in living {
         lab.tear_down();
     }
+    guard(&PUT_BACK).iter().for_each(|action| action());
     process::exit(128 + signal);
 }
 

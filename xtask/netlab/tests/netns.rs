@@ -75,17 +75,20 @@ fn a_panic_ends_processes_and_removes_namespaces() {
     assert!(!is_alive(*pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner)));
 }
 
-/// Set for the process that a test below starts and interrupts.
+/// Set for the process that a test below starts and interrupts: a file that it removes at its end.
 const VICTIM: &str = "NETLAB_VICTIM";
 
 #[test]
 #[ignore = "needs root and network namespaces"]
-fn ctrl_c_ends_processes_and_removes_namespaces() {
+fn ctrl_c_ends_processes_removes_namespaces_and_puts_back_what_it_was_told_to() {
     assert_privileged();
     if std::env::var_os(VICTIM).is_some() {
         hold_a_lab();
     }
-    let mut victim = start_victim("ctrl_c_ends_processes_and_removes_namespaces");
+    let file = std::env::temp_dir().join(format!("netlab-victim-{}", std::process::id()));
+    fs::write(&file, "").unwrap();
+    let mut victim =
+        start_victim("ctrl_c_ends_processes_removes_namespaces_and_puts_back_what_it_was_told_to", &file);
     let sleeper = announced_pid(&mut victim);
     assert_eq!(namespaces("nlctrlc"), ["sw-nlctrlc-one"]);
     assert!(is_alive(sleeper));
@@ -100,10 +103,12 @@ fn ctrl_c_ends_processes_and_removes_namespaces() {
     assert_eq!(end.unwrap().code(), Some(128 + 2));
     assert_nothing_left("nlctrlc");
     assert!(!is_alive(sleeper));
+    assert!(!file.exists());
 }
 
 /// Makes a lab with a process, names that on standard error, and waits for the end.
 fn hold_a_lab() -> ! {
+    netlab::on_interruption(|| fs::remove_file(std::env::var_os(VICTIM).unwrap()).unwrap()).unwrap();
     let lab = Lab::new("nlctrlc").unwrap();
     let sleeper = lab.node("one").unwrap().spawn("sleeper", &["sleep", "600"]).unwrap();
     eprintln!("sleeper {}", sleeper.pid());
@@ -113,9 +118,9 @@ fn hold_a_lab() -> ! {
 }
 
 /// Runs one test of this program in a process of its own, which takes the part of the one to be interrupted.
-fn start_victim(test: &str) -> Child {
+fn start_victim(test: &str, file: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", test]).env(VICTIM, "yes");
+    command.args(["--ignored", "--exact", "--nocapture", test]).env(VICTIM, file);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

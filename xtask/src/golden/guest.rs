@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::guest::archive::{self, Contents};
+use crate::guest::kernel::Kernel;
 use crate::guest::packages::Unpacked;
 use crate::guest::{empty_folder, machine, tail};
 use crate::workspace::succeed;
@@ -52,8 +53,8 @@ const TAIL_LINES: usize = 20;
 /// A file is missing in the packages, or cannot be written.
 pub(super) fn build(unpacked: &Unpacked, cache: &Path, cases: &str) -> Result<PathBuf> {
     let files = [("cases.sh", cases)];
-    let contents = Contents { init: SCRIPT, tools: TOOLS, modules: MODULES, files: &files };
-    archive::build(unpacked, cache, &contents)
+    let contents = Contents { init: SCRIPT, tools: TOOLS, modules: MODULES, files: &files, programs: &[] };
+    archive::build(unpacked, &Kernel::of(unpacked)?, cache, &contents)
 }
 
 /// Boots the guest, waits until it is done, and unpacks what it recorded into a folder of `cache`.
@@ -66,7 +67,7 @@ pub(super) fn run(unpacked: &Unpacked, cache: &Path, archive: &Path) -> Result<P
     fs::write(&console, "").context("emptying the guest's console")?;
     let serial = |path: &Path| ["-serial".to_owned(), format!("file:{}", path.display())];
     let devices = [serial(&console), serial(&tar)].concat();
-    let words = machine::words(unpacked, archive, MEMORY_MB, &devices)?;
+    let words = machine::words(unpacked, &Kernel::of(unpacked)?, archive, MEMORY_MB, &devices)?;
     let (program, arguments) = words.split_first().context("no emulator")?;
     let mut command = Command::new(program);
     let mut guest = command.args(arguments).stdin(Stdio::null()).spawn().context("starting qemu")?;

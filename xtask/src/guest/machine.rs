@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::kernel::Kernel;
 use super::packages::Unpacked;
 
 /// The kernel's command line. It ends when its first process does; on a busy machine its check of the timer would fail.
@@ -13,9 +14,10 @@ const KERNEL_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reli
 /// console. The machine ends when the guest's first process does.
 ///
 /// # Errors
-/// The packages have no kernel, or a path is not UTF-8.
+/// A path is not UTF-8.
 pub(crate) fn words(
     unpacked: &Unpacked,
+    kernel: &Kernel,
     archive: &Path,
     memory_mb: u32,
     devices: &[String],
@@ -31,9 +33,15 @@ pub(crate) fn words(
     }
     let fixed = "-M q35 -accel tcg -cpu max -smp 1 -nodefaults -no-user-config -no-reboot -display none";
     words.extend(fixed.split_whitespace().map(str::to_owned));
-    let kernel = unpacked.path(&format!("boot/vmlinuz-{}", unpacked.kernel()?));
-    let options =
-        ["-m", &memory_mb.to_string(), "-kernel", &text(&kernel)?, "-initrd", &text(archive)?, "-append"];
+    let options = [
+        "-m",
+        &memory_mb.to_string(),
+        "-kernel",
+        &text(&kernel.image)?,
+        "-initrd",
+        &text(archive)?,
+        "-append",
+    ];
     words.extend(options.map(str::to_owned));
     words.push(KERNEL_LINE.to_owned());
     words.extend_from_slice(devices);

@@ -1,10 +1,12 @@
 //! A guest: Debian's kernel with its own `l2tp_eth` in an emulated machine, a few programs in memory, no disk.
 //!
-//! What `golden` (a guest that records by itself) and `interop` (a guest that is told what to do) have in common: the packages
-//! it is made of, its first file system, and the emulator's command line. Nothing is installed: packages are unpacked into
+//! What `golden` (a guest that records by itself), `interop` and `zero_copy` (guests that are told what to do) have in common: the
+//! packages they are made of, their first file system, the emulator's command line, the control port. Nothing is installed: packages are unpacked into
 //! the target folder and stay there, for both. Deliberately not here: what the guest's first process does.
 
 pub(crate) mod archive;
+pub(crate) mod control;
+pub(crate) mod kernel;
 pub(crate) mod machine;
 pub(crate) mod packages;
 

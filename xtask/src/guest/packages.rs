@@ -31,10 +31,30 @@ deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian
 deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main
 ";
 
+/// The sources of a kernel whose `igb` has AF_XDP zero-copy: 6.14 or later.
+const LATER_SOURCES: &str = "\
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie-backports main
+";
+
+/// The package that depends on the newest kernel's modules, and what the kernel's packages are called in front of its version.
+const LATER_KERNEL: &str = "linux-modules-amd64";
+const LATER_PARTS: [&str; 3] = ["linux-base-", "linux-binary-", "linux-modules-"];
+
 /// Unpacked packages.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     root: PathBuf,
+}
+
+/// What is fetched together, and unpacked into one folder.
+struct Collection {
+    /// Folder in `guest` of the target folder.
+    folder: &'static str,
+    sources: &'static str,
+    /// What `wanted` says of it, and how much is fetched.
+    names: String,
+    size: &'static str,
+    fetch: fn(&Apt) -> Result<()>,
 }
 
 /// The packages, unpacked: fetched if they are not there yet.
@@ -42,62 +62,132 @@ pub(crate) struct Unpacked {
 /// # Errors
 /// `apt-get` or `dpkg-deb` is missing or fails.
 pub(crate) fn unpack() -> Result<Unpacked> {
-    let cache = workspace::target_dir()?.join("guest");
+    unpack_collection(&Collection {
+        folder: ".",
+        sources: SOURCES,
+        names: PACKAGES.join(" "),
+        size: "about 90 MB",
+        fetch: |apt| {
+            let install = [
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "--download-only",
+                "-t",
+                "bookworm-backports",
+            ];
+            apt.get(&[&install, PACKAGES].concat())
+        },
+    })
+}
+
+/// A kernel whose `igb` has zero-copy, unpacked, without what it depends on: fetched if it is not there yet.
+///
+/// # Errors
+/// `apt-get`, `apt-cache` or `dpkg-deb` is missing or fails.
+pub(crate) fn unpack_later_kernel() -> Result<Unpacked> {
+    unpack_collection(&Collection {
+        folder: "later",
+        sources: LATER_SOURCES,
+        names: LATER_KERNEL.to_owned(),
+        size: "about 120 MB",
+        fetch: |apt| {
+            let version = dependency_version(&apt.cache(&["depends", LATER_KERNEL])?)?;
+            let parts = LATER_PARTS.map(|part| format!("{part}{version}"));
+            apt.get(&[&["download"], &parts.each_ref().map(String::as_str)[..]].concat())
+        },
+    })
+}
+
+/// The kernel's version in what `apt-cache depends` says of a package: that of the modules it depends on.
+fn dependency_version(depends: &str) -> Result<String> {
+    let of_line = |line: &str| Some(line.trim().strip_prefix("Depends: linux-modules-")?.to_owned());
+    depends
+        .lines()
+        .find_map(of_line)
+        .with_context(|| format!("{LATER_KERNEL} depends on no modules:\n{depends}"))
+}
+
+fn unpack_collection(collection: &Collection) -> Result<Unpacked> {
+    let cache = workspace::target_dir()?.join("guest").join(collection.folder);
     fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
     // Two commands at once would unpack into one folder; the kernel unlocks it when the file is closed.
     let lock = File::open(&cache).with_context(|| format!("opening {}", cache.display()))?;
     lock.lock().with_context(|| format!("locking {}", cache.display()))?;
     let (root, stamp) = (cache.join("root"), cache.join("unpacked"));
-    let wanted = format!("{}\n{SOURCES}", PACKAGES.join(" "));
+    let wanted = format!("{}\n{}", collection.names, collection.sources);
     if fs::read_to_string(&stamp).is_ok_and(|unpacked| unpacked == wanted) {
         return Ok(Unpacked { root });
     }
-    eprintln!("      fetching Debian packages (about 90 MB) into {}", cache.display());
-    fetch_and_unpack(&cache, &root)?;
+    eprintln!("      fetching Debian packages ({}) into {}", collection.size, cache.display());
+    fetch_and_unpack(&cache, &root, collection)?;
     // Last, so that what was left half done is done again.
     fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
     Ok(Unpacked { root })
 }
 
 /// Fetches the packages into `cache` and unpacks them into `root`; what was fetched is not kept.
-fn fetch_and_unpack(cache: &Path, root: &Path) -> Result<()> {
-    let apt = cache.join("apt");
-    let archives = apt.join("archives");
-    fetch(&apt, &archives)?;
+fn fetch_and_unpack(cache: &Path, root: &Path, collection: &Collection) -> Result<()> {
+    let apt = Apt::new(&cache.join("apt"), collection.sources)?;
+    (collection.fetch)(&apt)?;
     empty_folder(root)?;
-    for entry in fs::read_dir(&archives).with_context(|| format!("reading {}", archives.display()))? {
+    for entry in
+        fs::read_dir(apt.archives()).with_context(|| format!("reading {}", apt.archives().display()))?
+    {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "deb") {
             succeed(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(root))?;
         }
     }
-    fs::remove_dir_all(&apt).with_context(|| format!("removing {}", apt.display()))
+    fs::remove_dir_all(&apt.folder).with_context(|| format!("removing {}", apt.folder.display()))
 }
 
-/// Downloads all packages into `archives`.
-fn fetch(apt: &Path, archives: &Path) -> Result<()> {
-    for folder in [apt.join("lists/partial"), archives.join("partial")] {
-        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+/// apt, in a folder of its own.
+struct Apt {
+    folder: PathBuf,
+}
+
+impl Apt {
+    /// Knows what the sources have; nothing is fetched yet.
+    fn new(folder: &Path, sources: &str) -> Result<Self> {
+        let apt = Self { folder: folder.to_owned() };
+        for folder in [folder.join("lists/partial"), apt.archives().join("partial")] {
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        let files =
+            [("apt.conf", settings(folder)), ("sources.list", sources.to_owned()), ("status", String::new())];
+        for (name, text) in files {
+            let path = folder.join(name);
+            fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        apt.get(&["update"])?;
+        // All that lies in the folder is unpacked, so no other version may be left there.
+        apt.get(&["clean"])?;
+        Ok(apt)
     }
-    let configuration = apt.join("apt.conf");
-    let files = [
-        (configuration.clone(), settings(apt)),
-        (apt.join("sources.list"), SOURCES.to_owned()),
-        (apt.join("status"), String::new()),
-    ];
-    for (path, text) in files {
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+
+    /// Where packages are fetched into.
+    fn archives(&self) -> PathBuf {
+        self.folder.join("archives")
     }
-    let apt_get = |words: &[&str]| {
-        let mut command = Command::new("apt-get");
-        succeed(command.env("APT_CONFIG", &configuration).arg("-qq").args(words))
-    };
-    apt_get(&["update"])?;
-    // All that lies in the folder is unpacked, so no other version may be left there.
-    apt_get(&["clean"])?;
-    let install =
-        ["install", "--yes", "--no-install-recommends", "--download-only", "-t", "bookworm-backports"];
-    apt_get(&[&install, PACKAGES].concat())
+
+    /// `apt-get` with these words, in the folder of the archives.
+    fn get(&self, words: &[&str]) -> Result<()> {
+        succeed(self.command("apt-get").arg("-qq").args(words))
+    }
+
+    /// What `apt-cache` says.
+    fn cache(&self, words: &[&str]) -> Result<String> {
+        let output = self.command("apt-cache").args(words).output().context("starting apt-cache")?;
+        ensure!(output.status.success(), "apt-cache: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", self.folder.join("apt.conf")).current_dir(self.archives());
+        command
+    }
 }
 
 /// apt's settings: everything it reads and writes is in `folder`, this machine's configuration of proxies excepted.
@@ -124,21 +214,6 @@ impl Unpacked {
     /// A path inside.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside)
-    }
-
-    /// The kernel's version, as it names its files.
-    ///
-    /// # Errors
-    /// There is none, or more than one.
-    pub(crate) fn kernel(&self) -> Result<String> {
-        let boot = self.path("boot");
-        let mut versions = Vec::new();
-        for entry in fs::read_dir(&boot).with_context(|| format!("reading {}", boot.display()))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            versions.extend(name.strip_prefix("vmlinuz-").map(str::to_owned));
-        }
-        ensure!(versions.len() == 1, "{} has {} kernels instead of one", boot.display(), versions.len());
-        Ok(versions.remove(0))
     }
 
     /// The dynamic loader.
@@ -175,5 +250,18 @@ impl Unpacked {
     fn library_path(&self) -> String {
         let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
         folders.map(|folder| self.path(folder).display().to_string()).join(":")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_version_is_that_of_the_modules() {
+        let depends =
+            "linux-modules-amd64\n  Depends: linux-base-amd64\n  Depends: linux-modules-7.3.4+deb13-amd64\n";
+        assert_eq!(dependency_version(depends).unwrap(), "7.3.4+deb13-amd64");
+        assert!(dependency_version("linux-modules-amd64\n  Depends: linux-base-amd64\n").is_err());
     }
 }

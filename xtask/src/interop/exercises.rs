@@ -23,6 +23,8 @@ use super::pings::{self, Pings};
 use super::scripts::address;
 
 pub(super) use learn::moved_end;
+pub(super) use new_cookie::other_cookie;
+
 pub(super) use loss::{DROPPED_UNTIL_RESYNC, NOWHERE_MAC};
 
 /// Time that one script of an exercise may take.

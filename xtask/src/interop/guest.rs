@@ -1,20 +1,17 @@
 //! The guest as a process of the lab, and questions to it over its control port.
 
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use netlab::{Lab, Node, Process};
 
 use super::network::{LAN_MAC, TAPS, UNDERLAY_MTU_BYTES, WAN_MAC};
 use crate::guest::archive::{self, Contents};
+use crate::guest::kernel::Kernel;
 use crate::guest::packages::Unpacked;
-use crate::guest::{machine, tail};
-
-/// The guest's first process.
-const INIT: &str = include_str!("guest.sh");
+use crate::guest::{control, machine, tail};
 
 /// The guest's programs that are not busybox.
 const TOOLS: &[&str] = &["bin/ip", "bin/ss", "usr/bin/fping"];
@@ -68,7 +65,9 @@ pub(super) struct Guest {
 /// # Errors
 /// A file is missing in the packages, or cannot be written.
 pub(super) fn build(unpacked: &Unpacked, folder: &Path) -> Result<PathBuf> {
-    archive::build(unpacked, folder, &Contents { init: INIT, tools: TOOLS, modules: MODULES, files: &[] })
+    let contents =
+        Contents { init: control::INIT, tools: TOOLS, modules: MODULES, files: &[], programs: &[] };
+    archive::build(unpacked, &Kernel::of(unpacked)?, folder, &contents)
 }
 
 /// The unix socket of the guest's control port, in the folder of a lab.
@@ -83,7 +82,13 @@ impl Guest {
     /// The emulator ends, or the guest does not answer in time; the end of its console is shown.
     pub(super) fn boot(lab: &Lab, wires: &Node, unpacked: &Unpacked, archive: &Path) -> Result<Self> {
         let (console, socket) = (lab.dir().join("console.log"), socket(lab.dir()));
-        let words = machine::words(unpacked, archive, MEMORY_MB, &devices(&console, &socket))?;
+        let words = machine::words(
+            unpacked,
+            &Kernel::of(unpacked)?,
+            archive,
+            MEMORY_MB,
+            &devices(&console, &socket),
+        )?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let process = wires.spawn("guest", &words)?;
         let connect = || UnixStream::connect(&socket).map_err(|fault| fault.to_string());
@@ -101,7 +106,7 @@ impl Guest {
     pub(super) fn run(&mut self, script: &str, deadline: Duration) -> Result<String> {
         let process = self.process.clone();
         let is_running = || process.is_running();
-        match ask(&mut self.port, script, deadline, &is_running) {
+        match control::ask(&mut self.port, script, deadline, &is_running) {
             Ok((0, output)) => Ok(output),
             Ok((status, output)) => {
                 bail!("a script in the guest ended with status {status}:\n{}", tail(&output, TAIL_LINES))
@@ -125,10 +130,7 @@ impl Guest {
 /// The guest's devices: console, control port, a network card on each tap. The cards leave checksums and segments to the
 /// guest's kernel, so that its packets are whole wherever they are looked at.
 fn devices(console: &Path, socket: &Path) -> Vec<String> {
-    let mut words = vec!["-serial".to_owned(), format!("file:{}", console.display())];
-    let chardev = format!("socket,id=control,path={},server=on,wait=off", socket.display());
-    let devices = ["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=control"];
-    words.extend(["-chardev", &chardev].into_iter().chain(devices).map(str::to_owned));
+    let mut words = control::devices(console, socket);
     let plain = "csum=off,gso=off,guest_csum=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off,\
                  guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off";
     for (tap, mac) in TAPS.into_iter().zip([WAN_MAC, LAN_MAC]) {
@@ -138,68 +140,4 @@ fn devices(console: &Path, socket: &Path) -> Vec<String> {
         words.extend(["-netdev", &backend, "-device", &card].map(str::to_owned));
     }
     words
-}
-
-/// Sends a script and returns its exit status and output.
-///
-/// # Errors
-/// The port fails, or the answer does not come in time or not in form, or `is_running` says no.
-pub(super) fn ask(
-    port: &mut UnixStream,
-    script: &str,
-    deadline: Duration,
-    is_running: &dyn Fn() -> bool,
-) -> Result<(i32, String)> {
-    let end = Instant::now() + deadline;
-    write!(port, "{}\n{script}", script.len()).context("sending a script to the guest")?;
-    let mut answer = Vec::new();
-    let mut buffer = vec![0; 65536];
-    loop {
-        match port.read(&mut buffer) {
-            Ok(0) => bail!("the emulator closed the control port"),
-            Ok(len) => answer.extend_from_slice(&buffer[..len]),
-            Err(fault) if matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                ensure!(is_running(), "the emulator ended");
-            }
-            Err(fault) => return Err(fault).context("reading the guest's answer"),
-        }
-        if let Some(whole) = whole_answer(&answer)? {
-            return Ok(whole);
-        }
-        ensure!(Instant::now() < end, "the guest gave no answer within {} s", deadline.as_secs());
-    }
-}
-
-/// Exit status and output, once all of it is there.
-fn whole_answer(answer: &[u8]) -> Result<Option<(i32, String)>> {
-    let Some(line_end) = answer.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-    let head = String::from_utf8_lossy(&answer[..line_end]);
-    let numbers =
-        head.split_once(' ').and_then(|(status, len)| Some((status.parse().ok()?, len.parse().ok()?)));
-    let (status, len): (i32, usize) =
-        numbers.with_context(|| format!("the guest's answer begins with {head:?}"))?;
-    let output = answer[line_end + 1..].get(..len);
-    Ok(output.map(|output| (status, String::from_utf8_lossy(output).into_owned())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_whole_when_its_last_byte_is_there() {
-        assert_eq!(whole_answer(b"0 ").unwrap(), None);
-        assert_eq!(whole_answer(b"0 5\nfour").unwrap(), None);
-        assert_eq!(whole_answer(b"1 5\nfour\n").unwrap(), Some((1, "four\n".to_owned())));
-        assert_eq!(whole_answer(b"0 0\n").unwrap(), Some((0, String::new())));
-        assert!(whole_answer(b"what\n").is_err());
-    }
-
-    #[test]
-    fn a_guest_that_ended_is_not_waited_for() {
-        let (mut port, _other) = UnixStream::pair().unwrap();
-        port.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        let fault = ask(&mut port, "true", Duration::from_secs(60), &|| false).unwrap_err();
-        assert_eq!(fault.to_string(), "the emulator ended");
-    }
 }

@@ -32,7 +32,8 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use netlab::Lab;
 
-use crate::guest::packages;
+use crate::guest::kernel::Kernel;
+use crate::guest::{control, packages};
 use crate::lab::gateways;
 use crate::progress::Progress;
 use crate::{install, workspace};
@@ -81,6 +82,9 @@ pub(crate) struct InteropArgs {
     /// it have to fail.
     #[arg(long = "break", value_name = "OPTION", conflicts_with_all = ["keep", "json"])]
     breakage: Option<String>,
+    /// Instead of the matrix: zero-copy between two `igb` cards that QEMU emulates, in one guest and without root.
+    #[arg(long, conflicts_with_all = ["only", "except", "list", "keep", "breakage"])]
+    zero_copy: bool,
     /// Use this gateway program instead of building one.
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -103,6 +107,9 @@ enum Action {
 /// # Errors
 /// Something is missing, does not come up, or a case does not end as it has to.
 pub(crate) fn run(args: &InteropArgs) -> Result<()> {
+    if args.zero_copy {
+        return crate::zero_copy::prove(args.binary.as_deref(), args.json);
+    }
     let breakages = breakage::named(args.breakage.as_deref().unwrap_or_default())?;
     let matrix = matrix::all();
     let is_chosen = |case: &&Case| {
@@ -138,7 +145,7 @@ fn ask_kept_guest(script: &str) -> Result<()> {
         netlab::kept(LAB_NAME).context("no guest is up; `cargo xtask interop --keep` leaves one up")?;
     let mut port = std::os::unix::net::UnixStream::connect(guest::socket(&kept.dir))
         .context("connecting to the guest's control port")?;
-    let (status, output) = guest::ask(&mut port, script, SCRIPT_DEADLINE, &|| true)?;
+    let (status, output) = control::ask(&mut port, script, SCRIPT_DEADLINE, &|| true)?;
     print!("{output}");
     ensure!(status == 0, "the script ended with status {status}");
     Ok(())
@@ -176,7 +183,7 @@ fn whole_run(args: &InteropArgs, matrix: &Matrix, goes: &[Go<'_>], breakages: &[
     if !breakages.is_empty() {
         return report::print_broken(&outcome, breakages);
     }
-    let report = Report::new(unpacked.kernel()?, outcome, start.elapsed().as_secs_f64());
+    let report = Report::new(Kernel::of(&unpacked)?.version, outcome, start.elapsed().as_secs_f64());
     report.print(args.json)?;
     report.verdict()
 }

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use netlab::Node;
+use netlab::cpu::Reading;
 use serde::Serialize;
-
-use super::cpu::Reading;
 
 /// Ethernet, IPv4 and UDP headers, and the frame check sequence that no interface shows. Units: bytes.
 const HEADERS_AND_FCS_BYTES: usize = 14 + 20 + 8 + 4;

@@ -3,7 +3,6 @@
 //! Everything happens inside namespaces that the lab makes itself, and all of it is removed when the command ends,
 //! however it ends; `--keep` leaves it up until `lab down`.
 
-mod cpu;
 mod drawing;
 mod flow;
 pub(crate) mod gateways;
@@ -19,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use netlab::article::{self, Article, SITES};
-use netlab::{Lab, Process};
+use netlab::{Lab, Process, cpu};
 
 use crate::progress::Progress;
 use crate::{install, workspace};

@@ -71,6 +71,13 @@ impl Cookie {
         self.value.to_ne_bytes()
     }
 
+    /// Whether `front`, of which what stands behind the cookie does not matter, begins with the cookie.
+    #[must_use]
+    #[inline]
+    pub const fn is(&self, front: [u8; 8]) -> bool {
+        (u64::from_ne_bytes(front) ^ self.value) & self.mask == 0
+    }
+
     /// Checks the cookie at the front of `rest` and gives what follows it.
     ///
     /// One masked compare of eight bytes whatever the length: no branch on the length, no early exit that
@@ -82,7 +89,7 @@ impl Cookie {
     #[inline]
     pub fn strip<'a>(&self, rest: &'a [u8]) -> Result<&'a [u8], L2tpError> {
         let Some(front) = rest.first_chunk::<8>() else { return self.strip_short(rest) };
-        if (u64::from_ne_bytes(*front) ^ self.value) & self.mask != 0 {
+        if !self.is(*front) {
             return Err(L2tpError::CookieMismatch);
         }
         rest.get(self.len_bytes()..).ok_or(L2tpError::Truncated)

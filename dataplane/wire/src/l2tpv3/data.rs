@@ -102,6 +102,13 @@ impl UdpDataHeader {
     /// Flags of a data packet: T clear, version 3.
     pub const DATA: Self = Self { flags_version: U16::new(VERSION_3), reserved: U16::ZERO };
 
+    /// Version 3 and T clear, whatever the reserved bits are.
+    #[must_use]
+    #[inline]
+    pub const fn is_data(&self) -> bool {
+        self.flags_version.get() & (FLAG_CONTROL | VERSION_MASK) == VERSION_3
+    }
+
     /// L2TP version.
     #[must_use]
     #[inline]

@@ -91,6 +91,13 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         self.published.wrapping_sub(self.consumed)
     }
 
+    /// Index of the first entry that the other end had not consumed when its index was last looked at.
+    #[must_use]
+    #[inline]
+    pub fn consumed(&self) -> u32 {
+        self.consumed
+    }
+
     /// Whether the other end asks to be woken.
     ///
     /// Read without a fence: a request that is set at this very moment may be missed once, so callers ask again for as long as

@@ -12,6 +12,7 @@ mod loans;
 mod open;
 mod rings;
 mod shared;
+mod wake_pause;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,6 +30,7 @@ use crate::umem::Umem;
 use link_pause::LinkPause;
 use loans::Loans;
 use rings::MappedRings;
+use wake_pause::WakePause;
 
 /// One device and queue: its socket and its four rings.
 ///
@@ -44,6 +46,8 @@ pub struct XskQueue {
     busy_poll: bool,
     kick_limit: u32,
     link_pause: LinkPause,
+    tx_wake: WakePause,
+    fill_wake: WakePause,
     ifindex: u32,
     queue: u32,
     zero_copy_refusal: Option<BindError>,
@@ -105,19 +109,23 @@ impl XskQueue {
     /// A link that is administratively down takes nothing and keeps what is in the ring, up to a ring of old frames, which leave when it
     /// comes up: nothing can be taken out of a TX ring again. To spare calls that fail, flushes then go without one, first one, after
     /// each further failure twice as many, up to 256, until a call succeeds. A link without carrier takes frames in copy mode and drops
-    /// them: [`QueueCounts::tx_lost`].
+    /// them: [`QueueCounts::tx_lost`]. In zero-copy mode a driver that was woken and has taken nothing since is spared likewise.
     #[inline]
     pub fn flush(&mut self) {
-        self.rings.ends.tx.publish();
-        let waiting = self.rings.ends.tx.unconsumed();
-        let asked = waiting != 0 && (!self.need_wakeup || self.rings.ends.tx.needs_wakeup());
-        if asked && self.link_pause.is_over() {
-            self.kick_tx(waiting);
+        let tx = &mut self.rings.ends.tx;
+        tx.publish();
+        let waiting = tx.unconsumed();
+        if waiting == 0 || (self.need_wakeup && !tx.needs_wakeup()) {
+            return;
+        }
+        let consumed = tx.consumed();
+        if self.link_pause.is_over() && (!self.zero_copy || self.tx_wake.is_over(consumed)) {
+            self.kick_tx(waiting, consumed);
         }
     }
 
-    /// Makes the kernel transmit what waits in the ring.
-    fn kick_tx(&mut self, waiting: u32) {
+    /// Makes the kernel transmit what waits in the ring behind the index `consumed`.
+    fn kick_tx(&mut self, waiting: u32, consumed: u32) {
         let Self { socket, rings, .. } = self;
         let ends = &mut rings.ends;
         let kicks = kick::until_taken(waiting, self.kick_limit, self.zero_copy, || {
@@ -128,6 +136,9 @@ impl XskQueue {
         self.rings.counts.tx_kick_errors += u64::from(kicks.refused);
         self.rings.counts.tx_lost += u64::from(kicks.lost);
         self.link_pause.learn(kicks.link_down);
+        if !kicks.refused {
+            self.tx_wake.woken(consumed);
+        }
     }
 
     /// Takes the chunks of completed transmissions back into `cache`; how many.
@@ -140,10 +151,12 @@ impl XskQueue {
     #[inline]
     pub fn refill(&mut self, cache: &mut ChunkCache) -> usize {
         let count = self.rings.refill(&mut self.loans.lent, cache);
-        let asked =
-            self.need_wakeup && self.rings.ends.fill.needs_wakeup() && self.rings.ends.fill.unconsumed() != 0;
-        if asked || self.busy_poll {
+        let fill = &mut self.rings.ends.fill;
+        let asked = self.need_wakeup && fill.needs_wakeup() && fill.unconsumed() != 0;
+        let consumed = fill.consumed();
+        if self.busy_poll || (asked && self.fill_wake.is_over(consumed)) {
             self.kick_rx();
+            self.fill_wake.woken(consumed);
         }
         count
     }

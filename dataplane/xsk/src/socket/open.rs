@@ -14,6 +14,7 @@ use super::link_pause::LinkPause;
 use super::loans::Loans;
 use super::rings::{MappedRings, Rings};
 use super::shared::ListedSocket;
+use super::wake_pause::WakePause;
 use super::{XskQueue, kick};
 use crate::chunk_cache::ChunkCache;
 use crate::frame::MAX_SEGMENTS;
@@ -163,6 +164,8 @@ impl Opening<'_> {
             busy_poll: self.config.busy_poll.is_some(),
             kick_limit: kick::call_limit(self.config.tx_ring),
             link_pause: LinkPause::new(),
+            tx_wake: WakePause::default(),
+            fill_wake: WakePause::default(),
             ifindex: self.ifindex,
             queue: self.queue,
             zero_copy_refusal: None,

@@ -1,4 +1,4 @@
-//! The kernel's cookie changes while its frames arrive: we take both, then only the new one.
+//! The kernel's cookie changes while its frames arrive: we take both, then only the new one, and the old one no more.
 //!
 //! The kernel cannot change a session's cookie, so its session is made anew, in which moment it sends nothing. What it sends
 //! before and after has to be accepted, from the first packet to the last; `judge` compares with the capture.
@@ -51,12 +51,16 @@ impl Stage<'_> {
         for from in [Gateway::First, Gateway::Kernel] {
             self.ping(case, from, "-c 3 -p 100 -b 1472", 3, pings)?;
         }
+        self.guest.run(&scripts::renew_session(case, &wire.ends[1], tunnel), DEADLINE)?;
+        let mut refused = Pings::default();
+        let received = self.try_ping(case, Gateway::Kernel, "-c 2 -p 50 -t 300", &mut refused)?;
+        demand(pings, received == 0, || "the old cookie is still accepted".to_owned());
         Ok(())
     }
 }
 
 /// Another cookie of the same length.
-fn other_cookie(cookie: &str) -> String {
+pub(in crate::interop) fn other_cookie(cookie: &str) -> String {
     cookie.chars().rev().collect()
 }
 

@@ -5,11 +5,8 @@
 use super::{Evidence, flow};
 use crate::interop::capture::{Flow, Packet};
 use crate::interop::case::{Case, Gateway, Wire};
-use crate::interop::exercises::{DROPPED_UNTIL_RESYNC, NOWHERE_MAC, moved_end};
+use crate::interop::exercises::{DROPPED_UNTIL_RESYNC, NOWHERE_MAC, moved_end, other_cookie};
 use crate::interop::own::Exercise;
-
-/// The reason of packets that a session drops until it believes the numbers.
-const OUT_OF_SEQUENCE: &str = "out_of_sequence";
 
 impl Evidence<'_> {
     pub(super) fn exercised_faults(&self, case: &Case, wire: &Wire) -> Vec<String> {
@@ -19,9 +16,12 @@ impl Evidence<'_> {
         let packets = self.kernels_packets(case, wire);
         let lost = packets.iter().filter(|packet| packet.destination_mac == NOWHERE_MAC).count() as u64;
         let is_lossy = case.exercise == Some(Exercise::Loss);
-        let dropped = match is_lossy && wire.ends[0].demands_numbers() {
-            true => u64::from(DROPPED_UNTIL_RESYNC),
-            false => 0,
+        let (dropped, reason) = match case.exercise {
+            Some(Exercise::Loss) if wire.ends[0].demands_numbers() => {
+                (u64::from(DROPPED_UNTIL_RESYNC), "out_of_sequence")
+            }
+            Some(Exercise::NewCookie) => (with_old_cookie_again(wire, &packets), "cookie_mismatch"),
+            _ => (0, ""),
         };
         let mut faults = Vec::new();
         let mut demand = |fits: bool, fault: String| {
@@ -39,8 +39,12 @@ impl Evidence<'_> {
         );
         let drops = ours.drops.values().sum::<u64>();
         demand(
-            drops == dropped && ours.drops.get(OUT_OF_SEQUENCE).copied().unwrap_or(0) == dropped,
-            format!("the session counts {:?} and not {dropped} {OUT_OF_SEQUENCE}", ours.drops),
+            drops == dropped && ours.drops.get(reason).copied().unwrap_or(0) == dropped,
+            format!("the session counts {:?} and not {dropped} {reason}", ours.drops),
+        );
+        demand(
+            case.exercise != Some(Exercise::NewCookie) || dropped > 0,
+            "the old cookie was not tried again".to_owned(),
         );
         if is_lossy {
             demand(lost > 0, "nothing got lost".to_owned());
@@ -71,6 +75,18 @@ impl Evidence<'_> {
     }
 }
 
+/// How many packets come with the old cookie behind the last one with the new.
+fn with_old_cookie_again(wire: &Wire, packets: &[&Packet]) -> u64 {
+    let new = other_cookie(&wire.ends[0].peer_cookie);
+    let has_new = |packet: &&Packet| hex(&packet.rest).starts_with(&new);
+    packets.iter().rev().take_while(|packet| !has_new(packet)).count() as u64
+}
+
+/// The first bytes as digits: more than a cookie has.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +105,7 @@ mod tests {
         let ours = made.ours(&case);
         if demands {
             (ours.rx_frames, ours.seq_resyncs) = (5, 1);
-            ours.drops = [(OUT_OF_SEQUENCE.to_owned(), 5)].into();
+            ours.drops = [("out_of_sequence".to_owned(), 5)].into();
         } else {
             ours.rx_frames = 10;
         }
@@ -123,6 +139,29 @@ mod tests {
             made.packets(&case, 1).truncate(10);
             assert_ne!(made.faults(&case, &answered()), Vec::<String>::new(), "{name}: nothing was lost");
         }
+    }
+
+    #[test]
+    fn both_cookies_are_to_be_accepted_and_then_the_old_one_no_more() {
+        let (mut made, case) = Made::passing("ip4/cookie-change");
+        let old = case.wires[0].ends[0].peer_cookie.clone();
+        let bytes = |cookie: &str| -> Vec<u8> {
+            let digit = |at: usize| u8::from_str_radix(&cookie[at..at + 2], 16).unwrap();
+            (0..cookie.len()).step_by(2).map(digit).collect()
+        };
+        let packets = made.packets(&case, 1);
+        let packet = packets[0].clone();
+        let with = |cookie: &str| Packet { rest: [bytes(cookie), vec![0; 4]].concat(), ..packet.clone() };
+        let (before, new) = (with(&old), with(&other_cookie(&old)));
+        *packets = vec![before.clone(), before.clone(), new.clone(), before.clone(), before];
+        made.ours(&case).rx_frames = 3;
+        made.ours(&case).drops = [("cookie_mismatch".to_owned(), 2)].into();
+        assert_eq!(made.faults(&case, &answered()), Vec::<String>::new());
+        made.ours(&case).rx_frames = 4;
+        assert_eq!(made.faults(&case, &answered()).len(), 1);
+        made.ours(&case).rx_frames = 3;
+        made.packets(&case, 1).push(new);
+        assert_ne!(made.faults(&case, &answered()), Vec::<String>::new());
     }
 
     #[test]

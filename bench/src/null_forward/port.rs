@@ -1,0 +1,37 @@
+//! One interface with the program that brings its frames to sockets.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use anyhow::Context as _;
+use libbpf_rs::{Link, Object};
+
+use crate::{interface, object};
+
+/// One interface with its program; frames go to the sockets in it while the link lives.
+pub(super) struct Port {
+    pub(super) name: String,
+    pub(super) ifindex: u32,
+    object: Object,
+}
+
+impl Port {
+    /// Loads the program for an interface; it is not attached yet.
+    pub(super) fn load(name: &str) -> anyhow::Result<Self> {
+        let ifindex = interface::index(name)?;
+        let object = object::load(object::open(object::REDIRECT)?, object::REDIRECT)?;
+        Ok(Self { name: name.to_owned(), ifindex, object })
+    }
+
+    /// Puts the socket of a queue into the program's map.
+    pub(super) fn admit(&mut self, queue: u32, socket: BorrowedFd<'_>) -> anyhow::Result<()> {
+        let sockets = object::map_mut(&mut self.object, "SOCKETS")?;
+        object::write_entry(&sockets, queue, &socket.as_raw_fd())
+    }
+
+    /// Attaches the program until the link is dropped.
+    pub(super) fn attach(&mut self) -> anyhow::Result<Link> {
+        object::program_mut(&mut self.object)?
+            .attach_xdp(i32::try_from(self.ifindex)?)
+            .with_context(|| format!("cannot attach the redirection to interface {}", self.name))
+    }
+}

@@ -1,0 +1,326 @@
+//! Results: what was measured, and the few numbers that are derived from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::reports::{Latency, Usage};
+use super::systems::{self, System};
+
+/// Everything that was measured of one system with one frame size.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Measured {
+    /// The system's name.
+    pub(super) system: String,
+    /// Length of the frames without FCS. Units: bytes.
+    pub(super) frame_bytes: u32,
+    /// Round after round.
+    pub(super) rounds: Vec<Round>,
+    /// Of the last round.
+    pub(super) latencies: Vec<LatencyAt>,
+}
+
+/// One round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Round {
+    /// Its number, from 0.
+    pub(super) round: u32,
+    /// The highest rate without loss; `None` when there is none. Units: frames/s.
+    pub(super) rate: Option<u64>,
+    /// CPU time at a part of it.
+    pub(super) cost: Option<Cost>,
+}
+
+/// CPU time at a rate: with the system, and of generator and sink alone at the same rate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Cost {
+    /// Offered. Units: frames/s.
+    pub(super) rate: u64,
+    /// Share of the frames that did not come. Range: 0 to 1.
+    pub(super) loss: f64,
+    /// With the system, run after run.
+    pub(super) system: Vec<Usage>,
+    /// Over the wire alone, run after run.
+    pub(super) wire: Vec<Usage>,
+}
+
+/// Latency at a rate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LatencyAt {
+    /// Share of the highest rate. Range: 0 to 1.
+    pub(super) load: f64,
+    /// Offered. Units: frames/s.
+    pub(super) rate: u64,
+    /// Share of the frames that did not come. Range: 0 to 1.
+    pub(super) loss: f64,
+    /// `None` when no frame came.
+    pub(super) latency: Option<Latency>,
+}
+
+/// A system that was not measured, and why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Absent {
+    /// The system's name.
+    pub(super) system: String,
+    /// What is missing, or what failed.
+    pub(super) reason: String,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Results {
+    /// By system and size.
+    pub(super) measured: Vec<Measured>,
+    /// What was not measured.
+    pub(super) absent: Vec<Absent>,
+}
+
+/// The middle of some rounds, with the lowest and the highest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    pub(super) low: f64,
+    pub(super) median: f64,
+    pub(super) high: f64,
+}
+
+impl Spread {
+    /// Of some numbers; `None` of none.
+    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = numbers.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (low, high) = (*sorted.first()?, *sorted.last()?);
+        let (upper, lower) = (sorted.len() / 2, (sorted.len() - 1) / 2);
+        Some(Self { low, median: f64::midpoint(sorted[lower], sorted[upper]), high })
+    }
+
+    /// Of the inverse.
+    pub(super) fn inverse(self, of: f64) -> Self {
+        Self { low: of / self.high, median: of / self.median, high: of / self.low }
+    }
+}
+
+impl Cost {
+    /// CPU time of the gateways per frame: of the whole machine, without what generator and sink take on the bare wire at
+    /// the same rate. Units: ns.
+    pub(super) fn gateways_ns(&self) -> Option<f64> {
+        Some(mean(&self.system)? / (1.0 - self.loss) - mean(&self.wire)?)
+    }
+
+    /// CPU time of generator and sink alone per frame. Units: ns.
+    pub(super) fn ends_ns(&self) -> Option<f64> {
+        mean(&self.wire)
+    }
+
+    /// The most CPUs that other processes had in one of the runs.
+    pub(super) fn others_cpus(&self) -> f64 {
+        self.system.iter().chain(&self.wire).map(Usage::others_cpus).fold(0.0, f64::max)
+    }
+}
+
+/// Work per frame over all runs.
+#[expect(clippy::cast_precision_loss, reason = "counts of some seconds")]
+fn mean(runs: &[Usage]) -> Option<f64> {
+    let frames: u64 = runs.iter().map(|usage| usage.frames).sum();
+    (frames > 0).then(|| runs.iter().map(Usage::work_ns).sum::<f64>() / frames as f64)
+}
+
+impl Measured {
+    /// One round's number, if it has one.
+    fn each<'m>(
+        &'m self,
+        number: impl Fn(&Round) -> Option<f64> + 'm,
+    ) -> impl Iterator<Item = (u32, f64)> + 'm {
+        self.rounds.iter().filter_map(move |round| Some((round.round, number(round)?)))
+    }
+
+    /// The highest rate without loss. Units: frames/s.
+    pub(super) fn rate(&self) -> Option<Spread> {
+        Spread::of(self.each(rate_of).map(|(_, rate)| rate))
+    }
+
+    /// CPU time of the gateways. Units: ns per frame.
+    pub(super) fn gateways_ns(&self) -> Option<Spread> {
+        Spread::of(self.each(gateways_of).map(|(_, ns)| ns))
+    }
+
+    /// CPU time of generator and sink alone. Units: ns per frame.
+    pub(super) fn ends_ns(&self) -> Option<Spread> {
+        Spread::of(self.each(|round| round.cost.as_ref()?.ends_ns()).map(|(_, ns)| ns))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rates far below 2^53")]
+fn rate_of(round: &Round) -> Option<f64> {
+    round.rate.map(|rate| rate as f64)
+}
+
+fn gateways_of(round: &Round) -> Option<f64> {
+    round.cost.as_ref()?.gateways_ns()
+}
+
+impl Results {
+    /// What was measured of a system with a frame size.
+    pub(super) fn find(&self, system: &str, frame_bytes: u32) -> Option<&Measured> {
+        self.measured.iter().find(|found| found.system == system && found.frame_bytes == frame_bytes)
+    }
+
+    /// The same, made if need be.
+    pub(super) fn entry(&mut self, system: &str, frame_bytes: u32) -> &mut Measured {
+        let found =
+            self.measured.iter().position(|found| found.system == system && found.frame_bytes == frame_bytes);
+        let place = found.unwrap_or_else(|| {
+            let (system, rounds) = (system.to_owned(), Vec::new());
+            self.measured.push(Measured { system, frame_bytes, rounds, latencies: Vec::new() });
+            self.measured.len() - 1
+        });
+        &mut self.measured[place]
+    }
+
+    /// Notes, and says, that a system is not measured.
+    pub(super) fn note_absent(&mut self, system: &str, reason: String) {
+        eprintln!("      not measured: {system}: {reason}");
+        self.absent.push(Absent { system: system.to_owned(), reason });
+    }
+
+    /// What should have carried frames and did not: systems of these that failed, or lost frames at every rate.
+    pub(super) fn faults(&self, systems: &[&System]) -> Vec<String> {
+        let is_one = |name: &str| systems.iter().any(|system| system.name == name);
+        let failed = self.absent.iter().filter(|absent| is_one(&absent.system));
+        let failed = failed.map(|absent| format!("{}: {}", absent.system, absent.reason));
+        let without = |measured: &&Measured| measured.rounds.iter().any(|round| round.rate.is_none());
+        let barred = self.measured.iter().filter(|measured| is_one(&measured.system)).filter(without);
+        let barred = barred.map(|measured| {
+            format!("{}: lost frames of {} bytes at every rate", measured.system, measured.frame_bytes)
+        });
+        failed.chain(barred).collect()
+    }
+
+    /// Pairs of numbers of two systems from the same rounds, through a function of both.
+    fn paired(
+        &self,
+        [one, other]: [&str; 2],
+        frame_bytes: u32,
+        number: impl Fn(&Round) -> Option<f64> + Copy,
+        through: impl Fn(f64, f64) -> f64,
+    ) -> Option<Spread> {
+        let others: Vec<(u32, f64)> = self.find(other, frame_bytes)?.each(number).collect();
+        let ones = self.find(one, frame_bytes)?.each(number);
+        Spread::of(ones.filter_map(|(round, value)| {
+            let (_, beside) = others.iter().find(|(number, _)| *number == round)?;
+            Some(through(value, *beside))
+        }))
+    }
+
+    /// What the tunnel costs: CPU time of the gateways less that of the null forwarder of the same family. Units: ns per
+    /// frame.
+    pub(super) fn tunnel_ns(&self, system: &str, frame_bytes: u32) -> Option<Spread> {
+        let null = systems::named(system)?.null()?;
+        self.paired([system, null], frame_bytes, gateways_of, |gateway, null| gateway - null)
+    }
+
+    /// Rate of one system by that of another.
+    pub(super) fn rate_ratio(&self, systems: [&str; 2], frame_bytes: u32) -> Option<Spread> {
+        self.paired(systems, frame_bytes, rate_of, |one, other| one / other)
+    }
+
+    /// Frames per CPU time of one system by those of another.
+    pub(super) fn efficiency_ratio(&self, systems: [&str; 2], frame_bytes: u32) -> Option<Spread> {
+        self.paired(systems, frame_bytes, gateways_of, |one, other| other / one)
+    }
+
+    /// The most CPUs that other processes had in one of the runs.
+    pub(super) fn others_cpus(&self) -> f64 {
+        let rounds = self.measured.iter().flat_map(|measured| &measured.rounds);
+        rounds.filter_map(|round| round.cost.as_ref()).map(Cost::others_cpus).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn usage(frames: u64, work_ns: f64) -> Usage {
+        let rest = (1e9, 0.0, 0.0);
+        Usage {
+            seconds: 1.0,
+            frames,
+            cpus: 2,
+            busy_ns: work_ns + rest.0,
+            waited_ns: rest.0,
+            others_ns: rest.1,
+            stolen_ns: rest.2,
+        }
+    }
+
+    /// A system with rounds of a rate, and of a CPU time of its gateways.
+    pub(in super::super) fn measured(system: &str, rounds: &[(u64, f64)]) -> Measured {
+        let round = |(round, &(rate, ns)): (u32, &(u64, f64))| Round {
+            round,
+            rate: Some(rate),
+            cost: Some(Cost {
+                rate,
+                loss: 0.0,
+                system: vec![usage(1000, 1000.0 * (ns + 200.0))],
+                wire: vec![usage(500, 500.0 * 200.0)],
+            }),
+        };
+        let rounds = (0..).zip(rounds).map(round).collect();
+        Measured { system: system.to_owned(), frame_bytes: 64, rounds, latencies: Vec::new() }
+    }
+
+    pub(in super::super) fn results(measured: Vec<Measured>) -> Results {
+        Results { measured, absent: Vec::new() }
+    }
+
+    fn near(found: Option<Spread>, low: f64, median: f64, high: f64) {
+        let found = found.unwrap();
+        for (found, expected) in [(found.low, low), (found.median, median), (found.high, high)] {
+            assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn what_the_ends_take_on_the_bare_wire_is_not_the_gateways() {
+        near(measured("vxlan", &[(1000, 900.0), (1000, 1100.0)]).gateways_ns(), 900.0, 1000.0, 1100.0);
+        near(measured("vxlan", &[(1000, 900.0)]).ends_ns(), 200.0, 200.0, 200.0);
+    }
+
+    #[test]
+    fn a_tunnels_cost_is_taken_against_the_null_forwarder_of_its_family_round_by_round() {
+        // The machine is twice as slow in the second round: the differences would be 500 too far apart otherwise.
+        let results = results(vec![
+            measured("null", &[(9, 100.0), (9, 200.0)]),
+            measured("bridge", &[(9, 1000.0), (9, 2000.0)]),
+            measured("vxlan", &[(9, 3000.0), (9, 6000.0)]),
+            measured("spanwire-udp", &[(9, 300.0), (9, 600.0)]),
+        ]);
+        near(results.tunnel_ns("vxlan", 64), 2000.0, 3000.0, 4000.0);
+        near(results.tunnel_ns("spanwire-udp", 64), 200.0, 300.0, 400.0);
+        near(results.efficiency_ratio(["spanwire-udp", "vxlan"], 64), 10.0, 10.0, 10.0);
+        assert_eq!(results.tunnel_ns("null", 64), None);
+        assert_eq!(results.tunnel_ns("vxlan", 1514), None);
+    }
+
+    #[test]
+    fn a_round_that_only_one_of_two_systems_has_is_left_out() {
+        let results =
+            results(vec![measured("null", &[(100, 1.0)]), measured("spanwire-udp", &[(90, 1.0), (50, 1.0)])]);
+        near(results.rate_ratio(["spanwire-udp", "null"], 64), 0.9, 0.9, 0.9);
+    }
+
+    #[test]
+    fn a_system_that_fails_or_carries_nothing_is_a_fault_and_one_that_is_not_here_is_none() {
+        let here = ["null", "vxlan"].map(|name| systems::named(name).unwrap());
+        let mut found = results(vec![measured("null", &[(100, 1.0)]), measured("vxlan", &[(90, 1.0)])]);
+        found.note_absent("l2tp-udp", "no such kernel".to_owned());
+        assert_eq!(found.faults(&here), [""; 0]);
+        found.measured[1].rounds[0].rate = None;
+        assert_eq!(found.faults(&here), ["vxlan: lost frames of 64 bytes at every rate"]);
+        found.note_absent("null", "no frame came".to_owned());
+        assert_eq!(found.faults(&here)[0], "null: no frame came");
+    }
+
+    #[test]
+    fn the_median_of_two_is_between_them() {
+        assert_eq!(Spread::of([3.0, 1.0]), Some(Spread { low: 1.0, median: 2.0, high: 3.0 }));
+        assert_eq!(Spread::of([]), None);
+    }
+}
