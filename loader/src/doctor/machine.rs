@@ -1,6 +1,6 @@
 //! What the machine gives: compiler of BPF programs, huge pages, CPUs.
 //!
-//! What the gateway cannot run without at all is in [`preflight`](crate::preflight), whose items are rows here too. Every row is made
+//! What the gateway cannot run without at all is in [`preflight`], whose items are rows here too. Every row is made
 //! from files below a [`Tree`], which says nothing about the others.
 
 use super::change::Change;

@@ -8,7 +8,7 @@
 //!                                                               '----> changes -> made -> undone
 //! ```
 //! The questions to the kernel are those of [`nic`](crate::nic) and of `xsk::nic`; what a gateway cannot run without comes from
-//! [`preflight`](crate::preflight).
+//! [`preflight`].
 
 mod apply;
 mod change;

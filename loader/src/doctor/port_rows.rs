@@ -1,4 +1,4 @@
-//! Judges an interface: link, XDP, MTU, what merges and strips, NAPI. Queues and how they are fed stand in [`queue_rows`](super::queue_rows).
+//! Judges an interface: link, XDP, MTU, what merges and strips, NAPI. Queues and how they are fed stand in [`queue_rows`].
 
 use xsk::nic::{Feature, XdpCapabilities};
 

@@ -63,7 +63,7 @@ struct Collection {
 /// `apt-get` or `dpkg-deb` is missing or fails.
 pub(crate) fn unpack() -> Result<Unpacked> {
     unpack_collection(&Collection {
-        folder: ".",
+        folder: "l2tp",
         sources: SOURCES,
         names: PACKAGES.join(" "),
         size: "about 90 MB",
