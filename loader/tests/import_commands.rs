@@ -170,10 +170,7 @@ fn abbreviated_words_are_taken_as_iproute2_takes_them() {
     assert_eq!(bridges(&imported), ["br0: l2tpeth0"]);
     assert_eq!(
         notes(&imported),
-        [
-            "7 not needed: shows, and changes nothing",
-            "8 not needed: addresses stay the kernel's: keep the command where it is needed",
-        ]
+        ["7 not needed: shows, and changes nothing", "8 not needed: shows, and changes nothing",]
     );
 }
 

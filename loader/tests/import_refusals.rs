@@ -374,3 +374,59 @@ fn what_the_script_sets_in_the_kernel_stays() {
         ],
     );
 }
+
+#[test]
+fn what_only_looks_at_the_kernel_is_told_as_such() {
+    let showing = "bridge link\nbridge fdb show br br0\nbridge v sh\nbridge monitor\nip a\nip addr show dev br0\nip link ls\n";
+    let expected: Vec<_> = showing
+        .lines()
+        .enumerate()
+        .map(|(at, _)| format!("{} not needed: shows, and changes nothing", at + 1))
+        .collect();
+    let imported = imported(showing);
+    assert_eq!(notes(&imported), expected);
+}
+
+#[test]
+fn words_of_removing_commands_and_second_ids_are_not_lost() {
+    expect(
+        &format!(
+            "{TUNNEL}{}ip l2tp del session tunnel_id 1 session_id 1 name pw\n\
+             ip l2tp del tunnel tunnel_id 1 remote 192.0.2.2\nip link add br0 up type bridge\nip link del br0 br1\n\
+             ip link del br0 type bridge\nip link add link eth1 name v up type vlan id 5 id 6\nmodprobe 8021q debug=1\n",
+            session("1 session_id 1")
+        ),
+        &[
+            "3 not needed: name says nothing of which session to remove: it is ignored by ip, too",
+            "4 not needed: remote says nothing of which tunnel to remove: it is ignored by ip, too",
+            "6 not translated: \"br1\" is no word of ip link delete",
+            "8 not needed: id stands more than once: the last one counts",
+            "8 note: v is in no bridge and is left out: keep the command if the host itself needs VLAN 6 of eth1",
+            "9 not needed: spanwire needs no L2TP or bridge module",
+        ],
+    );
+}
+
+#[test]
+fn nothing_behind_an_input_is_lost() {
+    let imported = imported(
+        "read LAN <<< eth7\nA=eth1\nread A <<X\neth8\nX\necho \"<< go >>\"\nwhile read x; do\nip a\ndone <<EOF\n1\nEOF\n\
+         (\nip a\n)\nbrctl addbr br0 </dev/null >|log\nbrctl addif br0 eth2\nbrctl addif br0 $A\ncat <<NEVER\nbrctl addbr br1\n",
+    );
+    assert_eq!(
+        notes(&imported),
+        [
+            "1 not needed: part of the script, not of the set-up",
+            "2 not needed: no command that could be followed uses A",
+            "3 not needed: part of the script, not of the set-up",
+            "6 not needed: part of the script, not of the set-up",
+            "7 not translated: shell control flow is not followed: import the commands that it runs",
+            "8 not translated: stands inside shell control flow, which is not followed",
+            "12 not translated: shell control flow is not followed: import the commands that it runs",
+            "13 not translated: stands inside shell control flow, which is not followed",
+            "17 not translated: uses $A, which is known only when the script runs",
+            "18 not translated: reads a here-document that does not end: nothing behind this line is read",
+        ]
+    );
+    assert_eq!(imported.config.bridges[0].members.len(), 1);
+}

@@ -12,6 +12,7 @@ mod commands;
 mod links;
 mod names;
 mod notes;
+mod redirections;
 mod script;
 mod state;
 mod words;

@@ -3,6 +3,8 @@
 //! Knows quotes, comments, continued lines, the operators between commands, redirections and here-documents. Does not
 //! run anything: what depends on running (substitution, control flow) is marked, for the caller to list.
 
+use super::redirections::{Redirected, take_out};
+
 /// One script.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -19,9 +21,9 @@ pub(crate) struct Command {
     pub(crate) line: usize,
     /// As written, blanks and continued lines joined.
     pub(crate) text: String,
-    /// Its words without quotes; or why they cannot be had.
+    /// Its words without quotes and redirections; or why they cannot be had.
     pub(crate) words: Result<Vec<String>, &'static str>,
-    /// Whether it is part of a pipeline, or runs only when the command before it fails.
+    /// Whether it is part of a pipeline, runs only when the command before it fails, or reads a here-document.
     pub(crate) depends: Option<&'static str>,
 }
 
@@ -41,8 +43,8 @@ struct Scanner<'t> {
     quote: Option<char>,
     /// What stands between the command before and this one.
     joint: Joint,
-    /// End words of here-documents that begin after this line.
-    here_documents: Vec<String>,
+    /// Here-documents that begin after this line: the place of the command that reads it, and its end word.
+    here_documents: Vec<(usize, String)>,
     commands: Vec<Command>,
 }
 
@@ -106,7 +108,8 @@ impl<'t> Scanner<'t> {
                 self.skip_here_documents();
             }
             ';' => self.end(Joint::Sequence),
-            '&' if self.piece.ends_with('>') || self.rest.peek() == Some(&'>') => self.push(c),
+            '&' if self.piece.ends_with(['>', '<']) || self.rest.peek() == Some(&'>') => self.push(c),
+            '|' if self.piece.ends_with('>') => self.push(c),
             '&' => {
                 let next =
                     if self.rest.next_if_eq(&'&').is_some() { self.joint_of_and() } else { Joint::Sequence };
@@ -181,46 +184,38 @@ impl<'t> Scanner<'t> {
         if text.is_empty() {
             return;
         }
-        let words = if self.quote.is_some() { None } else { shlex::split(&piece) };
-        let words =
-            words.ok_or("has a quote that is not closed").and_then(|words| self.without_redirections(words));
-        self.commands.push(Command { line: self.piece_line, text, words, depends });
-    }
-
-    /// Drops `2>/dev/null` and the like; remembers here-documents.
-    fn without_redirections(&mut self, words: Vec<String>) -> Result<Vec<String>, &'static str> {
-        let mut kept = Vec::new();
-        let mut words = words.into_iter();
-        let mut has_input = false;
-        while let Some(word) = words.next() {
-            let operator = word.trim_start_matches(|c: char| c.is_ascii_digit() || c == '&');
-            if let Some(end) = operator.strip_prefix("<<") {
-                let end = end.trim_start_matches('-').to_owned();
-                let end = if end.is_empty() { words.next().unwrap_or_default() } else { end };
-                self.here_documents.push(end);
-                has_input = true;
-            } else if let Some(target) = operator.strip_prefix('>') {
-                if target.trim_start_matches('>').is_empty() {
-                    words.next();
-                }
-            } else {
-                kept.push(word);
-            }
-        }
-        if has_input { Err("reads a here-document") } else { Ok(kept) }
+        let Redirected { text: plain, here_documents } = take_out(&piece);
+        let words = if self.quote.is_some() { None } else { shlex::split(&plain) };
+        let depends = depends.or((!here_documents.is_empty()).then_some("reads a here-document"));
+        self.here_documents.extend(here_documents.into_iter().map(|end| (self.commands.len(), end)));
+        self.commands.push(Command {
+            line: self.piece_line,
+            text,
+            words: words.ok_or("has a quote that is not closed"),
+            depends,
+        });
     }
 
     fn skip_here_documents(&mut self) {
-        for end in std::mem::take(&mut self.here_documents) {
-            while self.rest.peek().is_some() {
-                let line: String = std::iter::from_fn(|| self.rest.next_if(|c| *c != '\n')).collect();
-                let _ = self.rest.next();
-                self.line += 1;
-                if line.trim_start_matches('\t') == end {
-                    break;
-                }
+        for (command, end) in std::mem::take(&mut self.here_documents) {
+            if !self.skip_here_document(&end) {
+                self.commands[command].words =
+                    Err("reads a here-document that does not end: nothing behind this line is read");
             }
         }
+    }
+
+    /// Whether the line was found that ends the here-document.
+    fn skip_here_document(&mut self, end: &str) -> bool {
+        while self.rest.peek().is_some() {
+            let line: String = std::iter::from_fn(|| self.rest.next_if(|c| *c != '\n')).collect();
+            let _ = self.rest.next();
+            self.line += 1;
+            if line.trim_start_matches('\t') == end {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -267,8 +262,28 @@ mod tests {
     fn a_here_document_is_no_command() {
         let found = commands("ip -batch - <<EOF\nlink add br0 type bridge\nEOF\ntrue\n");
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0].words, Err("reads a here-document"));
+        assert_eq!(found[0].depends, Some("reads a here-document"));
         assert_eq!((found[1].line, found[1].text.as_str()), (4, "true"));
+    }
+
+    #[test]
+    fn a_here_document_without_an_end_is_told_of() {
+        let found = commands("cat <<EOF\nip link add br0 type bridge\n");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].words.as_ref().is_err_and(|reason| reason.contains("does not end")), "{found:?}");
+        assert!(commands("cat <<EOF")[0].words.is_ok(), "nothing stands behind it");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_here_document_takes_no_command_away() {
+        for first in ["read A <<< eth0", "echo \"<< starting >>\"", "echo $((1 << 2))", "a <in"] {
+            let found = commands(&format!("{first}\ntrue\n"));
+            assert_eq!(
+                found.last().map(|command| (command.line, command.text.as_str())),
+                Some((2, "true")),
+                "{first}"
+            );
+        }
     }
 
     #[test]

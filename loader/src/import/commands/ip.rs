@@ -1,6 +1,6 @@
 //! `ip OBJECT ...`: which object, and what becomes of those that are not links or L2TP.
 
-use super::{ip_l2tp, ip_link};
+use super::{ip_l2tp, ip_link, shows};
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
 
@@ -86,8 +86,17 @@ fn without_options<'w>(words: &'w [String], state: &mut State) -> Option<&'w [St
     Some(words)
 }
 
+/// Source: iproute2 6.1, `ip/ipaddress.c`, `do_ipaddr`, in the order in which abbreviations match.
+const ADDRESS_VERBS: &[&str] = &[
+    "add", "change", "chg", "replace", "delete", "show", "lst", "list", "flush", "save", "showdump",
+    "restore",
+];
+
 /// Addresses of real interfaces are the kernel's; spanwire's bridges and pseudowires have none.
 fn address(words: &[String], state: &mut State) {
+    if shows(words.first(), ADDRESS_VERBS) {
+        return state.note(NoteKind::NotNeeded, "shows, and changes nothing");
+    }
     let made = words.iter().find(|word| state.is_made(word)).cloned();
     match made {
         Some(link) => state.untranslated(format!(

@@ -259,6 +259,7 @@ fn delete_tunnel(arguments: &Arguments, state: &mut State) {
     let Some(index) = state.tunnels.iter().position(|tunnel| tunnel.tunnel_id == id) else {
         return state.note(NoteKind::NotNeeded, "removes a tunnel that was not added before");
     };
+    note_others(arguments, "which tunnel to remove", &[&["tunnel_id"]], state);
     let sessions: Vec<_> = state.tunnels[index].sessions.iter().map(|session| session.name.clone()).collect();
     for session in sessions {
         state.remove(&session);
@@ -270,6 +271,7 @@ fn delete_tunnel(arguments: &Arguments, state: &mut State) {
 fn delete_session(arguments: &Arguments, state: &mut State) {
     let Some(tunnel) = arguments.needed("tunnel_id", state, tunnel_id) else { return };
     let Some(id) = arguments.needed("session_id", state, session_id) else { return };
+    note_others(arguments, "which session to remove", &[&["tunnel_id", "session_id"]], state);
     let tunnel = state.tunnels.iter().find(|known| known.tunnel_id == tunnel);
     let session =
         tunnel.and_then(|tunnel| tunnel.sessions.iter().find(|session| session.rx_session_id == id));

@@ -143,6 +143,9 @@ fn vlan_id(options: &[String], state: &mut State) -> Option<u16> {
         let value = pair.get(1).map_or("", String::as_str);
         match state.whole(&pair[0], VLAN_OPTIONS, "option of a VLAN link")? {
             "id" => {
+                if vlan.is_some() {
+                    state.note(NoteKind::NotNeeded, "id stands more than once: the last one counts");
+                }
                 vlan =
                     number(value).and_then(|id| u16::try_from(id).ok()).filter(|id| (1..=4094).contains(id));
             }
@@ -163,7 +166,11 @@ fn vlan_id(options: &[String], state: &mut State) -> Option<u16> {
 }
 
 fn delete(words: &[String], state: &mut State) {
-    let name = words.iter().find(|word| !matches!(word.as_str(), "dev" | "name"));
+    let mut words = words.iter().filter(|word| !matches!(word.as_str(), "dev" | "name"));
+    let name = words.next();
+    if let Some(surplus) = words.next().filter(|word| *word != "type") {
+        return state.untranslated(format!("{surplus:?} is no word of ip link delete"));
+    }
     match name {
         Some(name) if state.remove(name) => {}
         Some(name) if state.take_out(name) => {

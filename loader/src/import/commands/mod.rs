@@ -11,6 +11,7 @@ mod shell;
 use super::notes::NoteKind;
 use super::script::Command;
 use super::state::{Place, State};
+use super::words::{Meant, abbreviated};
 
 /// Commands that are read.
 const PROGRAMS: &[&str] = &["ip", "bridge", "brctl", "modprobe", "sudo"];
@@ -74,7 +75,8 @@ const MODULES: &[&str] =
     &["l2tp", "bridge", "8021q", "stp", "llc", "br_netfilter", "udp_tunnel", "ip6_udp_tunnel"];
 
 fn modprobe(words: &[String], state: &mut State) {
-    let mut modules = words.iter().filter(|word| !word.starts_with('-'));
+    // Words such as `debug=1` are parameters of the module.
+    let mut modules = words.iter().filter(|word| !word.starts_with('-') && !word.contains('='));
     match modules.find(|module| !MODULES.iter().any(|known| module.starts_with(known))) {
         Some(other) => state.untranslated(format!(
             "the module {other} stays the kernel's: keep the command where it is needed"
@@ -92,16 +94,31 @@ fn sudo(words: &[String], state: &mut State) {
     }
 }
 
+/// What `bridge OBJECT` can be told to do. Source: iproute2 6.1, `bridge/fdb.c`, `link.c`, `vlan.c`, `mdb.c`.
+const BRIDGE_VERBS: &[&str] = &[
+    "add", "append", "set", "change", "replace", "delete", "flush", "global", "tunnel", "get", "show", "lst",
+    "list",
+];
+
+/// Whether a command that does what `verb` abbreviates shows, and changes nothing, as one without a verb does.
+fn shows(verb: Option<&String>, verbs: &[&'static str]) -> bool {
+    verb.is_none_or(|verb| matches!(abbreviated(verb, verbs), Meant::Known("get" | "show" | "lst" | "list")))
+}
+
 /// `bridge ...` changes what a kernel bridge does beyond its members; spanwire's has no such settings.
 fn bridge(words: &[String], state: &mut State) {
     let what = words.first().map_or("", String::as_str);
-    match state.abbreviated(what, &["link", "fdb", "mdb", "vlan", "monitor", "vni"], "object of bridge") {
-        Some("vlan") => state.untranslated(
+    let objects = &["link", "fdb", "mdb", "vlan", "monitor", "vni"];
+    let Some(object) = state.abbreviated(what, objects, "object of bridge") else { return };
+    if shows(words.get(1), BRIDGE_VERBS) {
+        return state.note(NoteKind::NotNeeded, "shows, and changes nothing");
+    }
+    match object {
+        "vlan" => state.untranslated(
             "spanwire's bridges do not filter by VLAN: make a bridge per VLAN, with members such as \"eth1.10\"",
         ),
-        Some("fdb") => state.untranslated("spanwire's bridges learn every address: there are no static entries"),
-        Some("link") => state.untranslated("spanwire's bridge members have no settings of their own"),
-        Some(object) => state.untranslated(format!("bridge {object} has no counterpart")),
-        None => {}
+        "fdb" => state.untranslated("spanwire's bridges learn every address: there are no static entries"),
+        "link" => state.untranslated("spanwire's bridge members have no settings of their own"),
+        object => state.untranslated(format!("bridge {object} has no counterpart")),
     }
 }

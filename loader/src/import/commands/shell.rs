@@ -7,7 +7,7 @@ use crate::import::state::State;
 const OPENERS: &[&str] = &["if", "for", "while", "until", "case", "select", "{"];
 
 /// Words that close one.
-const CLOSERS: &[&str] = &["fi", "done", "esac", "}"];
+const CLOSERS: &[&str] = &["fi", "done", "esac", "}", ")"];
 
 /// Words between them that may stand in front of a command.
 const BETWEEN: &[&str] = &["then", "else", "elif", "do"];
