@@ -58,7 +58,7 @@ pub fn remove_kept(name: &str) -> Result<bool> {
     folder::check_name(name)?;
     let found = folder::path(name).exists() || !teardown::namespaces(&folder::prefix(name))?.is_empty();
     if found {
-        drop(Lab::new(name)?);
+        Lab::new(name)?.remove()?;
     }
     Ok(found)
 }

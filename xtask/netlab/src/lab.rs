@@ -154,6 +154,14 @@ impl Lab {
     pub fn keep(self) -> Result<Kept> {
         kept::leave_up(&self.shared)
     }
+
+    /// Removes everything, as dropping it does, and tells whether all of it went.
+    ///
+    /// # Errors
+    /// What stays, all of it named.
+    pub fn remove(self) -> Result<()> {
+        self.shared.remove().with_context(|| format!("removing the lab {}", self.shared.name))
+    }
 }
 
 impl Drop for Lab {

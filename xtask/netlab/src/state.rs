@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::folder::{self, FILES};
 use crate::process::{GRACE, Process, guard};
@@ -69,22 +69,32 @@ impl Shared {
         Some(format!("{} ended by itself ({status})", process.name()))
     }
 
+    /// As [`remove`](Self::remove), for callers that have nobody to return faults to: they go to standard error.
+    pub(crate) fn tear_down(&self) {
+        complain(self.remove());
+    }
+
     /// Ends the processes and removes namespaces and folder; only the first call does anything.
     ///
-    /// Faults go to standard error: there is nobody to return them to, and the rest has to go all the same.
-    pub(crate) fn tear_down(&self) {
+    /// # Errors
+    /// What stays, all of it named: after a fault the rest goes all the same.
+    pub(crate) fn remove(&self) -> Result<()> {
         let mut state = guard(&self.state);
-        let Some(lock) = state.lock.take() else { return };
+        let Some(lock) = state.lock.take() else { return Ok(()) };
         for process in &state.processes {
             process.dismiss();
         }
-        for process in &state.processes {
-            complain(process.await_end(GRACE).map(drop));
-        }
-        complain(teardown::remove_namespaces(&folder::prefix(&self.name)).map(drop));
-        complain(fs::remove_dir_all(&self.home).with_context(|| format!("removing {}", self.home.display())));
+        let mut results: Vec<Result<()>> =
+            state.processes.iter().map(|process| process.await_end(GRACE).map(drop)).collect();
+        results.push(teardown::remove_namespaces(&folder::prefix(&self.name)).map(drop));
+        results.push(
+            fs::remove_dir_all(&self.home).with_context(|| format!("removing {}", self.home.display())),
+        );
         // Unlocked last, so that nobody makes a lab of this name before this one is gone.
-        complain(folder::unlock(&lock));
+        results.push(folder::unlock(&lock));
+        let faults: Vec<_> =
+            results.into_iter().filter_map(Result::err).map(|fault| format!("{fault:#}")).collect();
+        if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("; ")) }
     }
 }
 

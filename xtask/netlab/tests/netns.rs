@@ -171,6 +171,25 @@ fn a_kept_lab_outlives_its_owner_until_it_is_removed() {
 
 #[test]
 #[ignore = "needs root and network namespaces"]
+fn what_cannot_be_removed_is_told_and_the_rest_goes() {
+    assert_privileged();
+    let lab = Lab::new("nlstays").unwrap();
+    let process = lab.node("one").unwrap().spawn("sleeper", &["sleep", "600"]).unwrap();
+    // Nobody can remove the folder of a mount.
+    let mount = lab.dir().join("mount");
+    fs::create_dir(&mount).unwrap();
+    assert!(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&mount).status().unwrap().success());
+    let fault = lab.remove();
+    assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+    assert!(format!("{:#}", fault.unwrap_err()).contains("removing /run/sw-nlstays"));
+    assert_eq!(namespaces("nlstays"), Vec::<String>::new());
+    assert!(!process.is_running());
+    Lab::new("nlstays").unwrap().remove().unwrap();
+    assert_nothing_left("nlstays");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
 fn a_lab_in_use_is_not_removed_by_another_of_its_name() {
     assert_privileged();
     let lab = Lab::new("nlbusy").unwrap();

@@ -68,7 +68,7 @@ enum LabAction {
 /// Runs the command.
 ///
 /// # Errors
-/// Something is missing, does not come up, or loses a frame.
+/// Something is missing, does not come up, loses a frame, or cannot be removed afterwards.
 pub(crate) fn run(args: &LabArgs) -> Result<()> {
     match args.action {
         Some(LabAction::Down) => take_down(),
@@ -107,12 +107,12 @@ fn whole_run(args: &LabArgs) -> Result<()> {
         report.add_faults(host.changes()?);
         report.print(args.json)?;
     }
-    if args.keep {
-        keep(lab, &binary)?;
-    } else {
-        drop(lab);
+    let removed = if args.keep { keep(lab, &binary) } else { lab.remove() };
+    let verdict = outcome.and_then(|(report, _)| report.verdict());
+    if let (Err(_), Err(fault)) = (&verdict, &removed) {
+        eprintln!("error: {fault:#}");
     }
-    outcome?.0.verdict()
+    verdict.and(removed)
 }
 
 /// Sees to it that everything needed is there: packages, and the gateway.

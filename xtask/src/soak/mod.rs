@@ -91,11 +91,11 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     if outcome.is_err() && !netlab::interrupted() {
         eprintln!("{}", gateways::diagnosis(&lab, &binary, true));
     }
-    drop(lab);
+    let removed = lab.remove();
     let report = outcome?;
     report.print(args.json)?;
     ensure!(report.is_ok(), "the books do not balance, or something did not survive");
-    Ok(())
+    removed
 }
 
 /// Starts the gateways, floods, and looks at what became of it.
