@@ -1,7 +1,13 @@
 //! Bad packets, wrong configurations, a killed gateway.
 
 use std::fs;
+use std::net::SocketAddr;
 
+use netlab::Node;
+use netlab::article::SITES;
+use rustix::net::{
+    AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, ipproto, sendto, socket_with,
+};
 use rustix::process::Signal;
 
 use super::sites::{SOON, SPANWIRE, Sites};
@@ -12,17 +18,25 @@ fn dropped(sites: &Sites, position: usize, reason: &str) -> u64 {
     rows.iter().find(|row| row["reason"] == reason).map_or(0, |row| row["frames"].as_u64().unwrap())
 }
 
+/// Sends the payload of an IPv4 packet to gw-b, whose header the kernel makes.
+fn send_raw(node: &Node, protocol: Protocol, payload: &[u8]) {
+    let to = SocketAddr::from((SITES[1].underlay, 0));
+    let send = || {
+        let socket = socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+        sendto(socket, payload, SendFlags::empty(), &to)
+    };
+    assert_eq!(node.inside(send).unwrap(), Ok(payload.len()));
+}
+
 #[test]
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
 fn bad_packets_are_counted_by_reason_and_the_next_frame_passes() {
     let sites = Sites::running("nsbad");
     // UDP packets with the very addresses and ports of gw-a's end of the tunnel; the port itself is its gateway's.
     let send = |payload: &[u8]| {
-        let script = "import socket, struct, sys; bytes = bytes.fromhex(sys.argv[1]); \
-                      s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP); \
-                      s.sendto(struct.pack('!HHHH', 5001, 6001, 8 + len(bytes), 0) + bytes, ('10.200.100.6', 0))";
-        let digits: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-        sites.net.gateways[0].run(&["python3", "-c", script, &digits]).unwrap();
+        let len = u16::try_from(8 + payload.len()).unwrap();
+        let header = [5001, 6001, len, 0].map(u16::to_be_bytes).concat();
+        send_raw(&sites.net.gateways[0], ipproto::UDP, &[&header, payload].concat());
     };
     let inner = [0x02, 0, 0, 0, 0, 9, 0x02, 0, 0, 0, 0, 8, 0x88, 0xB5, 1, 2, 3, 4];
     let whole = [&[0, 3, 0, 0, 0, 0, 3, 0xE8, 0, 0, 0, 0][..], &inner].concat();
@@ -56,9 +70,9 @@ fn bad_packets_are_counted_by_reason_and_the_next_frame_passes() {
 fn a_session_id_from_another_tunnels_peer_is_refused() {
     let sites = Sites::running("nssource");
     // gw-c's end of the IP tunnel sends the id of the UDP tunnel's session.
-    let script = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 115); \
-                  s.sendto(bytes([0, 0, 3, 0xE8, 0, 0, 0, 0]) + bytes(60), ('10.200.100.6', 0))";
-    sites.net.gateways[2].run(&["python3", "-c", script]).unwrap();
+    let bytes = [&[0, 0, 3, 0xE8, 0, 0, 0, 0][..], &[0; 60]].concat();
+    let l2tp = Protocol::from_raw(u32::from(wire::ipv4::PROTOCOL_L2TP).try_into().unwrap());
+    send_raw(&sites.net.gateways[2], l2tp, &bytes);
     sites.await_rows(1, "drop", "wrong_source", |rows| {
         rows.iter().any(|row| row["reason"] == "wrong_source" && row["frames"] == 1)
     });
