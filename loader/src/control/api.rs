@@ -417,9 +417,10 @@ pub struct WorkerStatus {
     pub flooded: u64,
     /// Of those, dropped.
     pub dropped: u64,
-    /// Fragments of outer packets given to the worker that puts them together.
+    /// Frames given to another worker: fragments of outer packets to the one that puts them together, packets of a spread
+    /// session to the one that has their flow.
     pub handed: u64,
-    /// Fragments of outer packets taken over from the workers that received them.
+    /// Frames taken over from the workers that received them, likewise.
     pub taken: u64,
     /// Fragments that became part of another frame: of each packet put together, all but one.
     pub reassembled: u64,
