@@ -120,12 +120,17 @@ pub struct RunArgs {
     /// Log more: -v debug, -vv trace.
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// What the XDP program logs; anything but off costs time per packet.
+    /// What the XDP program logs: from debug on, each of its decisions, which costs time per packet; below that nothing.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Off)]
     pub program_log_level: LogLevel,
 }
 
 impl RunArgs {
+    /// Whether the XDP program is to report its decisions: they are records of level debug.
+    pub(super) fn logs_decisions(&self) -> bool {
+        matches!(self.program_log_level, LogLevel::Debug | LogLevel::Trace)
+    }
+
     /// What the supervisor needs to know.
     #[must_use]
     pub fn options(&self) -> RunOptions {
@@ -133,27 +138,26 @@ impl RunArgs {
             config: self.config.clone(),
             control_socket: self.control_socket.clone(),
             runtime_directory: self.runtime_directory.clone(),
-            program_log_level: self.program_log_level as u8,
+            log_decisions: self.logs_decisions(),
         }
     }
 }
 
 /// How much to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[repr(u8)]
 pub enum LogLevel {
     /// Nothing.
-    Off = 0,
+    Off,
     /// What failed.
-    Error = 1,
+    Error,
     /// What needs a look.
-    Warn = 2,
+    Warn,
     /// What changed.
-    Info = 3,
+    Info,
     /// Why it changed.
-    Debug = 4,
+    Debug,
     /// Every step.
-    Trace = 5,
+    Trace,
 }
 
 /// Verbs of `config`.

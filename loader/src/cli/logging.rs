@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
+use anyhow::Context as _;
+use ebpf::abi;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{LogLevel, RunArgs};
@@ -31,8 +33,19 @@ pub(super) fn start(args: &RunArgs) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("cannot set up the log: {error}"))
 }
 
-/// The filter: the command line's, else the environment's, else info.
+/// The filter, which lets the XDP program's records through where they are asked for.
 fn filter(args: &RunArgs, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
+    let filter = general_filter(args, variable)?;
+    if !args.logs_decisions() {
+        return Ok(filter);
+    }
+    let records =
+        format!("{}=debug", abi::PROGRAM).parse().context("let the XDP program's records through")?;
+    Ok(filter.add_directive(records))
+}
+
+/// The command line's filter, else the environment's, else info.
+fn general_filter(args: &RunArgs, variable: Option<&str>) -> anyhow::Result<EnvFilter> {
     let variable = variable.filter(|text| !text.is_empty());
     match (typed_level(args), variable) {
         (Some(level), _) => Ok(EnvFilter::new(level)),
@@ -79,6 +92,18 @@ mod tests {
         assert_eq!(filter_of(&["-v"], Some("warn")).unwrap(), "debug");
         assert_eq!(filter_of(&["-vvv"], None).unwrap(), "trace");
         assert_eq!(filter_of(&["--log-level", "off"], Some("warn")).unwrap(), "off");
+    }
+
+    #[test]
+    fn the_programs_records_are_seen_whatever_else_is() {
+        for (options, variable, others) in
+            [(&[][..], None, "info"), (&[], Some("warn"), "warn"), (&["--log-level", "off"], None, "off")]
+        {
+            let asked = [options, &["--program-log-level", "debug"]].concat();
+            assert_eq!(filter_of(&asked, variable).unwrap(), format!("spanwire_steer=debug,{others}"));
+            let below = [options, &["--program-log-level", "info"]].concat();
+            assert_eq!(filter_of(&below, variable).unwrap(), others, "its records are of level debug");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 
-use super::args::{LogLevel, SessionVerb, Show};
+use super::args::{SessionVerb, Show};
 use super::exit::UsageError;
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ fn run_takes_a_file_a_socket_and_a_level_for_the_program() {
         config: "gw.toml".into(),
         control_socket: None,
         runtime_directory: None,
-        program_log_level: 0,
+        log_decisions: false,
     };
     assert_eq!(args.options(), plain);
 
@@ -37,16 +37,21 @@ fn run_takes_a_file_a_socket_and_a_level_for_the_program() {
     let full = RunOptions {
         control_socket: Some("/tmp/s".into()),
         runtime_directory: Some("/tmp/d".into()),
-        program_log_level: 4,
+        log_decisions: true,
         ..plain
     };
     assert_eq!((args.options(), args.verbose), (full, 2));
 }
 
 #[test]
-fn program_log_levels_are_numbered_as_the_run_options_say() {
-    use LogLevel::{Debug, Error, Info, Off, Trace, Warn};
-    assert_eq!([Off, Error, Warn, Info, Debug, Trace].map(|level| level as u8), [0, 1, 2, 3, 4, 5]);
+fn the_program_logs_its_decisions_from_the_level_of_their_records_on() {
+    let logs = |level: &str| {
+        let line = format!("spanwire run --config gw.toml --program-log-level {level}");
+        let Command::Run(args) = parse(&line).unwrap() else { panic!("not run") };
+        args.options().log_decisions
+    };
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    assert_eq!(levels.map(logs), [false, false, false, false, true, true]);
 }
 
 #[test]

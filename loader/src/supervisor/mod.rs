@@ -56,8 +56,8 @@ pub struct RunOptions {
     pub control_socket: Option<PathBuf>,
     /// The folder of the gateway's lock, journal and default control socket, instead of the usual one.
     pub runtime_directory: Option<PathBuf>,
-    /// What the XDP program logs: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 tracing.
-    pub program_log_level: u8,
+    /// Whether the XDP program logs its decisions.
+    pub log_decisions: bool,
 }
 
 /// Runs a gateway until it is told to stop.
@@ -155,7 +155,7 @@ async fn serve(config: config::Config, options: &RunOptions) -> anyhow::Result<(
     let network =
         Network::open(NetworkOptions::default()).await.context("follow the kernel's network state")?;
     let network = Rc::new(network);
-    let program = ProgramOptions { log_decisions: options.program_log_level > 0 };
+    let program = ProgramOptions { log_decisions: options.log_decisions };
     let gateway = RefCell::new(Gateway::start(config, program, &directory, Rc::clone(&network))?);
     let outcome = tokio::select! {
         never = control.serve(&gateway) => match never {},

@@ -120,6 +120,18 @@ fn what_stands_in_a_ports_way_is_told() {
 
 #[test]
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn decisions_of_the_program_are_logged_when_that_is_asked_for() {
+    let sites = Sites::laid_out("nsdecide");
+    let gateway = sites.start(0, &["--program-log-level", "debug"]);
+    sites.await_rows(0, "port", "both ports to be up", |rows| rows.iter().all(|row| row["state"] == "up"));
+    sites.net.router.run(&["ping", "-c", "1", "-w", "10", "10.200.100.2"]).unwrap();
+    let logged =
+        || if gateway.log().contains("queue 0: pass_not_tunnel") { Ok(()) } else { Err(gateway.log()) };
+    sites.lab.wait_until("the decision about the ping", SOON, logged).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
 fn underlay_traffic_of_others_reaches_the_kernel() {
     let sites = Sites::running("nsunderlay");
     let text = sites.net.router.run(&["ping", "-c", "3", "-i", "0.05", "-w", "10", "10.200.100.6"]).unwrap();
