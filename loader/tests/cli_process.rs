@@ -266,6 +266,21 @@ fn a_faulty_file_is_reported_in_full_and_exits_with_two() {
 }
 
 #[test]
+fn bytes_that_are_no_text_are_one_fault_beside_the_others() {
+    let served = Served::start();
+    let file = served.directory.join("latin1.toml");
+    std::fs::write(&file, b"[port.wan]\nrole = \"underlay\"\n# Stra\xdfe\n[gatway]\n").unwrap();
+    for words in ["config check --no-interfaces", "run --config"] {
+        let (code, out, err) = parts(&spanwire(words).arg(&file).output().unwrap());
+        let said = out + &err;
+        assert_eq!(code, Some(2), "{said}");
+        let name = file.display();
+        assert!(said.contains(&format!("{name}:3:7: not TOML: the bytes here are not UTF-8")), "{said}");
+        assert!(said.contains(&format!("{name}:4:2: gatway: unknown key")), "{said}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let (code, _, err) = parts(&spanwire("config check /nonexistent/gw.toml").output().unwrap());
     assert_eq!(code, Some(1));
@@ -324,6 +339,19 @@ fn an_import_without_a_word_on_the_underlay_exits_with_two_and_still_prints() {
     let (code, toml, remarks) = parts(&spanwire("import").arg(&script).output().unwrap());
     assert_eq!(code, Some(2), "{remarks}");
     assert!(toml.contains("[tunnel."), "{toml}");
+}
+
+#[test]
+fn a_script_with_a_comment_in_an_old_encoding_is_read() {
+    let served = Served::start();
+    let script = served.directory.join("gw.sh");
+    std::fs::write(&script, [b"# Stra\xdfe\n", SCRIPT.as_bytes()].concat()).unwrap();
+    let (code, toml, remarks) = parts(&spanwire("import --underlay eth0").arg(&script).output().unwrap());
+    assert_eq!(code, Some(0), "{remarks}");
+    assert!(
+        toml.contains("members = [\"l2tpeth0\", \"eth1\"]") && remarks.contains("gw.sh:6: typo: "),
+        "{toml}{remarks}"
+    );
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
-
 use super::args::CheckArgs;
 use super::exit::Exit;
 use super::output;
@@ -12,11 +10,9 @@ use crate::config::{self, Checked, InterfaceLookup, SystemInterfaces};
 /// `config check`: every finding of a file, as text or JSON, on standard output.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let file = args.file.display().to_string();
-    let text =
-        std::fs::read_to_string(&args.file).with_context(|| format!("cannot read configuration {file}"))?;
     let interfaces = if args.no_interfaces { None } else { Some(SystemInterfaces::read()?) };
     let lookup = interfaces.as_ref().map(|interfaces| interfaces as &dyn InterfaceLookup);
-    let checked = config::check(&file, &text, lookup);
+    let checked = config::check_file(&args.file, lookup)?;
     if args.json {
         output::json(&checked.findings)?;
     } else {

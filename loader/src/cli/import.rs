@@ -3,7 +3,7 @@
 //! The configuration is the only thing on standard output, so that it can be redirected to a file; every remark goes
 //! to standard error.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,12 +36,18 @@ fn is_standard_input(file: &Path) -> bool {
 
 fn read(file: &Path) -> anyhow::Result<Script> {
     if is_standard_input(file) {
-        let text = io::read_to_string(io::stdin()).context("cannot read standard input")?;
-        return Ok(Script { file: String::from("standard input"), text });
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+        return Ok(script("standard input", &bytes));
     }
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read script {name}"))?;
-    Ok(Script { file: name, text })
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read script {name}"))?;
+    Ok(script(&name, &bytes))
+}
+
+/// Old scripts have comments in old encodings: what is not UTF-8 is replaced, and shows where it stands in a command.
+fn script(file: &str, bytes: &[u8]) -> Script {
+    Script { file: file.to_owned(), text: String::from_utf8_lossy(bytes).into_owned() }
 }
 
 /// One line per note on a command, then what a check of the result found.

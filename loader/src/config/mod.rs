@@ -50,7 +50,7 @@ pub struct Checked {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("reading configuration {}", path.display())]
+    #[error("cannot read configuration {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -67,7 +67,32 @@ pub enum ConfigError {
 /// Without `interfaces`, whether the ports' interfaces exist is not looked at.
 #[must_use]
 pub fn check(file: &str, text: &str, interfaces: Option<&dyn InterfaceLookup>) -> Checked {
-    let mut report = Report::new(text);
+    check_with(Report::new(text), file, text, interfaces)
+}
+
+/// Checks the file at `path`.
+///
+/// # Errors
+/// When it cannot be read; faults in it are findings.
+pub fn check_file(path: &Path, interfaces: Option<&dyn InterfaceLookup>) -> Result<Checked, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    // Bytes that are no text are a fault like any other: what is right around them is checked all the same.
+    let text = String::from_utf8_lossy(&bytes);
+    let mut report = Report::new(&text);
+    if let Err(error) = str::from_utf8(&bytes) {
+        let problem = String::from("not TOML: the bytes here are not UTF-8");
+        report.fault_at(error.valid_up_to(), "", problem, String::from("write the file in UTF-8"));
+    }
+    Ok(check_with(report, &path.to_string_lossy(), &text, interfaces))
+}
+
+/// Checks `text`, on which there may be findings already.
+fn check_with(
+    mut report: Report<'_>,
+    file: &str,
+    text: &str,
+    interfaces: Option<&dyn InterfaceLookup>,
+) -> Checked {
     let config = tree::parse(text, &mut report).and_then(|tree| {
         tree::check_keys(&tree, &mut report);
         let draft = draft::read(&tree, &mut report);
@@ -82,12 +107,7 @@ pub fn check(file: &str, text: &str, interfaces: Option<&dyn InterfaceLookup>) -
 /// # Errors
 /// When the file cannot be read, or has faults.
 pub fn load(path: &Path, interfaces: Option<&dyn InterfaceLookup>) -> Result<(Config, Faults), ConfigError> {
-    let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let text = String::from_utf8(bytes).map_err(|error| ConfigError::Read {
-        path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()),
-    })?;
-    let checked = check(&path.to_string_lossy(), &text, interfaces);
+    let checked = check_file(path, interfaces)?;
     checked
         .config
         .map(|config| (config, checked.findings.clone()))

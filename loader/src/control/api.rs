@@ -417,10 +417,9 @@ pub struct WorkerStatus {
     pub flooded: u64,
     /// Of those, dropped.
     pub dropped: u64,
-    /// Frames given to another worker: fragments of outer packets to the one that puts them together, packets of a spread
-    /// session to the one that has their flow.
+    /// Fragments of outer packets given to the worker that puts them together.
     pub handed: u64,
-    /// Frames taken over from the workers that received them, likewise.
+    /// Fragments of outer packets taken over from the workers that received them.
     pub taken: u64,
     /// Fragments that became part of another frame: of each packet put together, all but one.
     pub reassembled: u64,
