@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::pair::{PCS, Pair, gateway_v4, gateway_v6, router_v4, router_v6, tunnel};
+use super::pair::{IDS, PCS, Pair, gateway_v4, gateway_v6, router_v4, router_v6, tunnel};
 use super::sites::SOON;
 
 /// Addresses of the network's lines in one IP version.
@@ -179,10 +179,11 @@ fn an_attacker_without_the_cookie_moves_nothing() {
     ping_until_answered(&pair);
     await_peer(&pair, &router_v4(0, 0), 40_001);
     let attacker = socket(&pair, address(&router_v4(0, 0)), 49_999);
-    // Session 1000, a cookie with one wrong bit, the sublayer, and a frame.
+    // The session, a cookie with one wrong bit, the sublayer, and a frame.
     let frame = [[0xFF; 6], [2, 0, 0, 0, 0, 9]].concat();
     let forged = [
-        &[0, 3, 0, 0, 0, 0, 3, 0xE8][..],
+        &[0, 3, 0, 0][..],
+        &IDS[0].to_be_bytes(),
         &[0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x76],
         &[0; 4],
         &frame,

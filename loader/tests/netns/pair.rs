@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use super::sites::{SOON, SPANWIRE, has_ended_all, rows_of};
 
+/// Tunnel and session id of each gateway: both ends of their range.
+pub(crate) const IDS: [u32; 2] = [1, u32::MAX];
 const GATEWAYS: [&str; 2] = ["gw-a", "gw-b"];
 /// The gateways' interfaces, by line.
 const PORTS: [&str; 2] = ["eth0", "eth2"];
@@ -257,7 +259,7 @@ impl Pair {
 
 /// A tunnel of gateway `side` between these addresses, with one session; `lines` go into the tunnel's table.
 pub(crate) fn tunnel(side: usize, [local, remote]: [String; 2], lines: &str) -> String {
-    let (own, peer) = (1000 + side, 1000 + (1 - side));
+    let (own, peer) = (IDS[side], IDS[1 - side]);
     format!(
         "[tunnel.t]\nlocal = \"{local}\"\nremote = \"{remote}\"\ntunnel_id = {own}\npeer_tunnel_id = {peer}\n{lines}\n\
          [tunnel.t.session.pw]\nsession_id = {own}\npeer_session_id = {peer}\n"
