@@ -71,7 +71,7 @@ fn tshark_reads_both_encapsulations_and_finds_the_frames_that_were_sent() {
     let on_udp = Capture::start(&sites.lab, &sites.net.router, "eth0", "udp");
     let on_ip = Capture::start(&sites.lab, &sites.net.router, "eth2", "ip proto 115");
     sites.net.pcs[0]
-        .run(&["ping", "-c", "5", "-i", "0.05", "-s", "200", "-w", "10", "10.200.101.3"])
+        .run(&["ping", "-c", "5", "-i", "0.05", "-s", "200", "-W", "10", "10.200.101.3"])
         .unwrap();
     [&on_lan, &on_udp, &on_ip].iter().for_each(|capture| capture.finish(&sites.lab, 10));
 

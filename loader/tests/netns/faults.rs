@@ -92,7 +92,7 @@ fn sigkill_leaves_interfaces_usable_and_no_program_attached() {
         assert!(!link.contains("xdp"), "{link}");
         assert!(link.contains("promiscuity 0"), "{link}");
     }
-    let text = gateway.run(&["ping", "-c", "2", "-i", "0.05", "-w", "10", "10.200.100.1"]).unwrap();
+    let text = gateway.run(&["ping", "-c", "2", "-i", "0.05", "-W", "10", "10.200.100.1"]).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     // A new gateway takes over where the killed one left, its stale control socket included.
     let again = sites.start(0, &[]);

@@ -134,7 +134,7 @@ fn decisions_of_the_program_are_logged_when_that_is_asked_for() {
 #[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
 fn underlay_traffic_of_others_reaches_the_kernel() {
     let sites = Sites::running("nsunderlay");
-    let text = sites.net.router.run(&["ping", "-c", "3", "-i", "0.05", "-w", "10", "10.200.100.6"]).unwrap();
+    let text = sites.net.router.run(&["ping", "-c", "3", "-i", "0.05", "-W", "10", "10.200.100.6"]).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     let listener = sites.net.gateways[1].inside(|| TcpListener::bind("10.200.100.6:2022")).unwrap().unwrap();
     let mut client =

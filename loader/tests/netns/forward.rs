@@ -32,7 +32,7 @@ fn large_frames_pass_whole() {
     for (from, target) in [(0, "10.200.101.3"), (2, "10.200.101.1")] {
         // 1472 bytes of payload, 8 of ICMP and 20 of IP: the LAN's MTU of 1500, don't fragment.
         let text = sites.net.pcs[from]
-            .run(&["ping", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.05", "-w", "10", target]);
+            .run(&["ping", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.05", "-W", "10", target]);
         assert!(text.unwrap().contains(" 0% packet loss"));
     }
     sites.expect_conserved();

@@ -40,7 +40,7 @@ fn wide(name: &str) -> Sites {
 
 fn ping(sites: &Sites, from: usize, to: usize, options: &[&str]) -> String {
     let target = SITES[to].lan.to_string();
-    let words = ["ping", "-q", "-M", "do", "-s", LONGEST_PING, "-w", "20", target.as_str()];
+    let words = ["ping", "-q", "-M", "do", "-s", LONGEST_PING, "-W", "10", target.as_str()];
     sites.net.pcs[from].run(&[&words, options].concat()).unwrap_or_else(|error| {
         panic!("pc{} to pc{}: {error:#}\n{}", from + 1, to + 1, sites.lab.log_tails(20))
     })

@@ -137,7 +137,7 @@ fn follow_through_nat(name: &str, addresses: [Address; 2]) {
     pair.expect_pings();
 
     // A request every 5 ms from behind NAT, while NAT changes first the port, then the address too.
-    let words = ["ping", "-i", "0.005", "-c", "1200", "-w", "30", PCS[0]];
+    let words = ["ping", "-i", "0.005", "-c", "1200", "-W", "10", PCS[0]];
     let flood = pair.pcs[1].spawn("flood", &words).unwrap();
     for (moves, (outside, port)) in (1..).zip([(router(0, 0), 40_002), (router(1, 0), 40_003)]) {
         nat.rebind(socket(&pair, address(&outside), port));

@@ -233,7 +233,7 @@ impl Pair {
 
     /// Pings from one PC to the other with further words, and returns what is printed.
     pub(crate) fn ping(&self, from: usize, words: &[&str]) -> anyhow::Result<String> {
-        let head = ["ping", "-c", "3", "-i", "0.05", "-w", "10"];
+        let head = ["ping", "-c", "3", "-i", "0.05", "-W", "10"];
         self.pcs[from].run(&[&head, words, &[PCS[1 - from]]].concat())
     }
 

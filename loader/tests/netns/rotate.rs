@@ -77,7 +77,7 @@ fn cookies_change_under_a_flood_without_loss() {
     let sites = pair("nsrotate");
     sites.expect_ping(0, 1);
     let count = PINGS.to_string();
-    let flood = || sites.net.pcs[0].run(&["ping", "-f", "-q", "-c", &count, "-w", "120", "10.200.101.2"]);
+    let flood = || sites.net.pcs[0].run(&["ping", "-f", "-q", "-c", &count, "-W", "10", "10.200.101.2"]);
     let (text, done) = std::thread::scope(|scope| {
         let flood = scope.spawn(flood);
         let mut done = 0;

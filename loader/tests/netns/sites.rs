@@ -83,7 +83,8 @@ impl Sites {
     /// Pings without fragments between two PCs and expects no loss; `payload_bytes` is what ICMP carries.
     pub(crate) fn expect_whole_ping(&self, from: usize, to: usize, payload_bytes: usize) {
         let (target, payload) = (SITES[to].lan.to_string(), payload_bytes.to_string());
-        let words = ["ping", "-M", "do", "-s", &payload, "-c", "5", "-i", "0.05", "-w", "10", &target];
+        // Not `-w`: up to a deadline ping sends more requests than asked for while replies are late.
+        let words = ["ping", "-M", "do", "-s", &payload, "-c", "5", "-i", "0.05", "-W", "10", &target];
         let text = self.net.pcs[from].run(&words).unwrap_or_else(|error| {
             panic!("pc{} to pc{}: {error:#}\n{}", from + 1, to + 1, self.lab.log_tails(20))
         });
@@ -170,7 +171,7 @@ impl Sites {
     pub(crate) fn expect_ping(&self, from: usize, to: usize) {
         let target = SITES[to].lan.to_string();
         let node = &self.net.pcs[from];
-        let output = node.run(&["ping", "-c", "3", "-i", "0.05", "-w", "10", &target]);
+        let output = node.run(&["ping", "-c", "3", "-i", "0.05", "-W", "10", &target]);
         let text = output.unwrap_or_else(|error| {
             panic!("pc{} to pc{}: {error:#}\n{}", from + 1, to + 1, self.lab.log_tails(20))
         });

@@ -39,7 +39,7 @@ struct Flood(Process);
 impl Flood {
     fn start(pair: &Pair) -> Self {
         let count = FLOOD.to_string();
-        let words = ["ping", "-i", INTERVAL_S, "-c", &count, "-w", "30", super::pair::PCS[1]];
+        let words = ["ping", "-i", INTERVAL_S, "-c", &count, "-W", "10", super::pair::PCS[1]];
         Self(pair.pcs[0].spawn("flood", &words).unwrap())
     }
 

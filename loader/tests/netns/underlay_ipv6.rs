@@ -106,7 +106,7 @@ fn underlay_traffic_of_others_over_ipv6_reaches_the_kernel() {
     let pair = running("ns6beside", udp);
     // Neighbour discovery and ICMPv6, asked for by the router, whose table is empty.
     pair.router.ip("-6 neigh flush dev west0").unwrap();
-    let ping = ["ping", "-c", "3", "-i", "0.05", "-w", "10", "2001:db8::2"];
+    let ping = ["ping", "-c", "3", "-i", "0.05", "-W", "10", "2001:db8::2"];
     let text = pair.router.run(&ping).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     // TCP between the very addresses of the tunnel.
