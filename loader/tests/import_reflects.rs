@@ -99,6 +99,66 @@ fn jumbles() -> impl Strategy<Value = String> {
         .prop_map(|(beginning, words)| format!("{beginning} {}", words.join(" ")))
 }
 
+/// Pieces of shell text that mean something to a shell, and such as nobody expects.
+const PIECES: &[&str] = &[
+    "ip ",
+    "link ",
+    "set ",
+    "brctl addif ",
+    "br0 ",
+    "eth1",
+    " ",
+    "\t",
+    "\n",
+    ";",
+    "&&",
+    "||",
+    "|",
+    "&",
+    "<",
+    "<<",
+    "<<<",
+    "<<-",
+    ">",
+    ">>",
+    ">|",
+    "2>",
+    "EOF",
+    "'",
+    "\"",
+    "\\",
+    "$",
+    "${",
+    "}",
+    "$(",
+    "$((",
+    "))",
+    ")",
+    "(",
+    "{",
+    "`",
+    "#",
+    "=",
+    "A=",
+    "if ",
+    "fi",
+    "case x in a)",
+    "esac",
+    "done",
+    "sudo ",
+    "\0",
+    "\u{a0}",
+    "\u{fffd}",
+    "\u{e4}",
+    "0x",
+    "-",
+];
+
+/// Any pieces in any order.
+fn any_text() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(PIECES), 0..40).prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -109,6 +169,15 @@ proptest! {
         for end in 1..=lines.len() {
             prop_assert!(is_last_reflected(&lines[..end]), "dropped silently: {:?}", lines[end - 1]);
         }
+    }
+
+    #[test]
+    fn whatever_stands_in_front_of_it_a_command_is_named_or_in_what_was_said_to_be_left_out(text in any_text()) {
+        let imported = imported(&[text, "frobnicate the network".to_owned()]);
+        let said = |note: &loader::import::Note| {
+            note.command.contains("frobnicate") || note.text.contains("does not end") || note.text.contains("is not closed")
+        };
+        prop_assert!(imported.notes.iter().any(said), "{:?}", imported.notes);
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub(crate) struct Redirected {
 /// Operators, a longer one in front of its beginning. What stands in quotes or in `((...))` is none.
 const OPERATORS: &[&str] = &["<<<", "<<-", "<<", "<>", "<&", "<", ">>", ">|", ">&", ">"];
 
+/// What parts words in a shell; other blanks of Unicode are letters to it. Each is one byte long.
+const BLANKS: &[char] = &[' ', '\t', '\n'];
+
 /// Takes the redirections out of `piece`, the text of one simple command with its quotes closed.
 pub(crate) fn take_out(piece: &str) -> Redirected {
     let mut found = Redirected::default();
@@ -51,11 +54,11 @@ fn redirection<'t>(text: &'t str, found: &mut Redirected) -> &'t str {
     let operator =
         OPERATORS.iter().find(|operator| text.starts_with(**operator)).map_or("", |operator| operator);
     // The descriptor in front (`2>`), or `&` for both outputs, is part of it.
-    let word = found.text.rfind(char::is_whitespace).map_or(0, |blank| blank + 1);
+    let word = found.text.rfind(BLANKS).map_or(0, |blank| blank + 1);
     if found.text[word..].chars().all(|c| c.is_ascii_digit() || c == '&') {
         found.text.truncate(word);
     }
-    let behind = text[operator.len()..].trim_start_matches([' ', '\t']);
+    let behind = text[operator.len()..].trim_start_matches(BLANKS);
     let (target, rest) = behind.split_at(word_bytes(behind));
     if matches!(operator, "<<" | "<<-") {
         found.here_documents.push(shlex::split(target).unwrap_or_default().concat());
@@ -70,7 +73,7 @@ fn word_bytes(text: &str) -> usize {
         end += match c {
             '\'' | '"' => quoted_bytes(&text[end..], c),
             '\\' => 1 + text[end + 1..].chars().next().map_or(0, char::len_utf8),
-            c if c.is_whitespace() || matches!(c, '<' | '>') => break,
+            c if BLANKS.contains(&c) || matches!(c, '<' | '>') => break,
             c => c.len_utf8(),
         };
     }
@@ -119,9 +122,21 @@ mod tests {
 
     #[test]
     fn what_ends_early_is_no_panic() {
-        for piece in
-            ["<", "a <<", "a >&", "a ((", "\\", "a \\", "'", "\"\\", "<<\\", "ä<ö", ">\u{a0}x", "2>é'"]
-        {
+        for piece in [
+            "<",
+            "a <<",
+            "a >&",
+            "a ((",
+            "\\",
+            "a \\",
+            "'",
+            "\"\\",
+            "<<\\",
+            "ä<ö",
+            ">\u{a0}x",
+            "2>é'",
+            "A=\u{a0}-->b",
+        ] {
             let _ = take_out(piece);
         }
     }

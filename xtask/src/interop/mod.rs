@@ -174,12 +174,9 @@ fn whole_run(args: &InteropArgs, matrix: &Matrix, goes: &[Go<'_>], breakages: &[
     if outcome.is_err() && !netlab::interrupted() {
         eprintln!("{}", trial.diagnosis(&[]));
     }
-    if args.keep {
-        keep(lab, &binary)?;
-    } else {
-        drop(lab);
-    }
+    let removed = if args.keep { keep(lab, &binary) } else { lab.remove() };
     let outcome = outcome?;
+    removed?;
     if !breakages.is_empty() {
         return report::print_broken(&outcome, breakages);
     }

@@ -145,8 +145,33 @@ pub(crate) fn diagnosis(lab: &Lab, binary: &Path, with_logs: bool) -> String {
             let shown = show(binary, lab.dir(), site.gateway, object, &[]).unwrap_or_else(|fault| fault);
             parts.push(format!("--- {}, {object} show:\n{}", site.gateway, shown.trim_end()));
         }
+        let ports = show(binary, lab.dir(), site.gateway, "port", &["--json"]);
+        let lost = ports.and_then(|json| lost_in_kernel(&json)).unwrap_or_else(|fault| fault);
+        parts.push(format!("--- {}, frames that the kernel lost in front of it: {lost}", site.gateway));
     }
     parts.join("\n")
+}
+
+/// What the kernel dropped because a gateway was late, by port, from `port show --json`: the engine never saw it, so no drop
+/// reason has it.
+///
+/// # Errors
+/// The text is not that of ports.
+fn lost_in_kernel(json: &str) -> Result<String, String> {
+    let rows: Vec<serde_json::Value> =
+        serde_json::from_str(json).map_err(|fault| format!("unreadable reply: {fault}"))?;
+    let mut lost = Vec::new();
+    for row in &rows {
+        let name = row["name"].as_str().ok_or("a port without a name")?;
+        for counter in ["rx_ring_full", "rx_dropped", "fill_ring_empty"] {
+            let count =
+                row["kernel_rings"][counter].as_u64().ok_or_else(|| format!("{name} has no {counter}"))?;
+            if count > 0 {
+                lost.push(format!("{name} {counter} {count}"));
+            }
+        }
+    }
+    Ok(if lost.is_empty() { String::from("none") } else { lost.join(", ") })
 }
 
 /// The sessions of a gateway if there are `count` and all are up, otherwise their states.
@@ -226,6 +251,19 @@ mod tests {
         let faults = end_faults("gw-b", ExitStatus::from_raw(0), log);
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(faults[0].ends_with("ERROR 3 chunks are missing"), "{faults:?}");
+    }
+
+    #[test]
+    fn what_the_kernel_lost_is_named_by_port_and_counter() {
+        let port = |name: &str, full: u64| {
+            format!(
+                r#"{{"name":"{name}","kernel_rings":{{"rx_ring_full":{full},"rx_dropped":0,"fill_ring_empty":0}}}}"#
+            )
+        };
+        let found = |ports: &[String]| lost_in_kernel(&format!("[{}]", ports.join(",")));
+        assert_eq!(found(&[port("eth0", 2688), port("eth1", 0)]).unwrap(), "eth0 rx_ring_full 2688");
+        assert_eq!(found(&[port("eth1", 0)]).unwrap(), "none");
+        assert!(found(&[r#"{"name":"eth0"}"#.to_owned()]).unwrap_err().contains("rx_ring_full"));
     }
 
     #[test]
