@@ -178,10 +178,10 @@ mod tests {
             sessions: 64_000,
             burst: 1,
             carrier: Carrier::Ip,
-            frames: 16_384,
+            frames: 8192,
             huge_pages: true,
         };
-        let name = "relay, IMIX, 1 M MACs, 64 k sessions, batch 1, over IP, 16384 frames, huge pages";
+        let name = "relay, IMIX, 1 M MACs, 64 k sessions, batch 1, over IP, 8192 frames, huge pages";
         assert_eq!(other.to_string(), name);
     }
 

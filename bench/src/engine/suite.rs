@@ -14,9 +14,9 @@ const SESSIONS: [u32; 2] = [1000, 64_000];
 /// Batches beside the base's. Beyond 64 nothing may change: the engine takes 64 at a time.
 const BURSTS: [u32; 8] = [1, 2, 4, 8, 16, 32, 128, 256];
 
-/// Frames of a pass beside the base's: 32 MiB of chunks, as the default rings of four queues have, and more than a CPU's second table of
-/// address translations has pages of 4096 bytes.
-const MANY_FRAMES: u32 = 16_384;
+/// Frames of a pass beside the base's: 16 MiB of chunks, as the default rings of two queues have. Their pages of 4096 bytes are more than a
+/// CPU's second table of address translations holds, which is 1024 to 2048 on most.
+const MANY_FRAMES: u32 = 8192;
 
 /// Every scenario.
 #[must_use]

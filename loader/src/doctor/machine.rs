@@ -198,6 +198,7 @@ mod tests {
     use super::super::row::Verdict;
     use super::super::tree::tests::Planted;
     use super::*;
+    use crate::placement::Surroundings;
 
     fn verdict_and_command(row: &Row) -> (Verdict, Option<&str>) {
         (row.verdict, row.command.as_deref())
@@ -245,6 +246,19 @@ mod tests {
         let planted = machine("0-1", "", &[(0, "0"), (1, "1")]);
         assert_eq!(siblings(&planted.tree, &[0, 1]).found, "none");
         assert_eq!(siblings(&planted.tree, &[0, 1, 2]).verdict, Verdict::CannotBeTold);
+    }
+
+    #[test]
+    fn where_workers_would_be_is_told_with_what_is_wrong_about_it() {
+        let planted = machine("0-1", "", &[(0, "0"), (1, "1")]);
+        planted.write("proc/17/task/18/comm", "spanwire-w0");
+        planted.write("proc/17/task/18/status", "Cpus_allowed_list:\t1");
+        let row = |allowed: &[usize]| placement(&Surroundings::near(&planted.tree, allowed, None).choose(1));
+        let free = row(&[0, 1]);
+        assert_eq!((free.verdict, free.found.as_str()), (Verdict::Ok, "worker 0 on CPU 0"));
+        let shared = row(&[1]);
+        assert_eq!((shared.verdict, shared.found.as_str()), (Verdict::CouldBeBetter, "worker 0 on CPU 1"));
+        assert!(shared.why.contains("process 17"), "{}", shared.why);
     }
 
     #[test]
