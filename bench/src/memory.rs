@@ -11,6 +11,7 @@ use wire::l2tpv3::{self, Cookie, DataHeader, DefaultSublayer, SessionId, Sublaye
 use wire::udp;
 use zerocopy::byteorder::network_endian::U32;
 
+use crate::engine::scenario::Scenario;
 use crate::engine::{self, suite};
 use crate::flows::FlowPlan;
 use crate::harness::{self, Case, Measurements, Work};
@@ -20,6 +21,9 @@ const FRAME_ROOM_BYTES: usize = 4096;
 
 /// Different frames that a pass over headers reads.
 const FRAMES: u32 = 1024;
+
+/// How many huge pages of 2 MiB nobody uses.
+const FREE_HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
 
 /// Times that a pass reads every frame: reading alone is over too soon to be timed.
 const READINGS: u64 = 16;
@@ -74,22 +78,41 @@ pub fn run(args: &Args) -> anyhow::Result<Measurements> {
         dataplane::worker::pin::pin(cpu)?;
     }
     let runs = usize::try_from(args.runs)?;
-    Ok(with_cases(&args.choice, |cases| harness::measure(cases, runs))??)
+    let scenarios = without_missing_pages(scenarios(&args.choice));
+    Ok(with_cases(&args.choice, &scenarios, |cases| harness::measure(cases, runs))??)
 }
 
-/// Makes the chosen cases and hands them over.
+/// The chosen scenarios.
+pub(crate) fn scenarios(choice: &Choice) -> Vec<Scenario> {
+    let all = if choice.short { suite::short() } else { suite::full() };
+    all.into_iter().filter(|scenario| choice.takes(&scenario.to_string())).collect()
+}
+
+/// Makes the cases of these scenarios, and the chosen ones that are of none, and hands them over.
 pub(crate) fn with_cases<T>(
     choice: &Choice,
+    scenarios: &[Scenario],
     use_cases: impl FnOnce(&mut [Case<'_>]) -> T,
 ) -> anyhow::Result<T> {
     let headers = Headers::new()?;
-    let scenarios = if choice.short { suite::short() } else { suite::full() };
-    let chosen: Vec<_> =
-        scenarios.into_iter().filter(|scenario| choice.takes(&scenario.to_string())).collect();
-    let mut cases = engine::cases(&chosen)?;
+    let mut cases = engine::cases(scenarios)?;
     cases.extend(headers.cases().into_iter().filter(|case| choice.takes(case.name())));
     ensure!(!cases.is_empty(), "no case is called {:?}", choice.case.as_deref().unwrap_or_default());
     Ok(use_cases(&mut cases))
+}
+
+/// Those scenarios that this machine has the pages for.
+fn without_missing_pages(scenarios: Vec<Scenario>) -> Vec<Scenario> {
+    let needed: u64 = scenarios.iter().filter(|one| one.huge_pages).map(engine::huge_pages).sum();
+    let free: u64 =
+        std::fs::read_to_string(FREE_HUGE_PAGES).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    if needed <= free {
+        return scenarios;
+    }
+    eprintln!(
+        "left out: the cases with huge pages, which need {needed} of 2 MiB, {free} are free; reserve them (`sysctl vm.nr_hugepages={needed}`)"
+    );
+    scenarios.into_iter().filter(|one| !one.huge_pages).collect()
 }
 
 /// Frames to read headers of.

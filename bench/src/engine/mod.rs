@@ -26,6 +26,7 @@ mod tables;
 mod traffic;
 
 use crate::harness::Case;
+pub(crate) use rig::huge_pages;
 use scenario::Scenario;
 
 /// Cases of scenarios, after a pass that shows that the engine forwards every frame as it should.

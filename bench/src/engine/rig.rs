@@ -15,13 +15,13 @@ use dataplane::worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox};
 use xsk::{Chunk, ChunkCache, ChunkPool, Frame, FrameBatch, Umem, UmemConfig};
 
 use super::belt::{Belt, BeltPort};
-use super::scenario::{Scenario, Way};
+use super::scenario::{BASE_FRAMES, Scenario, Way};
 use super::tables::{self, LAN, WAN};
 use super::traffic::Traffic;
 use crate::harness::{Case, Work};
 
-/// Frames that one pass takes through the engine: as many as wait in a usual receive ring.
-pub(super) const FRAMES: usize = 1024;
+/// Frames that one pass of a base takes through the engine.
+pub(super) const FRAMES: usize = BASE_FRAMES as usize;
 
 /// Chunks of each worker beyond those of its frames: for its cache, and for copies if it floods.
 const SPARE_CHUNKS: u32 = 256;
@@ -43,6 +43,16 @@ pub(super) struct Site {
     alternatives: Option<[Arc<Tables>; 2]>,
 }
 
+/// Chunks of the frame memory of so many workers.
+const fn chunk_count(scenario: &Scenario, workers: u32) -> u32 {
+    workers * (scenario.frames + SPARE_CHUNKS)
+}
+
+/// Pages of 2 MiB that the frame memory of a case takes.
+pub(crate) fn huge_pages(scenario: &Scenario) -> u64 {
+    (u64::from(chunk_count(scenario, 1)) * u64::from(CHUNK_BYTES)).div_ceil(2 << 20)
+}
+
 impl Site {
     /// A site for that many workers; all stations are known.
     ///
@@ -55,9 +65,9 @@ impl Site {
     fn with(scenario: &Scenario, workers: usize, tables: Tables) -> anyhow::Result<Self> {
         let shared = snapshot::shared();
         shared.store(Arc::new(tables));
-        let chunk_count = u32::try_from(workers * FRAMES)? + u32::try_from(workers)? * SPARE_CHUNKS;
-        let config =
-            UmemConfig { chunk_count, chunk_bytes: CHUNK_BYTES, headroom_bytes: 0, huge_pages: false };
+        let chunk_count = chunk_count(scenario, u32::try_from(workers)?);
+        let huge_pages = scenario.huge_pages;
+        let config = UmemConfig { chunk_count, chunk_bytes: CHUNK_BYTES, headroom_bytes: 0, huge_pages };
         let (_, pool) = Umem::map(&config)?;
         let wakers = (0..workers).map(|_| Waker::new()).collect::<Result<Vec<_>, _>>()?;
         let exchanges = Mutex::new(exchange(&wakers, &pool));
@@ -112,6 +122,8 @@ pub(super) struct Rig {
     first: u64,
     counters: PerWorker<WorkerCounters>,
     number: usize,
+    /// Of a pass.
+    frames: u64,
     /// Held so that the worker's inbox stays open.
     _mailbox: Mailbox<BeltPort>,
 }
@@ -130,7 +142,8 @@ impl Rig {
     /// # Errors
     /// As [`Rig::new`].
     pub(super) fn alone(site: &Site) -> anyhow::Result<Self> {
-        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, FRAMES)?)
+        let frames = site.scenario.frames as usize;
+        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, frames)?)
     }
 
     /// Worker `number` of a site without frames of its own.
@@ -162,8 +175,8 @@ impl Rig {
         }
         ensure!(worker.answer_mailbox(), "the worker was told to stop");
         let counters = site.counters.clone();
-        let first = number as u64;
-        Ok(Self { worker, belt, traffic, first, counters, number, _mailbox: mailbox })
+        let (first, frames) = (number as u64, u64::from(site.scenario.frames));
+        Ok(Self { worker, belt, traffic, first, counters, number, frames, _mailbox: mailbox })
     }
 
     /// One round of the worker.
@@ -201,9 +214,10 @@ impl Rig {
         self.run();
         let counters = self.counters.of(self.number).context("every worker counts")?;
         let belt = self.belt.borrow();
+        let frames = self.frames();
         ensure!(
-            belt.left.len() == FRAMES && counters.forwarded.get() == FRAMES as u64,
-            "of {FRAMES} frames {} left and {} were forwarded, {} flooded, {} dropped",
+            belt.left.len() as u64 == frames && counters.forwarded.get() == frames,
+            "of {frames} frames {} left and {} were forwarded, {} flooded, {} dropped",
             belt.left.len(),
             counters.forwarded.get(),
             counters.flooded.get(),
@@ -228,7 +242,7 @@ impl Work for Rig {
     }
 
     fn frames(&self) -> u64 {
-        FRAMES as u64
+        self.frames
     }
 }
 
@@ -240,6 +254,7 @@ struct PortsAlone {
     wan: BeltPort,
     batch: FrameBatch,
     cache: ChunkCache,
+    frames: u64,
 }
 
 impl Work for PortsAlone {
@@ -259,7 +274,7 @@ impl Work for PortsAlone {
     }
 
     fn frames(&self) -> u64 {
-        FRAMES as u64
+        self.frames
     }
 }
 
@@ -270,7 +285,8 @@ pub(super) fn case(scenario: &Scenario) -> anyhow::Result<Case<'static>> {
     if scenario.way == Way::Ports {
         let (belt, traffic, cache) = loaded(&site, 0)?;
         let (lan, wan) = (port(&belt, LAN), port(&belt, WAN));
-        let work = PortsAlone { belt, traffic, lan, wan, batch: FrameBatch::new(), cache };
+        let frames = u64::from(scenario.frames);
+        let work = PortsAlone { belt, traffic, lan, wan, batch: FrameBatch::new(), cache, frames };
         return Ok(Case::new(name, work).of(*scenario));
     }
     let mut rig = Rig::new(&site, 0)?;
@@ -280,7 +296,7 @@ pub(super) fn case(scenario: &Scenario) -> anyhow::Result<Case<'static>> {
 
 /// A belt full of frames, the traffic that follows them, and the cache of the memory they lie in.
 fn loaded(site: &Site, number: usize) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
-    loaded_with(site, Traffic::new(&site.scenario, number, site.workers)?, FRAMES)
+    loaded_with(site, Traffic::new(&site.scenario, number, site.workers)?, site.scenario.frames as usize)
 }
 
 fn loaded_with(
@@ -289,7 +305,8 @@ fn loaded_with(
     frames: usize,
 ) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
     let mut cache = ChunkCache::new(Arc::clone(&site.pool), 256);
-    let mut belt = Belt::new(tables::receiver(site.scenario.way), site.scenario.burst as usize, FRAMES);
+    let Scenario { way, burst, frames: most, .. } = site.scenario;
+    let mut belt = Belt::new(tables::receiver(way), burst as usize, most as usize);
     for _ in 0..frames {
         let chunk = cache.take().context("no chunk is left")?;
         let mut whole = Frame::new(chunk, 0, CHUNK_BYTES as usize)
@@ -339,6 +356,7 @@ mod tests {
                 Scenario { frame: FrameLength::Imix, ..base },
                 Scenario { macs: 3000, sessions: 100, ..base },
                 Scenario { burst: 1, ..base },
+                Scenario { frames: 3000, ..base },
                 Scenario { carrier: Carrier::Ip, ..base },
                 Scenario { carrier: Carrier::UdpIpv6, ..base },
                 Scenario { carrier: Carrier::UdpChecksum, frame: FrameLength::Bytes(1518), ..base },

@@ -75,13 +75,29 @@ pub struct Scenario {
     pub burst: u32,
     /// What carries the packets.
     pub carrier: Carrier,
+    /// Frames of a pass, each in a chunk of its own: how much of the frame memory is walked over.
+    pub frames: u32,
+    /// Whether the frame memory stands on 2 MiB pages.
+    pub huge_pages: bool,
 }
 
+/// Frames of a pass of the base: as many as wait in a usual receive ring.
+pub const BASE_FRAMES: u32 = 1024;
+
 impl Scenario {
-    /// The base of a way: 64 bytes, 1000 stations, one session (a relay: one at either end), batches of 64.
+    /// The base of a way: 64 bytes, 1000 stations, one session (a relay: one at either end), batches of 64, pages of 4096 bytes.
     #[must_use]
     pub const fn base(way: Way) -> Self {
-        Self { way, frame: FrameLength::Bytes(64), macs: 1000, sessions: 1, burst: 64, carrier: Carrier::Udp }
+        Self {
+            way,
+            frame: FrameLength::Bytes(64),
+            macs: 1000,
+            sessions: 1,
+            burst: 64,
+            carrier: Carrier::Udp,
+            frames: BASE_FRAMES,
+            huge_pages: false,
+        }
     }
 
     /// Stations at either end.
@@ -127,7 +143,11 @@ impl fmt::Display for Scenario {
             Carrier::UdpChecksum => ", UDP checksum",
             Carrier::Ip => ", over IP",
             Carrier::UdpIpv6 => ", over UDP and IPv6",
-        })
+        })?;
+        if self.frames != base.frames {
+            write!(text, ", {} frames", self.frames)?;
+        }
+        text.write_str(if self.huge_pages { ", huge pages" } else { "" })
     }
 }
 
@@ -158,8 +178,11 @@ mod tests {
             sessions: 64_000,
             burst: 1,
             carrier: Carrier::Ip,
+            frames: 8192,
+            huge_pages: true,
         };
-        assert_eq!(other.to_string(), "relay, IMIX, 1 M MACs, 64 k sessions, batch 1, over IP");
+        let name = "relay, IMIX, 1 M MACs, 64 k sessions, batch 1, over IP, 8192 frames, huge pages";
+        assert_eq!(other.to_string(), name);
     }
 
     #[test]

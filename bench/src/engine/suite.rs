@@ -14,6 +14,10 @@ const SESSIONS: [u32; 2] = [1000, 64_000];
 /// Batches beside the base's. Beyond 64 nothing may change: the engine takes 64 at a time.
 const BURSTS: [u32; 8] = [1, 2, 4, 8, 16, 32, 128, 256];
 
+/// Frames of a pass beside the base's: 16 MiB of chunks, as the default rings of two queues have. Their pages of 4096 bytes are more than a
+/// CPU's second table of address translations holds, which is 1024 to 2048 on most.
+const MANY_FRAMES: u32 = 8192;
+
 /// Every scenario.
 #[must_use]
 pub fn full() -> Vec<Scenario> {
@@ -27,6 +31,7 @@ pub fn full() -> Vec<Scenario> {
         scenarios.extend(BURSTS.map(|burst| Scenario { burst, ..base }));
         scenarios.extend(carriers(base));
         scenarios.extend(combinations(base));
+        scenarios.extend(pages(base));
     }
     scenarios.push(Scenario::base(Way::Ports));
     scenarios
@@ -62,6 +67,12 @@ fn carriers(base: Scenario) -> [Scenario; 4] {
         over(Carrier::UdpChecksum),
         Scenario { frame: longest, ..over(Carrier::UdpChecksum) },
     ]
+}
+
+/// Little frame memory and much, each on both kinds of pages.
+fn pages(base: Scenario) -> [Scenario; 3] {
+    let much = Scenario { frames: MANY_FRAMES, ..base };
+    [Scenario { huge_pages: true, ..base }, much, Scenario { huge_pages: true, ..much }]
 }
 
 /// A busy gateway, and the worst that fits into the tables.

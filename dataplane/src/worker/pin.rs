@@ -1,11 +1,12 @@
 //! Pins the calling thread to a CPU.
 
 use core_affinity::CoreId;
+use rustix::thread::CpuSet;
 
 /// The thread could not be bound to the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "bind worker thread to cpu {cpu}: the kernel refused; is the cpu online and allowed for this process (`taskset -p PID`)?"
+    "bind worker thread to cpu {cpu}: the kernel refused; is the cpu online, and in the cpuset of this process's control group (`cpuset.cpus.effective`)?"
 )]
 pub struct PinError {
     /// The CPU asked for.
@@ -15,11 +16,11 @@ pub struct PinError {
 /// Binds the calling thread to `cpu` (the kernel's number).
 ///
 /// # Errors
-/// When the CPU does not exist, is offline, or is outside the process's cpuset.
+/// When the CPU does not exist, is offline, or is outside the process's cpuset. Outside of its affinity is no error: CPUs that the kernel keeps
+/// free (`isolcpus`) are.
 pub fn pin(cpu: usize) -> Result<(), PinError> {
-    // Asked first: the library panics on a number beyond the kernel's CPU set.
-    let is_allowed = allowed_cpus().contains(&cpu);
-    if is_allowed && core_affinity::set_for_current(CoreId { id: cpu }) {
+    // The library panics on a number beyond its CPU set.
+    if cpu < CpuSet::MAX_CPU && core_affinity::set_for_current(CoreId { id: cpu }) {
         Ok(())
     } else {
         Err(PinError { cpu })
@@ -40,12 +41,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_can_be_pinned_to_an_allowed_cpu_and_to_no_other() {
-        let first = allowed_cpus()[0];
+    fn a_thread_can_be_pinned_to_any_cpu_that_there_is_and_to_no_other() {
+        let cpus = allowed_cpus();
         std::thread::spawn(move || {
-            assert_eq!(pin(first), Ok(()));
-            assert_eq!(allowed_cpus(), [first]);
-            assert_eq!(pin(100_000), Err(PinError { cpu: 100_000 }));
+            // From the second on a CPU is outside of the thread's affinity.
+            for cpu in cpus {
+                assert_eq!(pin(cpu), Ok(()));
+                assert_eq!(allowed_cpus(), [cpu]);
+            }
+            for missing in [CpuSet::MAX_CPU - 1, CpuSet::MAX_CPU, 100_000] {
+                assert_eq!(pin(missing), Err(PinError { cpu: missing }));
+            }
         })
         .join()
         .unwrap();

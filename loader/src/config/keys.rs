@@ -164,7 +164,7 @@ keys! {
         Absent::Text("the length of `cpus`; else as many as the ports' common queue count and the CPUs allow"),
         "Number of workers. Of *n* workers, worker *w* serves the queues *w*, *w* + *n*, ... of every port.";
     GATEWAY_CPUS = "gateway.cpus", Kind::IntegerList { min: 0, max: 1023 }, "",
-        Absent::Text("chosen at start"),
+        Absent::Text("chosen at start: near the ports, a core each, away from other gateways' workers"),
         "CPU that each worker is pinned to, worker 0 first. As many as there are workers, each once.";
     GATEWAY_CONTROL_SOCKET = "gateway.control_socket", Kind::Text("absolute path, at most 107 bytes"), "",
         Absent::Text("`/run/spanwire/<name>.sock`"),

@@ -441,6 +441,8 @@ pub struct WorkerStatus {
     pub fdb_full: u64,
     /// Where its chunks are.
     pub chunks: ChunkCounts,
+    /// What keeps it from having its CPU for itself, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// One reason for which frames are dropped (`drop show`).

@@ -7,6 +7,7 @@ use super::change::Change;
 use super::cpus;
 use super::row::Row;
 use super::tree::Tree;
+use crate::placement::Placement;
 use crate::preflight;
 
 const CPU: &str = "sys/devices/system/cpu";
@@ -109,14 +110,17 @@ fn siblings(tree: &Tree, allowed: &[usize]) -> Row {
         return Row::ok(thing, "none");
     }
     let found = cores.iter().map(|core| cpus::write(core)).collect::<Vec<_>>().join(" ");
-    let first_of = |core: &Vec<usize>| core.iter().find(|cpu| allowed.contains(cpu)).copied();
-    let one_each: Vec<String> = cores.iter().filter_map(first_of).map(|cpu| cpu.to_string()).collect();
-    Row::better(thing, found)
-        .because("two workers on one core share it: give each worker a core of its own")
-        .by_hand(format!(
-            "in the configuration, as many as there are workers of: gateway.cpus = [{}]",
-            one_each.join(", ")
-        ))
+    Row::ok(thing, found)
+        .because("two workers on one core share it: a gateway takes a CPU of each before it takes a second")
+}
+
+/// Where the workers of a gateway that starts now are.
+pub(super) fn placement(placement: &Placement) -> Row {
+    let row = match placement.warnings().as_slice() {
+        [] => Row::ok("placement", placement.text()),
+        warnings => Row::better("placement", placement.text()).because(warnings.join("; ")),
+    };
+    if row.why.is_empty() { row.because("of a gateway on all these interfaces that starts now") } else { row }
 }
 
 fn governor(tree: &Tree) -> Row {
@@ -194,6 +198,7 @@ mod tests {
     use super::super::row::Verdict;
     use super::super::tree::tests::Planted;
     use super::*;
+    use crate::placement::Surroundings;
 
     fn verdict_and_command(row: &Row) -> (Verdict, Option<&str>) {
         (row.verdict, row.command.as_deref())
@@ -233,16 +238,27 @@ mod tests {
     }
 
     #[test]
-    fn hyper_threads_are_named_with_one_cpu_of_each_core() {
+    fn hyper_threads_are_named_by_core() {
         let planted = machine("0-3", "", &[(0, "0,2"), (1, "1,3"), (2, "0,2"), (3, "1,3")]);
         let row = siblings(&planted.tree, &[0, 1, 2, 3]);
-        assert_eq!((row.verdict, row.found.as_str()), (Verdict::CouldBeBetter, "0,2 1,3"));
-        assert!(row.command.unwrap().ends_with("gateway.cpus = [0, 1]"));
-        let row = siblings(&planted.tree, &[2, 3]);
-        assert!(row.command.unwrap().ends_with("gateway.cpus = [2, 3]"), "only CPUs of this process");
+        assert_eq!((row.found.as_str(), row.why.is_empty()), ("0,2 1,3", false));
+        assert_eq!(siblings(&planted.tree, &[1]).found, "1,3", "only cores of this process");
         let planted = machine("0-1", "", &[(0, "0"), (1, "1")]);
-        assert_eq!(siblings(&planted.tree, &[0, 1]).verdict, Verdict::Ok);
+        assert_eq!(siblings(&planted.tree, &[0, 1]).found, "none");
         assert_eq!(siblings(&planted.tree, &[0, 1, 2]).verdict, Verdict::CannotBeTold);
+    }
+
+    #[test]
+    fn where_workers_would_be_is_told_with_what_is_wrong_about_it() {
+        let planted = machine("0-1", "", &[(0, "0"), (1, "1")]);
+        planted.write("proc/17/task/18/comm", "spanwire-w0");
+        planted.write("proc/17/task/18/status", "Cpus_allowed_list:\t1");
+        let row = |allowed: &[usize]| placement(&Surroundings::near(&planted.tree, allowed, None).choose(1));
+        let free = row(&[0, 1]);
+        assert_eq!((free.verdict, free.found.as_str()), (Verdict::Ok, "worker 0 on CPU 0"));
+        let shared = row(&[1]);
+        assert_eq!((shared.verdict, shared.found.as_str()), (Verdict::CouldBeBetter, "worker 0 on CPU 1"));
+        assert!(shared.why.contains("process 17"), "{}", shared.why);
     }
 
     #[test]

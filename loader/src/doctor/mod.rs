@@ -12,13 +12,11 @@
 
 mod apply;
 mod change;
-mod cpus;
 mod machine;
 mod port;
 mod port_rows;
 mod queue_rows;
 mod row;
-mod tree;
 
 use std::collections::BTreeMap;
 
@@ -32,8 +30,10 @@ pub use tree::Tree;
 
 use crate::netlink::{Link, View};
 use crate::nic::{NicError, PortFacts};
+use crate::placement::{Surroundings, cpu_list as cpus, most_common};
 use crate::preflight;
 use crate::supervisor::host;
+use crate::tree;
 
 /// Everything that was looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -73,18 +73,31 @@ pub fn examine(names: &[String], view: &View, tree: &Tree) -> Result<Examination
         .collect::<Result<_, _>>()?;
     let facts: Vec<_> = found.iter().map(|found| &found.facts).collect();
     let mut machine = machine::preflight_rows(&preflight::Report::collect());
-    machine.extend(machine::rows(tree, huge_pages(&facts, allowed.len()), &allowed));
+    let workers = workers(&facts, allowed.len());
+    machine.extend(machine::rows(tree, huge_pages(&facts, workers), &allowed));
+    machine.push(placement(&found, tree, &allowed, workers));
     let rows =
         |found: &port::Findings| (found.interface.name.clone(), port_rows::rows(found, tree, &allowed));
     Ok(Examination { machine, ports: found.iter().map(rows).collect() })
 }
 
-/// Huge pages that the frame memory of a gateway on these interfaces takes, with default rings.
-fn huge_pages(facts: &[&PortFacts], cpus: usize) -> u64 {
+/// Workers of a gateway on these interfaces.
+fn workers(facts: &[&PortFacts], cpus: usize) -> usize {
     let queues = |facts: &&PortFacts| facts.rx_queues.min(facts.tx_queues) as usize;
-    let workers = facts.iter().map(queues).min().unwrap_or(1).clamp(1, cpus.max(1));
+    facts.iter().map(queues).min().unwrap_or(1).clamp(1, cpus.max(1))
+}
+
+/// Huge pages that the frame memory of a gateway on these interfaces takes, with default rings.
+fn huge_pages(facts: &[&PortFacts], workers: usize) -> u64 {
     let mtu = facts.iter().map(|facts| facts.mtu).max().unwrap_or(1500);
     host::huge_pages(facts.iter().map(|facts| facts.rx_queues), mtu, workers)
+}
+
+/// Where a gateway that starts now on these interfaces has its workers.
+fn placement(found: &[port::Findings], tree: &Tree, allowed: &[usize], workers: usize) -> Row {
+    let node = |found: &port::Findings| found.sysfs.as_ref()?.numa_node.map(|node| (false, node as usize));
+    let near = most_common(&found.iter().filter_map(node).collect::<Vec<_>>());
+    machine::placement(&Surroundings::near(tree, allowed, near).choose(workers))
 }
 
 impl Examination {

@@ -13,6 +13,7 @@ use super::cpus;
 use super::tree::Tree;
 use crate::netlink::Link;
 use crate::nic::{self, NicError, PortFacts};
+use crate::placement::of_device;
 use crate::program::Occupant;
 
 /// What was found out about an interface.
@@ -164,10 +165,7 @@ impl Sysfs {
     fn look(link: &Link, tree: &Tree) -> Option<Self> {
         let folder = format!("sys/class/net/{}", link.name);
         let is_here = nic::is_shown(&tree.path(&folder), link.ifindex, link.mac);
-        // A paravirtual card stands one below the device that has the place.
-        let of_device = |file: &str| {
-            ["device", "device/.."].iter().find_map(|device| tree.text(&format!("{folder}/{device}/{file}")))
-        };
+        let of_device = |file: &str| of_device(tree, &link.name, file);
         is_here.then(|| Self {
             speed_mbps: tree.number(&format!("{folder}/speed")),
             // A machine of one node says -1.

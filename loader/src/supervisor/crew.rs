@@ -16,7 +16,7 @@ use dataplane::{
 };
 use xsk::{ChunkCache, ChunkPool};
 
-use crate::config::model::WorkMode;
+use crate::{config::model::WorkMode, placement::WORKER_THREAD};
 
 /// Chunks that a worker keeps for itself before it gives some to the pool.
 const CACHE_CHUNKS: usize = 512;
@@ -168,7 +168,7 @@ impl Member {
         };
         let (pinned, answer) = mpsc::channel();
         let thread = std::thread::Builder::new()
-            .name(format!("spanwire-w{worker}"))
+            .name(format!("{WORKER_THREAD}{worker}"))
             .spawn(move || {
                 let outcome = pin::pin(cpu);
                 let is_pinned = outcome.is_ok();

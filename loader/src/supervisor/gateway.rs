@@ -40,6 +40,7 @@ use crate::{
         next_hop::{DownReason, TunnelReadiness},
     },
     nic::{NicKeeper, PortFacts},
+    placement::Turn,
     program::{ProgramOptions, SteeringProgram},
     publish::{Plan, World, endpoints},
 };
@@ -152,6 +153,21 @@ fn look_up<'c>(config: &'c Config, view: &View) -> anyhow::Result<Vec<(&'c Port,
     config.ports.iter().map(find).collect()
 }
 
+/// Opens the keeper of interfaces, which puts back what a killed gateway of this name left.
+fn open_keeper(runtime_directory: &Path, config: &Config) -> anyhow::Result<NicKeeper> {
+    let (keeper, leftovers) = NicKeeper::open(runtime_directory, &config.gateway.name())?;
+    for leftover in &leftovers {
+        tracing::warn!("put back {} of {}, left by an earlier run", leftover.feature, leftover.interface);
+    }
+    Ok(keeper)
+}
+
+/// Waits for other gateways to have chosen their CPUs. A gateway runs without, too: two may then have the same.
+fn take_turn(runtime_directory: &Path) -> Option<Turn> {
+    let turn = Turn::take(runtime_directory);
+    turn.inspect_err(|error| tracing::warn!("choosing CPUs beside another gateway: {error}")).ok()
+}
+
 impl Gateway {
     /// Starts workers and attaches every port.
     ///
@@ -164,20 +180,20 @@ impl Gateway {
         network: Rc<Network>,
     ) -> anyhow::Result<Self> {
         let facts = look_up(&config, &network.view())?;
-        let cpus = host::place_workers(&config, &facts)?;
+        let workers = host::worker_count(&config, &facts)?;
         let umem_config = UmemConfig {
-            chunk_count: host::chunk_count(&config, &facts, cpus.len())?,
+            chunk_count: host::chunk_count(&config, &facts, workers)?,
             chunk_bytes: host::chunk_bytes(&config, &facts)?,
             headroom_bytes: 0,
             huge_pages: config.umem.huge_pages,
         };
-        let (umem, pool) = Umem::map(&umem_config)?;
-        let (keeper, leftovers) = NicKeeper::open(runtime_directory, &config.gateway.name())?;
-        for leftover in &leftovers {
-            tracing::warn!("put back {} of {}, left by an earlier run", leftover.feature, leftover.interface);
-        }
+        let keeper = open_keeper(runtime_directory, &config)?;
         let (program, maps) = SteeringProgram::load(program)?;
-        let plan = Plan::new(config, cpus.len(), seed());
+        let turn = take_turn(runtime_directory);
+        // Before the frame memory is mapped: that lies where the main thread is.
+        let cpus = host::place_workers(&config, &facts, workers);
+        let (umem, pool) = Umem::map(&umem_config)?;
+        let plan = Plan::new(config, workers, seed());
         let shared = Shared {
             pool: Arc::clone(&pool),
             tables: snapshot::shared(),
@@ -186,6 +202,7 @@ impl Gateway {
             mode: plan.config.gateway.work.mode,
         };
         let crew = Crew::hire(&cpus, &shared)?;
+        drop(turn);
         let now = Instant::now();
         let (anchors, reports) = Anchors::new(plan.config.tunnels.len());
         let gateway = Self {

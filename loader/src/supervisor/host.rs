@@ -8,6 +8,8 @@ use wire::overhead;
 use crate::{
     config::{Config, Mode, Port, model::DEFAULT_RING},
     nic::{PortFacts, zero_copy_room},
+    placement::{Surroundings, keep_to},
+    tree::Tree,
 };
 
 /// Chunk sizes AF_XDP offers on a machine with pages of 4096 bytes.
@@ -31,14 +33,11 @@ pub(super) fn raise_file_limit() -> rustix::io::Result<()> {
     setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit })
 }
 
-/// The CPU of each worker: as configured, else one per queue that all ports have.
-///
-/// Unless told otherwise, the first CPU follows from the process id, so that gateways of one machine do not all start
-/// at CPU 0.
+/// How many workers: as configured, else one per queue that all ports have, as far as there are CPUs.
 ///
 /// # Errors
-/// When a port has fewer queues than there are to be workers, or a CPU is not to be had.
-pub(super) fn place_workers(config: &Config, facts: &[(&Port, PortFacts)]) -> anyhow::Result<Vec<usize>> {
+/// When a port has fewer queues, or this process fewer CPUs, than there are to be workers.
+pub(super) fn worker_count(config: &Config, facts: &[(&Port, PortFacts)]) -> anyhow::Result<usize> {
     let allowed = allowed_cpus();
     if allowed.is_empty() {
         bail!("the kernel does not say which CPUs this process may use");
@@ -55,17 +54,36 @@ pub(super) fn place_workers(config: &Config, facts: &[(&Port, PortFacts)]) -> an
             port.interface,
         );
     }
-    if let Some(cpus) = &config.gateway.cpus {
-        return Ok(cpus.iter().map(|&cpu| cpu as usize).take(wanted).collect());
-    }
-    if wanted > allowed.len() {
+    if config.gateway.cpus.is_none() && wanted > allowed.len() {
         bail!(
             "{wanted} workers configured, but this process may use {} CPUs only; lower `workers`",
             allowed.len()
         );
     }
-    let start = std::process::id() as usize;
-    Ok((0..wanted).filter_map(|worker| allowed.get((start + worker) % allowed.len()).copied()).collect())
+    Ok(wanted)
+}
+
+/// The CPU of each worker: as configured, else the best there are, next to the ports and away from other gateways' workers. The main
+/// thread, which allocates for all, moves to their node. What is not as good as it could be is logged.
+pub(super) fn place_workers(config: &Config, facts: &[(&Port, PortFacts)], workers: usize) -> Vec<usize> {
+    let surroundings = Surroundings::look(&Tree::of_this_machine(), &allowed_cpus(), facts);
+    let placement = match &config.gateway.cpus {
+        Some(cpus) => surroundings.with(cpus.iter().map(|&cpu| cpu as usize).take(workers).collect()),
+        None => surroundings.choose(workers),
+    };
+    tracing::info!("{}", placement.text());
+    for warning in placement.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let home = placement.home();
+    if !home.is_empty()
+        && let Err(error) = keep_to(&home)
+    {
+        tracing::warn!(
+            "cannot keep the main thread on the workers' NUMA node: {error}; frame memory may be on another"
+        );
+    }
+    placement.cpus
 }
 
 /// Queues usable in both directions.

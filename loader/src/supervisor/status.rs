@@ -31,8 +31,10 @@ use crate::{
         source::StatusSource,
     },
     netlink::next_hop::TunnelReadiness,
+    placement,
     program::AttachMode,
     publish::plan::PlannedSession,
+    tree::Tree,
 };
 
 impl StatusSource for RefCell<Gateway> {
@@ -80,8 +82,11 @@ impl StatusSource for RefCell<Gateway> {
 
     fn workers(&self) -> Vec<WorkerStatus> {
         let gateway = self.borrow();
+        let rivals = placement::look_for_rivals(&Tree::of_this_machine(), std::process::id());
         let workers = gateway.crew.cpus().zip(gateway.plan.worker_counters.iter());
-        (0u32..).zip(workers).map(|(id, (cpu, counters))| worker_status(id, cpu, counters)).collect()
+        let status =
+            |(id, (cpu, counters))| worker_status(id, cpu, counters, placement::sharing(cpu, &rivals));
+        (0u32..).zip(workers).map(status).collect()
     }
 
     fn drops(&self) -> Vec<DropStatus> {
@@ -412,7 +417,7 @@ fn text(mac: MacKey) -> String {
     MacAddr(mac.octets()).to_string()
 }
 
-fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus {
+fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters, sharing: Option<String>) -> WorkerStatus {
     let chunks = counters.chunks.read();
     WorkerStatus {
         id,
@@ -442,5 +447,6 @@ fn worker_status(id: u32, cpu: usize, counters: &WorkerCounters) -> WorkerStatus
             total: chunks.on_loan,
             conserved: chunks.is_conserved(),
         },
+        warnings: sharing.into_iter().collect(),
     }
 }

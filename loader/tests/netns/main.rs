@@ -16,6 +16,7 @@ mod learned_peer;
 mod mtu;
 mod outer_headers;
 mod pair;
+mod placement;
 mod rotate;
 mod sequence;
 mod sites;

@@ -177,6 +177,8 @@ mod tests {
                 sessions: 1,
                 burst: 64,
                 carrier: "udp".to_owned(),
+                frames: 1024,
+                huge_pages: false,
             }),
             frames: 1,
             cycles_per_frame: exactly(*cycles),

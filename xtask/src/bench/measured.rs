@@ -38,7 +38,19 @@ pub(super) struct Scenario {
     pub(super) burst: u32,
     /// A word.
     pub(super) carrier: String,
+    #[serde(default = "base_frames")]
+    pub(super) frames: u32,
+    #[serde(default)]
+    pub(super) huge_pages: bool,
 }
+
+/// Frames of a pass, in results that do not tell.
+const fn base_frames() -> u32 {
+    BASE_FRAMES
+}
+
+/// Frames of a pass of each base.
+pub(super) const BASE_FRAMES: u32 = 1024;
 
 /// The way through the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::callgrind::Counts;
 use super::goals::{self, Findings, Goal, INSTRUCTIONS, TWO_WORKERS};
-use super::measured::{FrameLength, Scaling, Scenario, Timed, TimedCase, Way};
+use super::measured::{BASE_FRAMES, FrameLength, Scaling, Scenario, Timed, TimedCase, Way};
 use crate::report::{
     Axis, BarSeries, Bars, Figure, Grid, Headline, LineSeries, Lines, Mark, Places, Plot, Point, Scale,
     Section, Value,
@@ -183,8 +183,10 @@ fn numbers(label: &str) -> Axis {
 
 /// Whether a scenario is its way's base.
 fn is_base(scenario: &Scenario) -> bool {
-    let Scenario { way: _, frame, macs, sessions, burst, carrier } = scenario;
-    *frame == FrameLength::Bytes(64) && *macs == 1000 && *sessions == 1 && *burst == 64 && carrier == "udp"
+    let Scenario { way: _, frame, macs, sessions, burst, carrier, frames, huge_pages } = scenario;
+    let is_base_memory = *frames == BASE_FRAMES && !huge_pages;
+    let is_base_way = *macs == 1000 && *sessions == 1 && *burst == 64 && carrier == "udp";
+    *frame == FrameLength::Bytes(64) && is_base_way && is_base_memory
 }
 
 /// A line for each way, through the cases that `x` gives a place.

@@ -1,6 +1,6 @@
 //! Test bed: the wires with one system's gateways on them, from the first command to the last process gone.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::load::{Load, Look, Offer, Outcome, Place};
 use super::measure::Stage;
 use super::placement::Placement;
 use super::reports::Usage;
-use super::site::{Ready, Side, Site, Step};
+use super::site::{Ready, Side, Site, Step, Tuning};
 use super::systems::System;
 use super::tools::Tools;
 use super::wires::{LAN, WIRE, Wires};
@@ -35,6 +35,10 @@ pub(super) struct Bed<'a> {
     placement: &'a Placement,
     system: &'a System,
     started: Cell<u32>,
+    /// What spanwire is told that is not as it comes.
+    tuning: Tuning,
+    /// Programs of the gateways that go on running.
+    programs: RefCell<Vec<u32>>,
 }
 
 impl<'a> Bed<'a> {
@@ -43,9 +47,23 @@ impl<'a> Bed<'a> {
     /// # Errors
     /// A step fails, a program is not ready in time, or no frame arrives; the text has the ends of all logs.
     pub(super) fn make(system: &'a System, tools: &'a Tools, placement: &'a Placement) -> Result<Self> {
+        Self::tuned(system, tools, placement, Tuning::default())
+    }
+
+    /// The same with further lines in the gateways' configurations.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub(super) fn tuned(
+        system: &'a System,
+        tools: &'a Tools,
+        placement: &'a Placement,
+        tuning: Tuning,
+    ) -> Result<Self> {
         let lab = Lab::new(LAB_NAME)?;
         let wires = Wires::lay(&lab)?;
-        let bed = Self { lab, wires, tools, placement, system, started: Cell::new(0) };
+        let (started, programs) = (Cell::new(0), RefCell::default());
+        let bed = Self { lab, wires, tools, placement, system, started, tuning, programs };
         bed.set_up().with_context(|| format!("setting up {}", system.name))?;
         Ok(bed)
     }
@@ -53,6 +71,7 @@ impl<'a> Bed<'a> {
     fn set_up(&self) -> Result<()> {
         for side in Side::BOTH {
             let site = self.wires.site(side, &self.lab, self.placement.gateways[side.index()]);
+            let site = Site { tuning: self.tuning, ..site };
             fs::create_dir_all(&site.dir).with_context(|| format!("creating {}", site.dir.display()))?;
             self.carry_out(&site, &self.wires.gateways[side.index()])?;
         }
@@ -73,6 +92,7 @@ impl<'a> Bed<'a> {
                 }
                 Step::Start { name, words, ready } => {
                     let process = node.spawn(&format!("{}-{name}", site.side.name()), &borrowed(&words))?;
+                    self.programs.borrow_mut().push(process.pid());
                     self.await_ready(&process, node, &ready)?;
                 }
             }
@@ -107,6 +127,16 @@ impl<'a> Bed<'a> {
             }
             Err(format!("{} of {} frames came", outcome.came, outcome.sent))
         })
+    }
+
+    /// CPU time so far of the gateways' programs, all threads; what the kernel does in softirqs meanwhile is in it as far as one of them ran.
+    ///
+    /// # Errors
+    /// A program has ended.
+    pub(super) fn programs_time(&self) -> Result<Duration> {
+        let programs = self.programs.borrow();
+        let times: Vec<Duration> = programs.iter().map(|&pid| cpu_time(pid)).collect::<Result<_>>()?;
+        Ok(times.iter().sum())
     }
 
     /// Generator and sink on these wires.
@@ -144,6 +174,19 @@ impl Stage for Bed<'_> {
         let usage = outcome.usage;
         Ok((outcome, [usage, wire]))
     }
+}
+
+/// CPU time of all threads of a process. Source: <https://docs.kernel.org/6.12/scheduler/sched-stats.html#proc-pid-schedstat>
+fn cpu_time(pid: u32) -> Result<Duration> {
+    let folder = format!("/proc/{pid}/task");
+    let mut ns = 0;
+    for thread in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
+        let path = thread.with_context(|| format!("listing {folder}"))?.path().join("schedstat");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let on_cpu = text.split(' ').next().and_then(|number| number.parse::<u64>().ok());
+        ns += on_cpu.with_context(|| format!("{} says {text:?}", path.display()))?;
+    }
+    Ok(Duration::from_nanos(ns))
 }
 
 fn borrowed(words: &[String]) -> Vec<&str> {

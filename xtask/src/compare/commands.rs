@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use super::site::{Side, Site, script};
+use super::site::{Side, Site, Tuning, script};
 use super::systems;
 use super::tools::Tools;
 
@@ -55,6 +55,7 @@ pub(super) fn print(args: &CommandsArgs, name: &str) -> Result<()> {
         remote: args.remote.context(given)?,
         cpu: args.cpu,
         dir: args.dir.clone(),
+        tuning: Tuning::default(),
     };
     let Site { lan, wan, local, dir, .. } = &site;
     print!(

@@ -58,7 +58,7 @@ pub(super) fn round(stage: &impl Stage, plan: &Plan, round: u32, known: &mut Mea
 }
 
 /// The highest rate without loss.
-fn highest_rate(
+pub(super) fn highest_rate(
     stage: &impl Stage,
     plan: &Plan,
     frame_bytes: u32,

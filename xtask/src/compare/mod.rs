@@ -10,6 +10,7 @@ mod bed;
 mod commands;
 mod goals;
 mod kernel_l2tp;
+mod knobs;
 mod load;
 mod measure;
 mod nic;
@@ -74,6 +75,9 @@ pub(crate) struct CompareArgs {
     /// is built (5 to 10 minutes).
     #[arg(long, conflicts_with = "short")]
     uml: bool,
+    /// Instead of systems, settings of spanwire one at a time; as Markdown. 2 rounds unless another number is given: below 5 minutes.
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "2", conflicts_with_all = ["only", "list", "uml", "rounds", "sizes", "json"], value_parser = clap::value_parser!(u32).range(1..=20))]
+    knobs: Option<u32>,
     /// Write the result as JSON.
     #[arg(long)]
     json: bool,
@@ -94,6 +98,9 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     ensure!((0.0..1.0).contains(&args.loss), "--loss {} is no share from 0 to below 1", args.loss);
     if let Some(name) = &args.print.commands {
         return commands::print(&args.print, name);
+    }
+    if let Some(rounds) = args.knobs {
+        return knobs::run(args, rounds);
     }
     let chosen = choose(args)?;
     if args.list {

@@ -58,6 +58,19 @@ pub(super) struct Site {
     pub(super) cpu: usize,
     /// A folder for its files.
     pub(super) dir: PathBuf,
+    /// What is not as it comes.
+    pub(super) tuning: Tuning,
+}
+
+/// Further lines of a spanwire gateway's configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tuning {
+    /// In `[gateway]`.
+    pub(super) gateway: &'static str,
+    /// In each `[port.NAME]`.
+    pub(super) ports: &'static str,
+    /// In `[umem]`.
+    pub(super) umem: &'static str,
 }
 
 impl Site {

@@ -15,7 +15,7 @@ use anyhow::Result;
 use netlab::article::act_like_hardware;
 use netlab::{Lab, LinkOptions, Node};
 
-use super::site::{Side, Site};
+use super::site::{Side, Site, Tuning};
 
 /// The interface towards the LAN, on every machine.
 pub(super) const LAN: &str = "lan";
@@ -90,6 +90,7 @@ impl Wires {
             remote: ADDRESSES[1 - index],
             cpu,
             dir: lab.dir().join(side.name()),
+            tuning: Tuning::default(),
         }
     }
 }

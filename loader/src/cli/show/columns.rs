@@ -188,7 +188,7 @@ pub(super) fn fdb(rows: &[FdbEntryStatus]) -> String {
     render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
-/// The table of workers.
+/// The table of workers, and under it their warnings.
 pub(super) fn workers(rows: &[WorkerStatus]) -> String {
     const COLUMNS: [Column; 21] = [
         ("ID", Right),
@@ -238,7 +238,9 @@ pub(super) fn workers(rows: &[WorkerStatus]) -> String {
             if row.chunks.conserved { "yes" } else { "no" }.to_owned(),
         ]
     };
-    render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
+    let table = render(&COLUMNS, &rows.iter().map(row).collect::<Vec<_>>());
+    let names: Vec<String> = rows.iter().map(|row| format!("worker {}", row.id)).collect();
+    table + &warnings(names.iter().zip(rows.iter().map(|row| &row.warnings)))
 }
 
 /// The table of drop reasons.

@@ -109,7 +109,8 @@ fn a_worker_has_these_json_fields() {
             r#"{"id":0,"cpu":1,"state":"running","batches":4,"received":14,"forwarded":6,"flooded":2,"#,
             r#""dropped":1,"handed":4,"taken":5,"reassembled":3,"parked":3,"reassembled_packets":2,"extra_fragments":7,"#,
             r#""copies":2,"polls":99,"sleeps":4,"wakeups":3,"fdb_full":0,"#,
-            r#""chunks":{"free":100,"fill":2048,"tx":12,"parked":4,"total":2164,"conserved":true}}"#,
+            r#""chunks":{"free":100,"fill":2048,"tx":12,"parked":4,"total":2164,"conserved":true},"#,
+            r#""warnings":["CPU 1 also has a worker"]}"#,
         ),
     );
 }

@@ -278,6 +278,7 @@ pub(crate) fn workers() -> Vec<WorkerStatus> {
         wakeups: 3,
         fdb_full: 0,
         chunks: ChunkCounts { free: 100, fill: 2048, tx: 12, parked: 4, total: 2164, conserved: true },
+        warnings: vec!["CPU 1 also has a worker".to_owned()],
     }]
 }
 

@@ -155,7 +155,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::path::Path;
 
-    use super::super::site::Side;
+    use super::super::site::{Side, Tuning};
     use super::*;
 
     /// A gateway on a real server.
@@ -170,6 +170,7 @@ mod tests {
             remote: address(u8::try_from(peer).unwrap()),
             cpu: 3,
             dir: Path::new("/tmp/compare").to_owned(),
+            tuning: Tuning::default(),
         }
     }
 

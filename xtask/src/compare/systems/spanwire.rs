@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::site::{Ready, Site, Step};
+use super::super::site::{Ready, Site, Step, Tuning};
 use super::super::tools::Tools;
 
 /// L2TPv3 over UDP, with the kernel's own defaults: a sublayer, no cookie, no checksum.
@@ -28,13 +28,15 @@ fn udp_keys(site: &Site) -> String {
 }
 
 fn gateway(site: &Site, tools: &Tools, tunnel_keys: &str, session_keys: &str) -> Result<Vec<Step>> {
-    let Site { lan, wan, local, remote, cpu, .. } = site;
+    let Site { lan, wan, local, remote, cpu, tuning, .. } = site;
+    let Tuning { gateway, ports, umem } = tuning;
+    let umem = if umem.is_empty() { String::new() } else { format!("[umem]\n{umem}\n\n") };
     let (own, peer) = site.side.numbers();
     let name = site.side.name();
     let text = format!(
-        "[gateway]\nname = \"{name}\"\nworkers = 1\ncpus = [{cpu}]\n\n\
-         [port.lan]\ninterface = \"{lan}\"\nrole = \"access\"\n\n\
-         [port.wan]\ninterface = \"{wan}\"\nrole = \"underlay\"\n\n\
+        "[gateway]\nname = \"{name}\"\nworkers = 1\ncpus = [{cpu}]\n{gateway}\n{umem}\
+         [port.lan]\ninterface = \"{lan}\"\nrole = \"access\"\n{ports}\n\
+         [port.wan]\ninterface = \"{wan}\"\nrole = \"underlay\"\n{ports}\n\
          [tunnel.t]\nlocal = \"{local}\"\nremote = \"{remote}\"\n\
          tunnel_id = {own}\npeer_tunnel_id = {peer}\n{tunnel_keys}\n\
          [tunnel.t.session.s]\nsession_id = {own}\npeer_session_id = {peer}\n{session_keys}\n\

@@ -10,7 +10,7 @@ use netlab::Lab;
 use serde::{Deserialize, Serialize};
 
 use super::super::packages::empty_folder;
-use super::super::site::{Side, Site, script};
+use super::super::site::{Side, Site, Tuning, script};
 use super::super::systems::{self, System};
 use super::super::tools::{Tools, text};
 use super::super::wires::{ADDRESSES, LAN, WAN};
@@ -139,6 +139,7 @@ fn site(side: Side) -> Site {
         remote: address(1 - side.index()),
         cpu: 0,
         dir: PathBuf::new(),
+        tuning: Tuning::default(),
     }
 }
 

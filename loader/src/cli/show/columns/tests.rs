@@ -61,12 +61,13 @@ br1     02:00:00:00:00:0b  l2tpeth0    10  299s  static
 }
 
 #[test]
-fn workers_are_shown_with_their_chunks() {
+fn workers_are_shown_with_their_chunks_and_warnings() {
     assert_eq!(
         workers(&rows::workers()),
         "\
 ID  CPU  STATE    RECEIVED  TAKEN  FORWARDED  FLOODED  DROPPED  HANDED  REASSEMBLED  COPIES  BATCHES  POLLS  SLEEPS  WAKEUPS  FREE  FILL  TX  PARKED  CHUNKS  CONSERVED
  0    1  running        14      5          6        2        1       4            3       2        4     99       4        3   100  2048  12       4    2164  yes
+warning: worker 0: CPU 1 also has a worker
 "
     );
 }

@@ -61,21 +61,21 @@ impl Tree {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A tree of a test's own, gone when dropped.
-    pub(in crate::doctor) struct Planted {
-        pub(in crate::doctor) tree: Tree,
+    pub(crate) struct Planted {
+        pub(crate) tree: Tree,
     }
 
     impl Planted {
         /// With these files.
-        pub(in crate::doctor) fn new(files: &[(&str, &str)]) -> Self {
+        pub(crate) fn new(files: &[(&str, &str)]) -> Self {
             static COUNT: AtomicU32 = AtomicU32::new(0);
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let root = std::env::temp_dir().join(format!("spanwire-doctor-{}-{count}", std::process::id()));
+            let root = std::env::temp_dir().join(format!("spanwire-tree-{}-{count}", std::process::id()));
             fs::create_dir_all(&root).unwrap();
             let planted = Self { tree: Tree::below(&root) };
             for (path, text) in files {
@@ -84,7 +84,7 @@ pub(super) mod tests {
             planted
         }
 
-        pub(in crate::doctor) fn write(&self, path: &str, text: &str) {
+        pub(crate) fn write(&self, path: &str, text: &str) {
             let path = self.tree.path(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, format!("{text}\n")).unwrap();

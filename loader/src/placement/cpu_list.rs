@@ -2,7 +2,7 @@
 
 /// The CPUs of a list, ascending; `None` when it is none.
 #[must_use]
-pub(super) fn read(list: &str) -> Option<Vec<usize>> {
+pub(crate) fn read(list: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     for range in list.split(',').filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -22,7 +22,7 @@ const MOST: usize = 65_535;
 
 /// The list of these CPUs, which ascend.
 #[must_use]
-pub(super) fn write(cpus: &[usize]) -> String {
+pub(crate) fn write(cpus: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for &cpu in cpus {
         match ranges.last_mut() {
