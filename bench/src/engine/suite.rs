@@ -28,6 +28,7 @@ pub fn full() -> Vec<Scenario> {
         scenarios.extend(carriers(base));
         scenarios.extend(combinations(base));
     }
+    scenarios.extend(offloaded());
     scenarios.push(Scenario::base(Way::Ports));
     scenarios
 }
@@ -43,6 +44,7 @@ pub fn short() -> Vec<Scenario> {
         scenarios.push(Scenario { burst: 1, ..base });
         scenarios.extend(carriers(base));
     }
+    scenarios.extend(offloaded());
     scenarios.push(Scenario::base(Way::Ports));
     scenarios
 }
@@ -62,6 +64,12 @@ fn carriers(base: Scenario) -> [Scenario; 4] {
         over(Carrier::UdpChecksum),
         Scenario { frame: longest, ..over(Carrier::UdpChecksum) },
     ]
+}
+
+/// The checksum left to the port: what the two cases above save by that. Only sent packets can ask for it.
+fn offloaded() -> [Scenario; 2] {
+    let base = Scenario { carrier: Carrier::UdpChecksumOffloaded, ..Scenario::base(Way::Encap) };
+    [base, Scenario { frame: FrameLength::Bytes(1518), ..base }]
 }
 
 /// A busy gateway, and the worst that fits into the tables.
