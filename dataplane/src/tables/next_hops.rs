@@ -369,6 +369,12 @@ impl TxSession {
         Self { offload: Some(offload), quick: self.quick.map(|quick| quick.offloaded(offload)), ..self }
     }
 
+    /// Whether its packets leave their UDP checksum to the port.
+    #[must_use]
+    pub const fn is_offloaded(&self) -> bool {
+        self.offload.is_some()
+    }
+
     /// Where the UDP header is, if there is one. Units: bytes, from the front of the packet's frame.
     #[inline]
     pub(crate) const fn udp_offset(&self) -> usize {
