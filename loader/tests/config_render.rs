@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
     Bridge, Config, Cookie, Driving, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer,
-    PeerMode, Port, Role, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
-    Work, WorkMode,
+    PeerMode, Port, Role, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, TxChecksum, Umem,
+    VlanId, Work, WorkMode,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -49,13 +49,22 @@ fn cookies() -> impl Strategy<Value = Cookie> {
 
 fn drivings() -> impl Strategy<Value = Driving> {
     let number = |most: u32| proptest::option::of(0..=most);
-    (any::<bool>(), 0_u32..10_001, 1_u32..65_536, number(1_000), number(1_000_000_000)).prop_map(
-        |(need_wakeup, busy_poll_us, busy_poll_budget, napi_defer_hard_irqs, gro_flush_timeout_ns)| Driving {
+    let checksum = prop_oneof![Just(TxChecksum::Auto), Just(TxChecksum::Off), Just(TxChecksum::On)];
+    (any::<bool>(), 0_u32..10_001, 1_u32..65_536, number(1_000), number(1_000_000_000), checksum).prop_map(
+        |(
             need_wakeup,
             busy_poll_us,
             busy_poll_budget,
             napi_defer_hard_irqs,
             gro_flush_timeout_ns,
+            tx_checksum,
+        )| Driving {
+            need_wakeup,
+            busy_poll_us,
+            busy_poll_budget,
+            napi_defer_hard_irqs,
+            gro_flush_timeout_ns,
+            tx_checksum,
         },
     )
 }

@@ -360,6 +360,7 @@ mod tests {
                 Scenario { carrier: Carrier::Ip, ..base },
                 Scenario { carrier: Carrier::UdpIpv6, ..base },
                 Scenario { carrier: Carrier::UdpChecksum, frame: FrameLength::Bytes(1518), ..base },
+                Scenario { carrier: Carrier::UdpChecksumOffloaded, frame: FrameLength::Imix, ..base },
             ] {
                 case(&scenario).unwrap_or_else(|fault| panic!("{fault:#}"));
             }

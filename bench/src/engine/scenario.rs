@@ -53,10 +53,20 @@ pub enum Carrier {
     Udp,
     /// UDP over IPv4 with UDP checksum, which is a pass over every byte.
     UdpChecksum,
+    /// The same, with the underlay port to make the pass: the engine writes the sum of the pseudo-header.
+    UdpChecksumOffloaded,
     /// IP protocol 115 over IPv4.
     Ip,
     /// UDP over IPv6 without UDP checksum, to peers that agreed to that.
     UdpIpv6,
+}
+
+impl Carrier {
+    /// Whether packets have a UDP checksum, whoever makes it.
+    #[must_use]
+    pub const fn has_checksum(self) -> bool {
+        matches!(self, Self::UdpChecksum | Self::UdpChecksumOffloaded)
+    }
 }
 
 /// One case. Cookies of eight bytes and the default sublayer throughout.
@@ -141,6 +151,7 @@ impl fmt::Display for Scenario {
         text.write_str(match self.carrier {
             Carrier::Udp => "",
             Carrier::UdpChecksum => ", UDP checksum",
+            Carrier::UdpChecksumOffloaded => ", UDP checksum offloaded",
             Carrier::Ip => ", over IP",
             Carrier::UdpIpv6 => ", over UDP and IPv6",
         })?;

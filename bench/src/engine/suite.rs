@@ -33,6 +33,7 @@ pub fn full() -> Vec<Scenario> {
         scenarios.extend(combinations(base));
         scenarios.extend(pages(base));
     }
+    scenarios.extend(offloaded());
     scenarios.push(Scenario::base(Way::Ports));
     scenarios
 }
@@ -48,6 +49,7 @@ pub fn short() -> Vec<Scenario> {
         scenarios.push(Scenario { burst: 1, ..base });
         scenarios.extend(carriers(base));
     }
+    scenarios.extend(offloaded());
     scenarios.push(Scenario::base(Way::Ports));
     scenarios
 }
@@ -73,6 +75,12 @@ fn carriers(base: Scenario) -> [Scenario; 4] {
 fn pages(base: Scenario) -> [Scenario; 3] {
     let much = Scenario { frames: MANY_FRAMES, ..base };
     [Scenario { huge_pages: true, ..base }, much, Scenario { huge_pages: true, ..much }]
+}
+
+/// The checksum left to the port: what the two cases above save by that. Only sent packets can ask for it.
+fn offloaded() -> [Scenario; 2] {
+    let base = Scenario { carrier: Carrier::UdpChecksumOffloaded, ..Scenario::base(Way::Encap) };
+    [base, Scenario { frame: FrameLength::Bytes(1518), ..base }]
 }
 
 /// A busy gateway, and the worst that fits into the tables.

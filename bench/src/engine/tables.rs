@@ -95,14 +95,15 @@ fn session(position: u32, carrier: Carrier, workers: usize) -> anyhow::Result<(R
     let rx = RxSession { rx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..rx };
     let encap = match carrier {
         Carrier::Ip => Encap::Ip,
-        Carrier::Udp | Carrier::UdpIpv6 | Carrier::UdpChecksum => {
-            Encap::Udp { local_port, remote_port, checksum: carrier == Carrier::UdpChecksum }
+        Carrier::Udp | Carrier::UdpIpv6 | Carrier::UdpChecksum | Carrier::UdpChecksumOffloaded => {
+            Encap::Udp { local_port, remote_port, checksum: carrier.has_checksum() }
         }
     };
     let addresses = OuterAddresses::new(own, peer).context("two addresses of one family")?;
     let plain = TxParameters::plain(addresses, encap, id);
     let parameters = TxParameters { tx_cookie: Cookie::eight(COOKIE), sublayer: Sublayer::Default, ..plain };
-    Ok((rx, TxSession::new(&next_hop(), &parameters, counters)))
+    let tx = TxSession::new(&next_hop(), &parameters, counters);
+    Ok((rx, if carrier == Carrier::UdpChecksumOffloaded { tx.offloaded() } else { tx }))
 }
 
 /// An address as received packets are compared with it.

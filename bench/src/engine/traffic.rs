@@ -4,9 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, anyhow, ensure};
 use wire::build::{self, FrameSpec, Transport};
-use wire::ethernet::MacAddr;
+use wire::ethernet::{self, MacAddr};
+use wire::ipv4;
 use wire::l2tpv3::{Cookie, DataHeader, SessionId, Sublayer};
 use wire::overhead::{self, IpFamily};
+use wire::udp;
 use xsk::{Chunk, Frame};
 
 use super::scenario::{Carrier, FrameLength, Scenario, Way};
@@ -71,7 +73,7 @@ pub(super) fn addresses(carrier: Carrier, position: u32) -> (IpAddr, IpAddr) {
 pub(super) fn outer_bytes(carrier: Carrier) -> usize {
     use wire::l2tpv3::Encap;
     let (family, encap) = match carrier {
-        Carrier::Udp | Carrier::UdpChecksum => (IpFamily::V4, Encap::Udp),
+        Carrier::Udp | Carrier::UdpChecksum | Carrier::UdpChecksumOffloaded => (IpFamily::V4, Encap::Udp),
         Carrier::UdpIpv6 => (IpFamily::V6, Encap::Udp),
         Carrier::Ip => (IpFamily::V4, Encap::Ip),
     };
@@ -159,7 +161,7 @@ impl Traffic {
         let (own, peer) = addresses(self.scenario.carrier, position);
         let transport = match self.scenario.carrier {
             Carrier::Udp | Carrier::UdpIpv6 => Transport::udp_unchecked(PEER_PORT, OWN_PORT),
-            Carrier::UdpChecksum => Transport::udp(PEER_PORT, OWN_PORT),
+            Carrier::UdpChecksum | Carrier::UdpChecksumOffloaded => Transport::udp(PEER_PORT, OWN_PORT),
             Carrier::Ip => Transport::L2TP_IP,
         };
         let spec = FrameSpec { source_ip: peer, destination_ip: own, transport, ..FrameSpec::default() };
@@ -170,7 +172,7 @@ impl Traffic {
     /// Refuses a transmitted frame that is not what frame `number` has to become.
     ///
     /// # Errors
-    /// It has another length, or another inner frame.
+    /// It has another length, another inner frame, or a UDP checksum that is not the one it has to leave with.
     pub(super) fn check_left(&self, number: u64, frame: &Frame) -> anyhow::Result<()> {
         let added = added_bytes(&self.scenario);
         let (bytes, inner) = (frame.linear().context("a frame in several chunks left")?, self.inner(number)?);
@@ -180,8 +182,22 @@ impl Traffic {
             bytes.len(),
             inner.len()
         );
+        if self.scenario.way == Way::Encap && self.scenario.carrier.has_checksum() {
+            ensure!(has_checksum(self.scenario.carrier, bytes)?, "frame {number} left with a wrong checksum");
+        }
         Ok(())
     }
+}
+
+/// Whether a packet over UDP and IPv4 has the right checksum, or the right sum of the pseudo-header where the port has to do the rest.
+fn has_checksum(carrier: Carrier, frame: &[u8]) -> anyhow::Result<bool> {
+    let (ip, _, segment) = ipv4::split(ethernet::read(frame)?.payload)?;
+    let (header, payload) = udp::split(segment)?;
+    let pseudo = ip.pseudo_header(header.length.get());
+    Ok(match carrier {
+        Carrier::UdpChecksumOffloaded => header.checksum.get() == pseudo.fold(),
+        _ => header.has_checksum() && udp::verify_checksum(header, payload, pseudo).is_ok(),
+    })
 }
 
 /// Writes the IP addresses of a station and of the one that it talks to.

@@ -14,9 +14,9 @@
 use std::{os::fd::BorrowedFd, sync::Arc};
 
 use crossbeam::queue::ArrayQueue;
-use xsk::{Chunk, ChunkCache, Frame, FrameBatch, Held};
+use xsk::{ChecksumRequest, Chunk, ChunkCache, Frame, FrameBatch, Held};
 
-use super::Port;
+use super::{Port, fill_in};
 use crate::{
     counters::{PerWorker, PortCounters},
     tables::PortId,
@@ -37,8 +37,16 @@ struct Rings {
     rx_room_bytes: usize,
     fill: ArrayQueue<Chunk>,
     rx: ArrayQueue<Frame>,
-    tx: ArrayQueue<Frame>,
+    tx: ArrayQueue<Sent>,
     completed: ArrayQueue<Chunk>,
+}
+
+/// A frame on its way to the far side.
+#[derive(Debug)]
+struct Sent {
+    frame: Frame,
+    /// What the far side has to fill in.
+    request: Option<ChecksumRequest>,
 }
 
 /// The engine's side.
@@ -168,10 +176,21 @@ impl MemWire {
     /// # Panics
     /// Never: the rings have as many places as frames can be under way.
     pub fn receive<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let frame = self.rings.tx.pop()?;
+        self.receive_asking(|bytes, _| look(bytes))
+    }
+
+    /// [`MemWire::receive`], also with what the frame asked for; as behind a NIC, it was filled in.
+    ///
+    /// # Panics
+    /// As [`MemWire::receive`].
+    pub fn receive_asking<R>(&self, look: impl FnOnce(&[u8], Option<ChecksumRequest>) -> R) -> Option<R> {
+        let Sent { mut frame, request } = self.rings.tx.pop()?;
+        if let Some(request) = request {
+            fill_in(&mut frame, request);
+        }
         let seen = match frame.linear() {
-            Some(bytes) => look(bytes),
-            None => look(&frame.segments().collect::<Vec<_>>().concat()),
+            Some(bytes) => look(bytes, request),
+            None => look(&frame.segments().collect::<Vec<_>>().concat(), request),
         };
         for chunk in frame.into_chunks() {
             self.rings.completed.push(chunk).expect(ROOM);
@@ -185,7 +204,7 @@ impl MemWire {
     /// As [`MemWire::receive`].
     #[must_use]
     pub fn discard(&self) -> bool {
-        let Some(frame) = self.rings.tx.pop() else { return false };
+        let Some(Sent { frame, .. }) = self.rings.tx.pop() else { return false };
         for chunk in frame.into_chunks() {
             self.rings.completed.push(chunk).expect(ROOM);
         }
@@ -218,7 +237,7 @@ impl MemPort {
             self.held.fill -= chunks_of(&frame);
             cache.give_frame(frame);
         }
-        while let Some(frame) = self.rings.tx.pop() {
+        while let Some(Sent { frame, .. }) = self.rings.tx.pop() {
             self.held.tx -= chunks_of(&frame);
             cache.give_frame(frame);
         }
@@ -232,6 +251,18 @@ impl MemPort {
             self.held.tx -= 1;
             cache.give(chunk);
         }
+    }
+
+    /// Gives a frame to the far side.
+    #[inline]
+    fn queue(&mut self, sent: Sent) -> Result<(), Frame> {
+        let count = chunks_of(&sent.frame);
+        if count > self.ring_chunks - self.held.tx || sent.frame.segment_count() > self.rings.max_segments {
+            return Err(sent.frame);
+        }
+        self.rings.tx.push(sent).map_err(|refused| refused.frame)?;
+        self.held.tx += count;
+        Ok(())
     }
 
     /// Lends chunks for reception up to the size of the ring.
@@ -264,15 +295,13 @@ impl Port for MemPort {
 
     #[inline]
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
-        let count = chunks_of(&frame);
-        if count > self.ring_chunks - self.held.tx || frame.segment_count() > self.rings.max_segments {
-            return Err(frame);
-        }
-        self.rings.tx.push(frame)?;
-        self.held.tx += count;
-        Ok(())
+        self.queue(Sent { frame, request: None })
     }
 
+    #[inline]
+    fn transmit_requesting(&mut self, frame: Frame, request: ChecksumRequest) -> Result<(), Frame> {
+        self.queue(Sent { frame, request: Some(request) })
+    }
     fn max_segments(&self) -> usize {
         self.rings.max_segments
     }

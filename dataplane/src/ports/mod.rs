@@ -3,12 +3,15 @@
 //! Place on the path: first and last. The engine is written against [`Port`]; [`xsk_port`] is the real thing,
 //! [`mem_port`] stands in for it in tests and benches.
 
+mod fill_in;
 pub mod mem_port;
 pub mod xsk_port;
 
 use std::os::fd::BorrowedFd;
 
-use xsk::{ChunkCache, Frame, FrameBatch};
+use xsk::{ChecksumRequest, ChunkCache, Frame, FrameBatch};
+
+pub use fill_in::fill_in;
 
 use crate::tables::PortId;
 
@@ -25,6 +28,24 @@ pub trait Port {
     /// # Errors
     /// Gives the frame back when the ring has not room for all of it, or it has more segments than [`Port::max_segments`].
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame>;
+
+    /// [`Port::transmit`] for a frame whose checksum is still to be filled in: by the NIC or the kernel where the port has that, else here.
+    ///
+    /// # Errors
+    /// As [`Port::transmit`]; the frame is then as it was.
+    fn transmit_requesting(&mut self, frame: Frame, request: ChecksumRequest) -> Result<(), Frame>;
+
+    /// Either of the two.
+    ///
+    /// # Errors
+    /// As [`Port::transmit`].
+    #[inline]
+    fn transmit_with(&mut self, frame: Frame, request: Option<ChecksumRequest>) -> Result<(), Frame> {
+        match request {
+            None => self.transmit(frame),
+            Some(request) => self.transmit_requesting(frame, request),
+        }
+    }
 
     /// Chunks that one frame to be transmitted may stand in; 1 where the port has no multi-buffer.
     fn max_segments(&self) -> usize;
@@ -108,9 +129,15 @@ impl<P: Port> PortSet<P> {
     /// # Errors
     /// Gives the frame back when there is still no room, or the round's extra flushes are used up.
     #[cold]
-    pub fn retry(&mut self, id: PortId, frame: Frame, cache: &mut ChunkCache) -> Result<(), Frame> {
+    pub fn retry(
+        &mut self,
+        id: PortId,
+        frame: Frame,
+        request: Option<ChecksumRequest>,
+        cache: &mut ChunkCache,
+    ) -> Result<(), Frame> {
         match self.flush_full(id, cache) {
-            Some(port) => port.transmit(frame),
+            Some(port) => port.transmit_with(frame, request),
             None => Err(frame),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use xsk::{ChunkCache, Frame, FrameBatch, Held, QueueCounts, XskQueue};
+use xsk::{ChecksumRequest, ChunkCache, Frame, FrameBatch, Held, QueueCounts, XskQueue};
 
-use super::Port;
+use super::{Port, fill_in};
 use crate::{
     counters::{PerWorker, PortCounters},
     tables::PortId,
@@ -16,6 +16,8 @@ pub struct XskPort {
     id: PortId,
     queue: XskQueue,
     worker: usize,
+    /// Whether somebody behind it fills in checksums.
+    fills_in: bool,
     counters: PerWorker<PortCounters>,
     /// The queue's counts when they were last added to the counters.
     counted: QueueCounts,
@@ -25,7 +27,14 @@ impl XskPort {
     /// Puts an open socket into the hands of worker `worker`.
     #[must_use]
     pub fn new(id: PortId, queue: XskQueue, worker: usize, counters: PerWorker<PortCounters>) -> Self {
-        Self { id, queue, worker, counters, counted: QueueCounts::default() }
+        Self { id, queue, worker, fills_in: false, counters, counted: QueueCounts::default() }
+    }
+
+    /// The same, with whether checksums of frames that ask for it are filled in by the NIC or the kernel; else they are here.
+    /// Only with a queue that has TX metadata.
+    #[must_use]
+    pub fn with_checksum_offload(self, fills_in: bool) -> Self {
+        Self { fills_in: fills_in && self.queue.has_tx_metadata(), ..self }
     }
 
     /// The socket, to read its statistics or to close it.
@@ -42,6 +51,15 @@ impl XskPort {
             counters.rx_chained.add(now.rx_chained - before.rx_chained);
             counters.rx_discarded.add(now.rx_discarded - before.rx_discarded);
             counters.tx_chained.add(now.tx_chained - before.tx_chained);
+        });
+    }
+
+    /// Adds a frame that was queued for transmission.
+    #[inline]
+    fn count_tx(&self, bytes: u64) {
+        self.count(|counters| {
+            counters.tx_frames.add(1);
+            counters.tx_bytes.add(bytes);
         });
     }
 
@@ -77,10 +95,24 @@ impl Port for XskPort {
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
         let bytes = frame.len() as u64;
         self.queue.transmit(frame)?;
-        self.count(|counters| {
-            counters.tx_frames.add(1);
-            counters.tx_bytes.add(bytes);
-        });
+        self.count_tx(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn transmit_requesting(&mut self, mut frame: Frame, request: ChecksumRequest) -> Result<(), Frame> {
+        let bytes = frame.len() as u64;
+        if self.fills_in {
+            self.queue.transmit_requesting(frame, request)?;
+        } else {
+            // Tables of before the port came up as it is now. What the ring refuses is tried again, and must not be filled in twice.
+            if !self.queue.has_tx_room(frame.segment_count()) {
+                return Err(frame);
+            }
+            fill_in(&mut frame, request);
+            self.queue.transmit(frame)?;
+        }
+        self.count_tx(bytes);
         Ok(())
     }
 

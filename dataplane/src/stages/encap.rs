@@ -9,7 +9,7 @@ use wire::{
     ipv4::Ipv4Header,
     ipv6::Ipv6Header,
     l2tpv3::DefaultSublayer,
-    overhead::{ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES, MAX_ENCAP_BYTES, UDP_BYTES, VLAN_TAG_BYTES},
+    overhead::{ETHERNET_BYTES, MAX_ENCAP_BYTES, UDP_BYTES, VLAN_TAG_BYTES},
     udp::UdpHeader,
 };
 use xsk::Frame;
@@ -17,13 +17,16 @@ use zerocopy::FromBytes;
 
 use super::{identification::Identification, outer_chained, traffic_class};
 use crate::{
-    tables::next_hops::{IpPatch, TxSession, UdpPatch},
+    tables::{
+        checksum_offload::Offload,
+        next_hops::{IpPatch, TxSession, UdpPatch},
+    },
     verdict::DropReason,
 };
 
 /// Encapsulates `frame` for a session. Where the packet is then longer than the path allows, [`super::fragment`] has to follow.
 /// `beyond` is how many bytes of the frame stand in further segments. For nearly all frames that is 0, and callers say so by a
-/// constant.
+/// constant. With `offload`, which is the session's or nothing, the packet has to ask for its UDP checksum.
 ///
 /// # Errors
 /// [`DropReason::TooBig`] and [`DropReason::NoHeadroom`]; the frame is then as it was.
@@ -32,6 +35,7 @@ pub(super) fn run(
     frame: &mut Frame,
     beyond: usize,
     session: &TxSession,
+    offload: Option<&Offload>,
     identification: &mut Identification,
 ) -> Result<(), DropReason> {
     if frame.head_len() + beyond > session.max_sent_bytes {
@@ -46,13 +50,13 @@ pub(super) fn run(
     if let Some(state) = &session.sequence {
         write_number(bytes, session, state.next_tx()).ok_or(DropReason::NoHeadroom)?;
     }
-    patch(bytes, beyond, session, identification.next_ipv4()).ok_or(DropReason::NoHeadroom)?;
+    patch(bytes, beyond, session, offload, identification.next_ipv4()).ok_or(DropReason::NoHeadroom)?;
     if class != 0
         && let Some(packet) = bytes.get_mut(session.link_bytes..)
     {
         traffic_class::stamp(packet, session, class);
     }
-    if beyond != 0 {
+    if beyond != 0 && offload.is_none() {
         seal_chained(frame, session).ok_or(DropReason::NoHeadroom)?;
     }
     Ok(())
@@ -70,7 +74,13 @@ fn write_number(bytes: &mut [u8], session: &TxSession, number: u32) -> Option<()
 /// Fills in what differs from frame to frame, in the head; `beyond` bytes stand in further segments. `None` would mean a template
 /// shorter than its own headers, or a frame longer than an IP packet can be.
 #[inline(always)]
-fn patch(bytes: &mut [u8], beyond: usize, session: &TxSession, identification: u16) -> Option<()> {
+fn patch(
+    bytes: &mut [u8],
+    beyond: usize,
+    session: &TxSession,
+    offload: Option<&Offload>,
+    identification: u16,
+) -> Option<()> {
     let packet = bytes.get_mut(session.link_bytes..)?;
     let packet_bytes = u16::try_from(packet.len() + beyond).ok()?;
     let segment = match session.ip {
@@ -89,12 +99,17 @@ fn patch(bytes: &mut [u8], beyond: usize, session: &TxSession, identification: u
     match session.udp {
         UdpPatch::Absent => {}
         UdpPatch::Length => UdpHeader::mut_from_prefix(segment).ok()?.0.length.set(segment_bytes),
-        UdpPatch::Checksum(sum) => {
+        UdpPatch::Checksum { whole, .. } => {
             let (udp, payload) = UdpHeader::mut_from_prefix(segment).ok()?;
             udp.length.set(segment_bytes);
-            // The length stands in the pseudo-header and in the header.
-            let whole = sum.add_u16(segment_bytes).add_u16(segment_bytes) + checksum::sum(payload);
-            udp.checksum.set(whole.finish_udp());
+            udp.checksum.set(match offload {
+                Some(offload) => offload.partial(segment_bytes),
+                // The length stands in the pseudo-header and in the header.
+                None => {
+                    let head = whole.add_u16(segment_bytes).add_u16(segment_bytes);
+                    (head + checksum::sum(payload)).finish_udp()
+                }
+            });
         }
     }
     Some(())
@@ -104,12 +119,8 @@ fn patch(bytes: &mut [u8], beyond: usize, session: &TxSession, identification: u
 #[cold]
 #[inline(never)]
 fn seal_chained(frame: &mut Frame, session: &TxSession) -> Option<()> {
-    let UdpPatch::Checksum(sum) = session.udp else { return Some(()) };
-    let ip_bytes = match session.ip {
-        IpPatch::V4(_) => IPV4_BYTES,
-        IpPatch::V6 => IPV6_BYTES,
-    };
-    let udp_offset = session.link_bytes + ip_bytes;
+    let UdpPatch::Checksum { whole: sum, .. } = session.udp else { return Some(()) };
+    let udp_offset = session.udp_offset();
     let segment_bytes = u16::try_from(frame.len().checked_sub(udp_offset)?).ok()?;
     let payload = frame.head().get(udp_offset + UDP_BYTES..)?;
     let head = Pieces::after(sum.add_u16(segment_bytes).add_u16(segment_bytes)).with(payload);

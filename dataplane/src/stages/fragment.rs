@@ -19,7 +19,7 @@ use wire::{
     ipv4::Ipv4Header,
     ipv6::{FRAGMENT_HEADER_BYTES, FragmentHeader, Ipv6Header, NEXT_FRAGMENT},
 };
-use xsk::{ChunkCache, Frame};
+use xsk::{ChunkCache, Frame, SEGMENT_START_BYTES};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Exits, identification::Identification};
@@ -33,9 +33,6 @@ use crate::{
 
 /// Offset in its chunk at which a further piece starts. Units: bytes.
 const PIECE_START_BYTES: usize = wire::overhead::XDP_HEADROOM_BYTES;
-
-/// The same for further segments of a piece: room for a link to the next. Units: bytes.
-const LINK_BYTES: usize = 16;
 
 /// An IPv6 header, as a value of the length fields. Units: bytes.
 const IPV6_LENGTH: u16 = 40;
@@ -165,7 +162,7 @@ fn fill(
         });
         let kept = chain.try_push(segment).map_err(|refused| cache.give_frame(refused.element()));
         kept.ok().and(copied).filter(|()| count > 0).ok_or(DropReason::TooBig)?;
-        (at, front, start) = (at + count, 0, LINK_BYTES);
+        (at, front, start) = (at + count, 0, SEGMENT_START_BYTES);
     }
     Ok(())
 }

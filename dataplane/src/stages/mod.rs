@@ -42,9 +42,9 @@ pub use reassemble::Fragments;
 
 use wire::{
     offload_hint,
-    overhead::{MAX_ENCAP_BYTES, VLAN_TAG_BYTES},
+    overhead::{MAX_ENCAP_BYTES, VLAN_TAG_BYTES, XDP_HEADROOM_BYTES},
 };
-use xsk::ChunkCache;
+use xsk::{ChunkCache, SEGMENT_START_BYTES};
 
 use crate::{
     batch::Batch,
@@ -60,6 +60,10 @@ const COPY_START_BYTES: usize = 256;
 const PACKET_BATCHES: usize = 4;
 
 const _: () = assert!(COPY_START_BYTES >= MAX_ENCAP_BYTES + VLAN_TAG_BYTES);
+// Behind the outer headers there is room left for what the kernel wants in front of a frame to be sent, and for the link of a frame
+// of several chunks, wherever the frame came from.
+const _: () = assert!(COPY_START_BYTES <= XDP_HEADROOM_BYTES);
+const _: () = assert!(COPY_START_BYTES - MAX_ENCAP_BYTES - VLAN_TAG_BYTES >= SEGMENT_START_BYTES);
 
 /// What every stage may look at.
 #[derive(Clone, Copy, Debug)]

@@ -25,6 +25,7 @@ use crate::{
     tables::{
         PortId,
         bridge_domains::{Circuit, DomainId, Member, MemberId},
+        checksum_offload::Offload,
         next_hops::TxSession,
         quick_headers::QuickHeaders,
     },
@@ -49,6 +50,14 @@ struct Outlet<'t> {
     session: &'t TxSession,
     quick: &'t QuickHeaders,
     counters: &'t SessionCounters,
+}
+
+impl<'t> Outlet<'t> {
+    /// Writes a frame's headers.
+    #[inline(always)]
+    fn write(self) -> impl Fn(&mut Frame, &mut Identification) -> Option<()> + use<'t> {
+        move |frame, identification| self.quick.write(&self.session.template, frame, identification)
+    }
 }
 
 /// Why a row ends.
@@ -95,13 +104,15 @@ impl<'t> Row<'t> {
         exits: &mut Exits<'_, P>,
     ) -> Option<(Frame, &'s Slot)> {
         let end = match self.session {
-            // Two loops: what one keeps in registers for headers would cost the other its own.
-            None => self.send_fitting(context, first, frames, exits, |_, _| Some(())),
-            Some(Outlet { session, quick, .. }) => {
-                self.send_fitting(context, first, frames, exits, |frame, identification| {
-                    quick.write(&session.template, frame, identification)
-                })
-            }
+            // A loop for each: what one keeps in registers for headers would cost another its own.
+            None => self.send_fitting(context, first, frames, exits, |_, _| Some(()), P::transmit),
+            Some(outlet @ Outlet { session, .. }) => match &session.offload {
+                None => self.send_fitting(context, first, frames, exits, outlet.write(), P::transmit),
+                Some(Offload { request, .. }) => {
+                    let transmit = |queue: &mut P, frame| queue.transmit_requesting(frame, *request);
+                    self.send_fitting(context, first, frames, exits, outlet.write(), transmit)
+                }
+            },
         };
         match end {
             End::Batch => return None,
@@ -122,6 +133,7 @@ impl<'t> Row<'t> {
         frames: &mut impl Iterator<Item = (Frame, &'s Slot)>,
         exits: &mut Exits<'_, P>,
         prepare: impl Fn(&mut Frame, &mut Identification) -> Option<()>,
+        transmit: impl Fn(&mut P, Frame) -> Result<(), Frame>,
     ) -> End<'s> {
         let Some(queue) = exits.ports.tx(self.port) else { return End::Unfit(first.0, first.1) };
         let (mut sent_frames, mut sent_bytes) = (0, 0);
@@ -138,7 +150,7 @@ impl<'t> Row<'t> {
             {
                 break End::Unfit(frame, slot);
             }
-            if let Err(frame) = queue.transmit(frame) {
+            if let Err(frame) = transmit(queue, frame) {
                 break End::Refused(frame, slot);
             }
             sent_frames += 1;
@@ -171,7 +183,8 @@ impl<'t> Row<'t> {
     ) {
         let header_bytes = self.session.map_or(0, |outlet| outlet.session.encap_bytes);
         let inner_bytes = frame.len().saturating_sub(header_bytes);
-        match transmit_again(frame, self.port, DropReason::TxRingFull, exits) {
+        let request = self.session.and_then(|outlet| Some(outlet.session.offload?.request));
+        match transmit_again(frame, self.port, request, DropReason::TxRingFull, exits) {
             Ok(()) => self.count(context, 1, inner_bytes as u64),
             Err(reason) => {
                 count_at_member(context, self.member, reason);

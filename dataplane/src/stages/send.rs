@@ -3,7 +3,7 @@
 //! Place on the path: called by `emit` and `flood`. What is sent, and what is not, is counted at the pseudowire here.
 
 use wire::overhead::VLAN_TAG_BYTES;
-use xsk::Frame;
+use xsk::{ChecksumRequest, Frame};
 
 use super::{
     Context, Exits, encap, fragment,
@@ -118,8 +118,8 @@ fn leave_with<P: Port>(
 ) -> Result<(), DropReason> {
     let frame_bytes = frame.head_len() + beyond;
     let sent = match prepare(context, &mut frame, beyond, member, exits.identification) {
-        Ok(Way { port, cut: None }) => transmit(frame, port, exits).map(|()| 1),
-        Ok(Way { port, cut: Some(cut) }) => fragment::send(frame, port, &cut, exits),
+        Ok(Way { port, cut: None, request }) => transmit(frame, port, request, exits).map(|()| 1),
+        Ok(Way { port, cut: Some(cut), .. }) => fragment::send(frame, port, &cut, exits),
         Err(reason) => return refuse(context, frame, member, reason, exits),
     };
     match sent {
@@ -134,6 +134,8 @@ struct Way {
     port: PortId,
     /// `Some`: in several pieces.
     cut: Option<Cut>,
+    /// What the port has to fill in.
+    request: Option<ChecksumRequest>,
 }
 
 /// Ends the way of a frame that does not leave by a member.
@@ -187,28 +189,35 @@ fn prepare(
         encap::push_vlan(frame, vlan)?;
     }
     match member.circuit {
-        Circuit::Port(port) => Ok(Way { port, cut: None }),
+        Circuit::Port(port) => Ok(Way { port, cut: None, request: None }),
         Circuit::Session(index) => {
             let session = context.tables.tx_session(index).ok_or(DropReason::MemberDown)?;
             if mss_clamp::run(frame, session.mss_limit()) {
                 count_clamped(context, session.counters());
             }
             let cut = session.cut_for(frame.head_len() + beyond);
-            encap::run(frame, beyond, session, identification)?;
-            Ok(Way { port: session.port(), cut })
+            // A checksum is in the first of several pieces, and over all of them: nobody behind the engine can fill it in.
+            let offload = session.offload.as_ref().filter(|_| cut.is_none());
+            encap::run(frame, beyond, session, offload, identification)?;
+            Ok(Way { port: session.port(), cut, request: offload.map(|offload| offload.request) })
         }
         Circuit::Down => Err(DropReason::MemberDown),
     }
 }
 
 #[inline]
-fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Result<(), DropReason> {
+fn transmit<P: Port>(
+    frame: Frame,
+    port: PortId,
+    request: Option<ChecksumRequest>,
+    exits: &mut Exits<'_, P>,
+) -> Result<(), DropReason> {
     let Some(queue) = exits.ports.tx(port) else {
-        return transmit_again(frame, port, DropReason::NoTxQueue, exits);
+        return transmit_again(frame, port, request, DropReason::NoTxQueue, exits);
     };
-    match queue.transmit(frame) {
+    match queue.transmit_with(frame, request) {
         Ok(()) => Ok(()),
-        Err(frame) => transmit_again(frame, port, DropReason::TxRingFull, exits),
+        Err(frame) => transmit_again(frame, port, request, DropReason::TxRingFull, exits),
     }
 }
 
@@ -218,6 +227,7 @@ fn transmit<P: Port>(frame: Frame, port: PortId, exits: &mut Exits<'_, P>) -> Re
 pub(super) fn transmit_again<P: Port>(
     frame: Frame,
     port: PortId,
+    request: Option<ChecksumRequest>,
     reason: DropReason,
     exits: &mut Exits<'_, P>,
 ) -> Result<(), DropReason> {
@@ -227,7 +237,7 @@ pub(super) fn transmit_again<P: Port>(
     } else if frame.segment_count() > max_segments {
         (frame, DropReason::TooManySegments)
     } else {
-        match exits.ports.retry(port, frame, exits.cache) {
+        match exits.ports.retry(port, frame, request, exits.cache) {
             Ok(()) => return Ok(()),
             Err(frame) => (frame, DropReason::TxRingFull),
         }

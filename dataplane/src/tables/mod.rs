@@ -5,6 +5,7 @@
 
 pub mod attachment;
 pub mod bridge_domains;
+pub(crate) mod checksum_offload;
 pub mod fdb;
 mod ids;
 pub mod next_hops;

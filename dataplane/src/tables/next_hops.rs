@@ -27,6 +27,7 @@ use zerocopy::{IntoBytes, network_endian::U16};
 
 use super::{
     PortId,
+    checksum_offload::Offload,
     oversize::{Fragmentation, MssClamp, MssLimit},
     quick_headers::QuickHeaders,
     session_state::SessionState,
@@ -182,8 +183,13 @@ pub(crate) enum UdpPatch {
     Absent,
     /// Length; the checksum stays 0.
     Length,
-    /// Length and checksum, from the sum of pseudo-header and header with both lengths and the checksum zero.
-    Checksum(Sum),
+    /// Length and checksum.
+    Checksum {
+        /// Sum of pseudo-header and header with both lengths and the checksum zero.
+        whole: Sum,
+        /// That of the pseudo-header alone.
+        pseudo: Sum,
+    },
 }
 
 /// The transmitting half of a session that is up.
@@ -197,6 +203,8 @@ pub struct TxSession {
     pub(crate) link_bytes: usize,
     pub(crate) ip: IpPatch,
     pub(crate) udp: UdpPatch,
+    /// For packets that leave whole: in place of a checksum in `udp`.
+    pub(crate) offload: Option<Offload>,
     /// For frames that fit whole: all there is to do; `None`: there is more.
     pub(crate) quick: Option<QuickHeaders>,
     /// Bits of the outer class that come from the frame, zero in the template.
@@ -309,7 +317,7 @@ impl TxSession {
         data.write(encap.wire(), rest).expect("room for the L2TPv3 header");
         let udp = match (udp, encap) {
             (Some(udp), Encap::Udp { checksum: true, .. }) => {
-                UdpPatch::Checksum(pseudo + checksum::sum(udp.as_bytes()))
+                UdpPatch::Checksum { whole: pseudo + checksum::sum(udp.as_bytes()), pseudo }
             }
             (Some(_), _) => UdpPatch::Length,
             (None, _) => UdpPatch::Absent,
@@ -327,6 +335,7 @@ impl TxSession {
             link_bytes,
             ip,
             udp,
+            offload: None,
             quick: quick.filter(|_| is_quick),
             copied_class: fields.copied_class,
             sequence: None,
@@ -349,6 +358,31 @@ impl TxSession {
             return self;
         }
         Self { sequence: Some(state), quick: None, ..self }
+    }
+
+    /// The same over a port that fills in checksums. Packets have a sum of the pseudo-header only and ask for the rest, but for those
+    /// that leave in fragments. A session without UDP checksum stays as it is.
+    #[must_use]
+    pub fn offloaded(self) -> Self {
+        let UdpPatch::Checksum { pseudo, .. } = self.udp else { return self };
+        let Some(offload) = Offload::new(self.udp_offset(), pseudo) else { return self };
+        Self { offload: Some(offload), quick: self.quick.map(|quick| quick.offloaded(offload)), ..self }
+    }
+
+    /// Whether its packets leave their UDP checksum to the port.
+    #[must_use]
+    pub const fn is_offloaded(&self) -> bool {
+        self.offload.is_some()
+    }
+
+    /// Where the UDP header is, if there is one. Units: bytes, from the front of the packet's frame.
+    #[inline]
+    pub(crate) const fn udp_offset(&self) -> usize {
+        let family = match self.ip {
+            IpPatch::V4(_) => IpFamily::V4,
+            IpPatch::V6 => IpFamily::V6,
+        };
+        self.link_bytes + family.header_bytes()
     }
 
     /// The port its packets leave by.

@@ -14,7 +14,10 @@ use wire::{
 use xsk::Frame;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::next_hops::{IpPatch, UdpPatch};
+use super::{
+    checksum_offload::Offload,
+    next_hops::{IpPatch, UdpPatch},
+};
 use crate::stages::Identification;
 
 /// Bytes that are copied for headers that are not longer: UDP over IPv4 with a cookie of eight bytes takes 62.
@@ -33,6 +36,15 @@ enum Kind {
     V6Udp,
 }
 
+/// What a UDP checksum is made of.
+#[derive(Clone, Copy, Debug)]
+enum UdpSum {
+    /// The sum of pseudo-header and header with both lengths and the checksum zero, and the payload.
+    Whole(Sum),
+    /// The pseudo-header: the port fills in the rest.
+    Partial(Offload),
+}
+
 /// How a session's headers are filled in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuickHeaders {
@@ -43,8 +55,8 @@ pub(crate) struct QuickHeaders {
     counted_bytes: u16,
     /// Those from the IP header on. Units: bytes.
     network_bytes: u16,
-    /// For a UDP checksum: the sum of pseudo-header and header with both lengths and the checksum zero.
-    udp_sum: Option<Sum>,
+    /// For a UDP checksum.
+    udp_sum: Option<UdpSum>,
     /// Largest frame that fits the path whole, and the length field. Units: bytes.
     max_frame_bytes: u16,
 }
@@ -87,7 +99,7 @@ impl QuickHeaders {
             IpPatch::V6 => network_bytes.checked_sub(IPV6_BYTES)?,
         };
         let udp_sum = match udp {
-            UdpPatch::Checksum(sum) => Some(sum),
+            UdpPatch::Checksum { whole, .. } => Some(UdpSum::Whole(whole)),
             UdpPatch::Absent | UdpPatch::Length => None,
         };
         let largest = usize::from(u16::MAX).checked_sub(counted_bytes)?;
@@ -100,6 +112,12 @@ impl QuickHeaders {
             max_frame_bytes: u16::try_from(max_frame_bytes.min(largest)).ok()?,
         })
     }
+
+    /// The same with a UDP checksum that the port fills in.
+    pub(super) fn offloaded(self, offload: Offload) -> Self {
+        Self { udp_sum: Some(UdpSum::Partial(offload)), ..self }
+    }
+
     /// Largest frame that they are written in front of. Units: bytes.
     #[inline]
     pub(crate) const fn max_frame_bytes(&self) -> usize {
@@ -135,15 +153,19 @@ impl QuickHeaders {
 
     /// Fills in the UDP checksum of a packet whose lengths are there.
     #[inline(never)]
-    fn seal(&self, packet: &mut [u8], sum: Sum) {
+    fn seal(&self, packet: &mut [u8], sum: UdpSum) {
         let ip_bytes = if matches!(self.kind, Kind::V6Udp) { IPV6_BYTES } else { IPV4_BYTES };
         let udp_offset = usize::from(self.encap_bytes - self.network_bytes) + ip_bytes;
         let segment = packet.get_mut(udp_offset..).unwrap_or_default();
         if let Ok((udp, payload)) = UdpHeader::mut_from_prefix(segment) {
             let length = udp.length.get();
-            // The length stands in the pseudo-header and in the header.
-            let whole = sum.add_u16(length).add_u16(length) + checksum::sum(payload);
-            udp.checksum.set(whole.finish_udp());
+            udp.checksum.set(match sum {
+                UdpSum::Partial(offload) => offload.partial(length),
+                // The length stands in the pseudo-header and in the header.
+                UdpSum::Whole(sum) => {
+                    (sum.add_u16(length).add_u16(length) + checksum::sum(payload)).finish_udp()
+                }
+            });
         }
     }
 

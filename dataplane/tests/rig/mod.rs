@@ -44,7 +44,7 @@ use wire::{
     ethernet::MacAddr,
     l2tpv3::{Cookie, SessionId, Sublayer},
 };
-use xsk::{ChunkCache, ChunkPool, Frame, Umem, UmemConfig};
+use xsk::{ChecksumRequest, ChunkCache, ChunkPool, Frame, Umem, UmemConfig};
 
 pub const LAN_0: PortId = PortId(0);
 pub const LAN_1: PortId = PortId(1);
@@ -105,6 +105,8 @@ pub struct Plan {
     pub peers: [IpAddr; 2],
     /// Whether session A sends UDP checksums, and wants them.
     pub udp_checksum: bool,
+    /// Whether the WAN port fills in checksums.
+    pub checksum_offload: bool,
     /// What both sessions write into the outer header.
     pub fields: OuterFields,
     /// Whether each session's packets are spread over the workers.
@@ -165,6 +167,7 @@ impl Default for Plan {
             local: LOCAL.into(),
             peers: [PEER_A.into(), PEER_B.into()],
             udp_checksum: false,
+            checksum_offload: false,
             fields: OuterFields::default(),
             combines_ecn: false,
             lan_frame_bytes: LAN_FRAME_BYTES,
@@ -258,6 +261,7 @@ pub fn tables(plan: Plan, fdb: &Arc<Fdb>, counters: &[PerWorker<SessionCounters>
         })
         .zip(plan.tx_numbers)
         .map(numbered)
+        .map(|session| if plan.checksum_offload { session.map(TxSession::offloaded) } else { session })
         .collect();
     let [attach_a, attach_b] = plan.session_attachments;
     let rx = [(endpoint_a, 1000, plan.rx_cookie, attach_a), (endpoint_b, 2000, Cookie::NONE, attach_b)];
@@ -440,8 +444,15 @@ impl Rig {
 
     /// What left by a port, without the identifications of outer packets, which no two workers share: what two rigs have in common.
     pub fn sent_unnumbered(&mut self, port: PortId) -> Vec<Vec<u8>> {
-        let mut frames = self.sent(port);
-        for frame in frames.iter_mut().filter(|_| port == WAN) {
+        self.sent_asking(port).into_iter().map(|(frame, _)| frame).collect()
+    }
+
+    /// The same, with the checksum that each frame asked the port to fill in.
+    pub fn sent_asking(&mut self, port: PortId) -> Vec<(Vec<u8>, Option<ChecksumRequest>)> {
+        let wire = &self.wires[port.index()];
+        let next = || wire.receive_asking(|bytes, request| (bytes.to_vec(), request));
+        let mut frames: Vec<_> = std::iter::from_fn(next).collect();
+        for (frame, _) in frames.iter_mut().filter(|_| port == WAN) {
             match frame[14] >> 4 {
                 // Identification and header checksum.
                 4 => [18..20, 24..26].into_iter().for_each(|field| frame[field].fill(0)),

@@ -30,6 +30,10 @@ pub struct UdpHeader {
     pub checksum: U16,
 }
 
+/// Where the checksum is in the header. Units: bytes.
+pub const CHECKSUM_OFFSET: u16 = 6;
+const _: () = assert!(core::mem::offset_of!(UdpHeader, checksum) == CHECKSUM_OFFSET as usize);
+
 /// Splits an IP payload into UDP header and UDP payload; bytes behind the UDP length are cut.
 ///
 /// # Errors

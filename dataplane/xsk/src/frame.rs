@@ -22,7 +22,7 @@ use core::slice;
 
 use arrayvec::ArrayVec;
 
-pub use chain::{Chunks, MAX_SEGMENTS, Segments};
+pub use chain::{Chunks, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
 
 use crate::chunk::Chunk;
 

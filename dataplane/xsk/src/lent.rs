@@ -13,6 +13,7 @@ use crate::chunk_pool::ChunkPool;
 use crate::frame::{Frame, MAX_SEGMENTS};
 use crate::ring::Descriptor;
 use crate::sys::{Released, Tenure};
+use crate::tx_metadata::TX_METADATA_BYTES;
 use crate::umem::Umem;
 
 /// How many chunks a queue has lent to the kernel. Units: chunks.
@@ -137,7 +138,8 @@ impl Lent {
     ///
     /// # Errors
     ///
-    /// Gives the frame back when it has further segments, lies in another memory, or is empty: the kernel would skip it and never complete it.
+    /// Gives the frame back when it has further segments, lies in another memory, is empty or has no room in front: the kernel would skip it and
+    /// never complete it.
     #[inline]
     pub(crate) fn for_tx(&mut self, frame: Frame) -> Result<Descriptor, Frame> {
         let Some(segment) = self.place(&frame).filter(|_| frame.is_linear()) else { return Err(frame) };
@@ -149,7 +151,7 @@ impl Lent {
     ///
     /// # Errors
     ///
-    /// Gives the frame back, with nothing lent, when one of its segments lies in another memory or is empty.
+    /// Gives the frame back, with nothing lent, when one of its segments lies in another memory, is empty or has no room in front.
     pub(crate) fn for_tx_chain(&mut self, frame: Frame) -> Result<ChainEntries, Frame> {
         let continued = |segment: &Frame| if segment.is_linear() { 0 } else { Descriptor::CONTINUED };
         let places: Option<ChainEntries> = frame
@@ -163,11 +165,14 @@ impl Lent {
         Ok(places)
     }
 
-    /// Where a segment lies; `None` when it is empty or in another memory.
+    /// Where a segment lies; `None` when it is empty, in another memory, or less than [`TX_METADATA_BYTES`] from the front of its chunk.
     #[inline]
     fn place(&self, segment: &Frame) -> Option<Place> {
         let (index, base) = self.umem.place_of(segment.base())?;
         let len @ 1.. = u32::try_from(segment.head_len()).ok()? else { return None };
+        if segment.start() < TX_METADATA_BYTES {
+            return None;
+        }
         Some(Place {
             index,
             entry: Descriptor { ring_address: base + segment.start() as u64, len, options: 0 },

@@ -55,14 +55,16 @@ mod socket;
 mod statistics;
 #[allow(unsafe_code, reason = "system calls and mappings")]
 mod sys;
+mod tx_metadata;
 #[allow(unsafe_code, reason = "the one mapping that all chunks lie in")]
 mod umem;
 
 pub use chunk::Chunk;
 pub use chunk_cache::ChunkCache;
 pub use chunk_pool::{BLOCK, ChunkPool};
-pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, Segments};
+pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
 pub use lent::Held;
 pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};
 pub use statistics::{KernelStatistics, QueueCounts};
+pub use tx_metadata::{ChecksumRequest, TX_METADATA_BYTES};
 pub use umem::{Umem, UmemConfig, UmemError};

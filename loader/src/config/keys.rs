@@ -7,7 +7,7 @@ use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, PeerMode, Role, SUBLA
 use super::mss::{MAX_MSS, MIN_MSS, MSS_CLAMP_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
-use super::tuning::{self, WorkMode};
+use super::tuning::{self, TxChecksum, WorkMode};
 
 /// One key.
 #[derive(Debug)]
@@ -127,6 +127,8 @@ pub const ROLES: &[&str] = &words::<_, { Role::WORDS.len() }>(Role::WORDS);
 pub const MODES: &[&str] = &words::<_, { Mode::WORDS.len() }>(Mode::WORDS);
 /// Words of the gateway's `mode`.
 pub const WORK_MODES: &[&str] = &words::<_, { WorkMode::WORDS.len() }>(WorkMode::WORDS);
+/// Words of `tx_checksum`.
+pub const TX_CHECKSUMS: &[&str] = &words::<_, { TxChecksum::WORDS.len() }>(TxChecksum::WORDS);
 /// Words of `encap`.
 pub const ENCAPS: &[&str] = &words::<_, { Encap::WORDS.len() }>(Encap::WORDS);
 /// Words of `mss_clamp`.
@@ -213,6 +215,10 @@ keys! {
     PORT_GRO_FLUSH_TIMEOUT_NS = "port.NAME.gro_flush_timeout_ns", Kind::Integer { min: 0, max: 1_000_000_000 }, "nanoseconds",
         Absent::Text("as found; with `busy_poll_us`, 200000 where it is 0"),
         "Time after which a driver whose interrupt is deferred is polled all the same. Set while the port is attached, and put back.";
+    PORT_TX_CHECKSUM = "port.NAME.tx_checksum", Kind::Choice(TX_CHECKSUMS), "", Absent::Word("auto"),
+        "Who makes UDP checksums of packets that leave here, which cost a pass over every byte. `auto`: the card, where its driver does in \
+         zero-copy mode, else the gateway. `on`: the card, or in copy mode the kernel, which leaves it to the card where that can; else a \
+         refusal to start, with the reason. `off`: the gateway. Card and kernel take part from Linux 6.11 on.";
 
     TUNNEL_LOCAL = "tunnel.NAME.local", Kind::Address, "", Absent::Required,
         "This gateway's underlay address. It may be missing on the host for now: the tunnel is down until it is there.";

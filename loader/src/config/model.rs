@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use super::mss::MssClamp;
 pub use super::outer::Outer;
 pub use super::sequencing::{Seq, Sequencing};
-pub use super::tuning::{Driving, Work, WorkMode};
+pub use super::tuning::{Driving, TxChecksum, Work, WorkMode};
 pub use dataplane::tables::oversize::Fragmentation;
 pub use wire::ethernet::VlanId;
 pub use wire::l2tpv3::{Cookie, SessionId, Sublayer, TunnelId};
@@ -77,7 +77,7 @@ pub struct Port {
     pub rx_ring: u32,
     /// Descriptors per transmit ring (and completion ring). A power of two.
     pub tx_ring: u32,
-    /// How its sockets are driven (`need_wakeup`, `busy_poll_us`, `napi_defer_hard_irqs`, ...).
+    /// How its sockets are driven (`need_wakeup`, `busy_poll_us`, `tx_checksum`, ...).
     pub driving: Driving,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use super::keys::{self, Absent, Key};
 use super::model::{
     Bridge, Config, Cookie, Driving, Encap, Fragmentation, Gateway, Mode, PeerMode, Port, SUBLAYER_WORDS,
-    Seq, Session, Tunnel, Umem, WorkMode, fragmentation_word,
+    Seq, Session, Tunnel, TxChecksum, Umem, WorkMode, fragmentation_word,
 };
 use super::mss;
 use super::outer;
@@ -138,6 +138,9 @@ fn driving(driving: Driving, text: &mut Text) {
     }
     if let Some(timeout) = driving.gro_flush_timeout_ns {
         text.value(&keys::PORT_GRO_FLUSH_TIMEOUT_NS, timeout);
+    }
+    if driving.tx_checksum != TxChecksum::Auto {
+        text.text(&keys::PORT_TX_CHECKSUM, driving.tx_checksum.word());
     }
 }
 

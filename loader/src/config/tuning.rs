@@ -27,6 +27,17 @@ pub enum WorkMode {
     Interrupt,
 }
 
+/// Who makes the UDP checksums of packets that leave by a port (`tx_checksum`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TxChecksum {
+    /// The card, where its driver can in the mode that was obtained; else the gateway.
+    Auto,
+    /// The gateway.
+    Off,
+    /// The card, or the kernel in copy mode; else the port is not attached.
+    On,
+}
+
 /// How the sockets of a port are driven (`[port.NAME]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Driving {
@@ -40,6 +51,8 @@ pub struct Driving {
     pub napi_defer_hard_irqs: Option<u32>,
     /// Time after which the driver is polled when nobody does; `None`: as found, or what busy polling wants. Units: nanoseconds.
     pub gro_flush_timeout_ns: Option<u32>,
+    /// Who makes UDP checksums.
+    pub tx_checksum: TxChecksum,
 }
 
 /// Largest batch, and its default. Units: frames.
@@ -67,6 +80,7 @@ impl Default for Driving {
             busy_poll_budget: BUSY_POLL_BUDGET,
             napi_defer_hard_irqs: None,
             gro_flush_timeout_ns: None,
+            tx_checksum: TxChecksum::Auto,
         }
     }
 }
@@ -83,6 +97,18 @@ impl WorkMode {
     }
 }
 
+impl TxChecksum {
+    /// The file's words.
+    pub const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("off", Self::Off), ("on", Self::On)];
+
+    /// The file's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, who)| *who == self).map_or("", |(word, _)| word)
+    }
+}
+
 /// The keys of `[gateway]`; what is at fault has its default, and is reported.
 pub(super) fn read_work(section: &Section<'_, '_>, report: &mut Report<'_>) -> Work {
     let mode = section.choice(&keys::GATEWAY_MODE, WorkMode::WORDS, report);
@@ -95,11 +121,13 @@ pub(super) fn read_driving(section: &Section<'_, '_>, report: &mut Report<'_>) -
     let need_wakeup = section.boolean(&keys::PORT_NEED_WAKEUP, report);
     let busy_poll_us = section.integer(&keys::PORT_BUSY_POLL_US, report);
     let busy_poll_budget = section.integer(&keys::PORT_BUSY_POLL_BUDGET, report);
+    let tx_checksum = section.choice(&keys::PORT_TX_CHECKSUM, TxChecksum::WORDS, report);
     Some(Driving {
         napi_defer_hard_irqs: section.integer(&keys::PORT_NAPI_DEFER_HARD_IRQS, report),
         gro_flush_timeout_ns: section.integer(&keys::PORT_GRO_FLUSH_TIMEOUT_NS, report),
         need_wakeup: need_wakeup?,
         busy_poll_us: busy_poll_us?,
         busy_poll_budget: busy_poll_budget?,
+        tx_checksum: tx_checksum?,
     })
 }

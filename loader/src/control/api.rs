@@ -81,6 +81,18 @@ pub enum XdpMode {
     Generic,
 }
 
+/// Who makes the UDP checksums of packets that leave by a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChecksumBy {
+    /// The gateway, by a pass over every byte.
+    Gateway,
+    /// The kernel, as for any socket: by such a pass, or by the card.
+    Kernel,
+    /// The card.
+    Card,
+}
+
 /// How an FDB entry came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -331,6 +343,10 @@ pub struct PortStatus {
     pub multi_buffer: bool,
     /// Why frames are copied between NIC and memory; null with zero-copy, and where it was not tried.
     pub copy_reason: Option<String>,
+    /// Who makes UDP checksums of packets that leave here; null while no socket is open, and on access ports, which send none.
+    pub tx_checksum: Option<ChecksumBy>,
+    /// Why the gateway makes them; null where it does not.
+    pub tx_checksum_reason: Option<String>,
     /// Queues that have a socket.
     pub queues: u32,
     /// MTU of the interface. Units: bytes.
@@ -478,6 +494,7 @@ display_words! {
     PeerMode { Fixed => "fixed", Learn => "learn" }
     Role { Underlay => "underlay", Access => "access", Both => "both" }
     XdpMode { Native => "native", Generic => "generic" }
+    ChecksumBy { Gateway => "gateway", Kernel => "kernel", Card => "card" }
     FdbKind { Dynamic => "dynamic", Static => "static" }
     WorkerState { Running => "running", Stopped => "stopped" }
 }

@@ -64,7 +64,7 @@ pub(super) struct Sysfs {
 }
 
 /// Features that are looked at.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 10] = [
     "rx-lro",
     "rx-gro-hw",
     "rx-vlan-hw-parse",
@@ -72,6 +72,9 @@ const FEATURES: [&str; 7] = [
     "rx-ntuple-filter",
     "hw-tc-offload",
     "rx-hashing",
+    "tx-checksum-ipv4",
+    "tx-checksum-ipv6",
+    "tx-checksum-ip-generic",
 ];
 
 impl Findings {

@@ -18,7 +18,7 @@ pub(super) fn rows(found: &Findings, tree: &Tree, allowed: &[usize]) -> Vec<Row>
     let mut rows = vec![driver(found), link(found)];
     rows.extend(controller(found));
     rows.extend(occupant(found));
-    rows.extend([xdp(found), zero_copy(found), mtu(found)]);
+    rows.extend([xdp(found), zero_copy(found), udp_checksums(found), mtu(found)]);
     rows.extend(queue_rows::rows(found, tree, allowed));
     rows.push(napi(found, tree));
     rows.extend([merging(found), tags(found)]);
@@ -90,10 +90,9 @@ fn zero_copy(found: &Findings) -> Row {
     let thing = "zero-copy";
     match found.xdp {
         Some(able) if able.zero_copy => {
-            let checksum = if able.tx_checksum { ", fills in checksums" } else { "" };
             let chunks = able.zero_copy_segments.max(1);
             let plural = if chunks == 1 { "" } else { "s" };
-            Row::ok(thing, format!("yes, frames of {chunks} chunk{plural}{checksum}"))
+            Row::ok(thing, format!("yes, frames of {chunks} chunk{plural}"))
                 .because("as the driver says; `spanwire port show` tells what a gateway obtained")
         }
         Some(_) => Row::better(thing, "no").because(
@@ -102,6 +101,27 @@ fn zero_copy(found: &Findings) -> Row {
         None => {
             Row::untold(thing, "kernels tell from 6.3 on; `spanwire port show` tells what a gateway obtained")
         }
+    }
+}
+
+/// Who makes them for packets that leave here; in copy mode the card can as well, but not by itself.
+fn udp_checksums(found: &Findings) -> Row {
+    let (thing, gateway) = ("UDP checksums", "made by the gateway");
+    let Some(able) = found.xdp else {
+        return Row::untold(thing, "kernels tell from 6.8 on; `spanwire port show` tells who makes them");
+    };
+    let is_on = |name| found.feature(name).is_some_and(|state| state.active);
+    let by_card = is_on("tx-checksum-ip-generic") || (is_on("tx-checksum-ipv4") && is_on("tx-checksum-ipv6"));
+    match able {
+        XdpCapabilities { zero_copy: true, tx_checksum: true, .. } => {
+            Row::ok(thing, "made by the card").because("with zero-copy, Linux 6.11 and `tx_checksum` as it is by default")
+        }
+        XdpCapabilities { zero_copy: true, .. } => {
+            Row::ok(thing, gateway).because("the driver fills none in with zero-copy")
+        }
+        _ if by_card && found.facts.driver != "veth" => Row::better(thing, gateway)
+            .because("the card can make them of packets that the kernel copies: `tx_checksum = \"on\"` of the port, Linux 6.11"),
+        _ => Row::ok(thing, gateway).because("the device fills none in"),
     }
 }
 
@@ -253,6 +273,35 @@ mod tests {
             (xdp(&found).verdict, zero_copy(&found).verdict),
             (Verdict::CannotBeTold, Verdict::CannotBeTold)
         );
+    }
+
+    #[test]
+    fn udp_checksums_are_the_card_s_where_it_can_and_the_way_there_is_told() {
+        let mut found = findings();
+        let row = |found: &Findings| {
+            let row = udp_checksums(found);
+            (row.verdict, row.found.clone(), row.why.contains("tx_checksum"))
+        };
+        let gateway = String::from("made by the gateway");
+        assert_eq!(row(&found), (Verdict::Ok, gateway.clone(), false), "the driver cannot");
+        let able = XdpCapabilities { tx_checksum: true, ..found.xdp.unwrap() };
+        found.xdp = Some(able);
+        assert_eq!(row(&found), (Verdict::Ok, "made by the card".into(), true));
+        found.xdp = Some(XdpCapabilities { zero_copy: false, ..able });
+        assert_eq!(row(&found), (Verdict::Ok, gateway.clone(), false), "copy mode, and the card cannot");
+        let on = Feature { active: true, requested: true, changeable: true };
+        found.features = vec![("tx-checksum-ipv4", on)];
+        assert_eq!(row(&found).0, Verdict::Ok, "half of it");
+        for features in
+            [vec![("tx-checksum-ipv4", on), ("tx-checksum-ipv6", on)], vec![("tx-checksum-ip-generic", on)]]
+        {
+            found.features = features;
+            assert_eq!(row(&found), (Verdict::CouldBeBetter, gateway.clone(), true));
+        }
+        found.facts.driver = "veth".into();
+        assert_eq!(row(&found), (Verdict::Ok, gateway, false), "it only claims to");
+        found.xdp = None;
+        assert_eq!(row(&found).0, Verdict::CannotBeTold);
     }
 
     #[test]

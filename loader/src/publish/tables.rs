@@ -34,6 +34,8 @@ pub struct PortWorld {
     pub is_up: bool,
     /// MTU of the interface. Units: bytes, without the Ethernet header.
     pub mtu_bytes: u32,
+    /// Whether it has UDP checksums filled in, by the card or the kernel.
+    pub fills_in_checksums: bool,
 }
 
 /// What is up at the moment, by position in the plan.
@@ -219,7 +221,8 @@ fn tx_session(
     // The configuration check admits no tunnel between addresses of two versions.
     let (remote, remote_port) = world.peer_of(planned.tunnel_position, planned.tunnel)?;
     let addresses = OuterAddresses::new(planned.tunnel.local, remote)?;
-    let hop = NextHop { port: *ports.get(&oif)?, src_mac, dst_mac, vlan, path_mtu_bytes: mtu as usize };
+    let port = *ports.get(&oif)?;
+    let hop = NextHop { port, src_mac, dst_mac, vlan, path_mtu_bytes: mtu as usize };
     let encap = match planned.tunnel.encap {
         Encap::Ip => next_hops::Encap::Ip,
         Encap::Udp { sport, .. } => {
@@ -238,6 +241,8 @@ fn tx_session(
         ..plain
     };
     let tx = TxSession::new(&hop, &parameters, plan.session_counters[planned.index.index()].clone());
+    let is_offloaded = world.ports.get(port.index()).is_some_and(|port| port.fills_in_checksums);
+    let tx = if is_offloaded { tx.offloaded() } else { tx };
     Some(if session.sequencing.seq.sends() { tx.numbered(state_of(plan, planned)) } else { tx })
 }
 

@@ -15,9 +15,14 @@ use ebpf::abi::{PortConfig, Roles};
 use rustix::io::Errno;
 use xsk::{BindError, BindMode, BusyPoll, ChunkCache, KernelStatistics, SocketConfig, Umem, XskQueue};
 
-use super::{crew::Crew, host};
+use super::{
+    crew::Crew,
+    host,
+    tx_checksum::{self, Checksums},
+};
 use crate::{
     config::{Mode, Port},
+    control::api::ChecksumBy,
     maps::SteeringMaps,
     netlink::Link,
     nic::{Deferral, NicKeeper, PortFacts, PortNeeds, PreparedPort},
@@ -69,6 +74,8 @@ pub(super) struct AttachedPort {
     pub(super) has_multi_buffer: bool,
     /// Why zero-copy was not obtained, when it was tried.
     pub(super) copy_reason: Option<String>,
+    /// Who makes the UDP checksums of packets that leave by it.
+    pub(super) checksums: Checksums,
     slot_base: u32,
     /// Second descriptors of the sockets, to read statistics while workers own the queues.
     sockets: Vec<OwnedFd>,
@@ -102,17 +109,24 @@ impl AttachedPort {
         let slot_base = tools.slots_per_port * u32::from(id.0);
         let announcement = PortConfig::new(roles, slot_base, facts.rx_queues).with_stat_row(stat_row(id));
         let mut opened = Opened::default();
-        if let Err(error) = opened.open_all(tools, port, &facts, &config, slot_base, announcement) {
-            opened.undo(tools, link.ifindex, slot_base);
-            return Err(error);
-        }
+        let checksums = opened
+            .open_all(tools, port, &facts, &config, slot_base, announcement)
+            .and_then(|()| tx_checksum::decide(port, &facts, &opened.queues));
+        let checksums = match checksums {
+            Ok(checksums) => checksums,
+            Err(error) => {
+                opened.undo(tools, link.ifindex, slot_base);
+                return Err(error);
+            }
+        };
         let Opened { queues, sockets } = opened;
         let is_zero_copy = queues.iter().all(XskQueue::is_zero_copy);
         let refusal = queues.iter().find_map(XskQueue::zero_copy_refusal);
         let copy_reason = no_zero_copy.or_else(|| refusal.map(ToString::to_string));
         let workers = tools.crew.len();
         for (worker, queue) in (0..workers).cycle().zip(queues) {
-            tools.crew.attach(worker, XskPort::new(id, queue, worker, counters.clone()));
+            let queue = XskPort::new(id, queue, worker, counters.clone());
+            tools.crew.attach(worker, queue.with_checksum_offload(checksums.by != ChecksumBy::Gateway));
         }
         let has_multi_buffer = multi_buffer;
         Ok(Self {
@@ -120,6 +134,7 @@ impl AttachedPort {
             is_zero_copy,
             has_multi_buffer,
             copy_reason,
+            checksums,
             slot_base,
             sockets,
             link: attached,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::{Encap, Tunnel},
+    control::api::ChecksumBy,
     maps::MapsError,
     netlink::{
         Link, Network, PathMtu,
@@ -152,6 +153,7 @@ impl Gateway {
                     ifindex: Some(attached.ifindex()),
                     is_up: link.is_some_and(|link| link.is_up && link.has_carrier),
                     mtu_bytes: link.map_or(0, |link| link.mtu),
+                    fills_in_checksums: attached.checksums.by != ChecksumBy::Gateway,
                 }
             }),
         };

@@ -15,6 +15,7 @@ pub(crate) mod host;
 mod path_status;
 mod peers;
 mod status;
+mod tx_checksum;
 
 use std::{
     cell::RefCell,

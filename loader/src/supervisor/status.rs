@@ -297,6 +297,8 @@ fn port_status(gateway: &Gateway, id: PortId, port: &config::Port) -> PortStatus
         zero_copy: false,
         multi_buffer: false,
         copy_reason: None,
+        tx_checksum: None,
+        tx_checksum_reason: None,
         queues: 0,
         mtu: None,
         mac: None,
@@ -348,6 +350,11 @@ fn describe(gateway: &Gateway, id: PortId, attached: &AttachedPort, status: &mut
     let unmet = features.filter(|change| change.is_unmet());
     status.warnings.extend(unmet.map(|change| format!("{} cannot be switched off", change.feature)));
     status.copy_reason.clone_from(&attached.copy_reason);
+    if status.role != Role::Access {
+        status.tx_checksum = Some(attached.checksums.by);
+        status.tx_checksum_reason.clone_from(&attached.checksums.reason);
+        status.warnings.extend(attached.checksums.warning(&attached.facts));
+    }
     status.warnings.extend(attached.native_refusal().map(|refusal| format!("no native XDP: {refusal}")));
     status.warnings.extend(host::mtu_problem(&status.interface, world.mtu_bytes, gateway.chunk_bytes()));
     status.warnings.extend(kernel_bridge_warning(gateway, attached.ifindex()));

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 mod capture;
+mod checksum;
 mod faults;
 mod follow;
 mod forward;

@@ -10,6 +10,7 @@ use xsk::{ChunkCache, Umem, UmemConfig};
 use super::*;
 use crate::{
     counters::PerWorker,
+    ports::fill_in,
     stages::encap,
     tables::{
         next_hops::{Encap, NextHop, OuterAddresses, OuterFields, TxParameters},
@@ -81,9 +82,51 @@ proptest! {
         let mut frame = || Frame::from_bytes(cache.take().unwrap(), 256, &inner).unwrap();
         let (mut expected, mut written) = (frame(), frame());
         let mut numbers = Identification::new(0, 1, start);
-        encap::run(&mut expected, 0, &session, &mut numbers.clone()).unwrap();
+        encap::run(&mut expected, 0, &session, None, &mut numbers.clone()).unwrap();
         quick.write(&session.template, &mut written, &mut numbers).unwrap();
         prop_assert_eq!(written.linear().unwrap(), expected.linear().unwrap());
+    }
+}
+
+proptest! {
+    /// A checksum that is left to the port and filled in there is the one that the engine makes itself, on either way through it and
+    /// whatever the segments.
+    #[test]
+    fn a_checksum_filled_in_by_the_port_is_that_of_the_engine(
+        is_v6: bool, cookie in cookie(), has_sublayer: bool, has_tag: bool,
+        start: u64, inner in proptest::collection::vec(any::<u8>(), 14..1400), split in 14usize..1400,
+    ) {
+        let tag = has_tag.then(|| VlanTag::customer(VlanId::new(100).unwrap()));
+        let sublayer = if has_sublayer { Sublayer::Default } else { Sublayer::None };
+        let encap = Encap::Udp { local_port: 5001, remote_port: 0xFFFF, checksum: true };
+        let summed = session(is_v6, encap, cookie, sublayer, tag);
+        let asking = summed.clone().offloaded();
+        let offload = asking.offload.as_ref().unwrap();
+        let mut cache = chunks();
+        let mut linear = || Frame::from_bytes(cache.take().unwrap(), 256, &inner).unwrap();
+        let (mut expected, mut quick, mut slow) = (linear(), linear(), linear());
+        let mut chained = Frame::from_bytes(cache.take().unwrap(), 256, &inner[..split.min(inner.len() - 1)]).unwrap();
+        let rest = Frame::from_bytes(cache.take().unwrap(), 256, &inner[chained.len()..]).unwrap();
+        let beyond = rest.len();
+        chained = chained.followed_by(rest).unwrap();
+
+        let mut numbers = Identification::new(0, 1, start);
+        encap::run(&mut expected, 0, &summed, None, &mut numbers.clone()).unwrap();
+        encap::run(&mut slow, 0, &asking, Some(offload), &mut numbers.clone()).unwrap();
+        encap::run(&mut chained, beyond, &asking, Some(offload), &mut numbers.clone()).unwrap();
+        asking.quick.unwrap().write(&asking.template, &mut quick, &mut numbers).unwrap();
+        for asking in [&mut quick, &mut slow, &mut chained] {
+            fill_in(asking, offload.request);
+            prop_assert_eq!(asking.segments().collect::<Vec<_>>().concat(), expected.linear().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_session_without_udp_checksum_asks_for_none() {
+    for encap in [Encap::Ip, Encap::Udp { local_port: 1, remote_port: 2, checksum: false }] {
+        let session = session(true, encap, Cookie::NONE, Sublayer::Default, None).offloaded();
+        assert!(!session.is_offloaded());
     }
 }
 

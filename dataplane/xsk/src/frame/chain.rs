@@ -21,12 +21,17 @@ use core::ptr::NonNull;
 use super::{Frame, narrow};
 use crate::chunk::Chunk;
 use crate::chunk_cache::ChunkCache;
+use crate::tx_metadata::TX_METADATA_BYTES;
 
 /// Room that the link takes at the front of a chunk. Units: bytes.
 const LINK_BYTES: usize = size_of::<Frame>();
 /// The same, as the fields of a frame count.
 const LINK_ROOM: u16 = 16;
 const _: () = assert!(LINK_BYTES == LINK_ROOM as usize);
+
+/// Offset in its chunk at which a segment starts that further ones may follow: room for the link and for what the kernel wants in
+/// front of every segment. Units: bytes.
+pub const SEGMENT_START_BYTES: usize = LINK_BYTES + TX_METADATA_BYTES;
 
 /// Segments that one frame has at most.
 ///
@@ -218,7 +223,7 @@ impl Frame {
         if offset + len == self.len() {
             return Some(copy);
         }
-        let joined = match self.copy_from_offset(offset + len, LINK_BYTES, cache) {
+        let joined = match self.copy_from_offset(offset + len, SEGMENT_START_BYTES, cache) {
             Some(rest) => copy.followed_by(rest),
             None => {
                 cache.give_frame(copy);

@@ -51,13 +51,16 @@ pub struct Descriptor {
     pub ring_address: u64,
     /// Length of the frame or segment. Units: bytes.
     pub len: u32,
-    /// Flags: [`CONTINUED`](Descriptor::CONTINUED) or 0.
+    /// Flags: [`CONTINUED`](Descriptor::CONTINUED), [`METADATA`](Descriptor::METADATA), both or 0.
     pub options: u32,
 }
 
 impl Descriptor {
     /// The frame goes on with the next entry. Source: `XDP_PKT_CONTD`, linux/if_xdp.h, v6.6.
     pub const CONTINUED: u32 = 1;
+
+    /// In a TX ring: metadata stands in front of the frame. Source: `XDP_TX_METADATA`, linux/if_xdp.h, v6.8.
+    pub const METADATA: u32 = 2;
 
     /// Whether the frame goes on with the next entry.
     #[must_use]

@@ -26,6 +26,7 @@ use crate::chunk_cache::ChunkCache;
 use crate::frame::{Frame, FrameBatch};
 use crate::lent::Held;
 use crate::statistics::{KernelStatistics, QueueCounts};
+use crate::tx_metadata::ChecksumRequest;
 use crate::umem::Umem;
 use link_pause::LinkPause;
 use loans::Loans;
@@ -42,6 +43,7 @@ pub struct XskQueue {
     socket: ListedSocket,
     loans: Loans,
     zero_copy: bool,
+    tx_metadata: bool,
     need_wakeup: bool,
     busy_poll: bool,
     kick_limit: u32,
@@ -88,11 +90,25 @@ impl XskQueue {
     ///
     /// # Errors
     ///
-    /// Gives the frame back when the ring has not room for it, the frame is empty, of another memory, or of more segments than
-    /// [`max_segments`](XskQueue::max_segments).
+    /// Gives the frame back when the ring has not room for it, the frame is empty, of another memory, of more segments than
+    /// [`max_segments`](XskQueue::max_segments), or one of them has less than [`TX_METADATA_BYTES`](crate::TX_METADATA_BYTES) in front.
     #[inline]
     pub fn transmit(&mut self, frame: Frame) -> Result<(), Frame> {
         self.rings.transmit(&mut self.loans.lent, frame)
+    }
+
+    /// [`transmit`](XskQueue::transmit) for a frame whose checksum the driver is to fill in; in copy mode the kernel does, or has the
+    /// device do it, in the packet that it makes of the frame.
+    ///
+    /// # Errors
+    ///
+    /// As `transmit`; and for a queue without [`has_tx_metadata`](XskQueue::has_tx_metadata), and a checksum outside of the frame's head.
+    #[inline]
+    pub fn transmit_requesting(&mut self, frame: Frame, request: ChecksumRequest) -> Result<(), Frame> {
+        if !self.tx_metadata {
+            return Err(frame);
+        }
+        self.rings.transmit_requesting(request, &mut self.loans.lent, frame)
     }
 
     /// Whether the TX ring takes `count` frames more.
@@ -189,6 +205,13 @@ impl XskQueue {
     #[must_use]
     pub fn is_zero_copy(&self) -> bool {
         self.zero_copy
+    }
+
+    /// Whether frames may ask for something on their way out: the kernel took the memory with room for that. What is asked of a driver in
+    /// zero-copy mode that cannot do it, is not done: [`XdpCapabilities::tx_checksum`](crate::nic::XdpCapabilities).
+    #[must_use]
+    pub fn has_tx_metadata(&self) -> bool {
+        self.tx_metadata
     }
 
     /// Segments that a transmitted frame may have at most: 1 when the queue was opened without

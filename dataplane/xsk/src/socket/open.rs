@@ -13,14 +13,14 @@ use super::error::{BindError, BindOperation};
 use super::link_pause::LinkPause;
 use super::loans::Loans;
 use super::rings::{MappedRings, Rings};
-use super::shared::ListedSocket;
+use super::shared::{Bound, ListedSocket};
 use super::wake_pause::WakePause;
 use super::{XskQueue, kick};
 use crate::chunk_cache::ChunkCache;
 use crate::frame::MAX_SEGMENTS;
 use crate::lent::Lent;
 use crate::nic::xdp_capabilities;
-use crate::sys::{Inherited, RingSizes, Sharing, Tenure, UnboundSocket, Witness, XdpSocket};
+use crate::sys::{Inherited, RingSizes, Sharing, Tenure, UnboundSocket, Witness};
 use crate::umem::Umem;
 
 /// How long a queue may stay busy with the remains of a socket closed just now.
@@ -30,6 +30,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A socket that could not be bound, and why.
 type Refused = (UnboundSocket, BindError);
+
+/// Whether a registration has room for TX metadata.
+type TxMetadata = bool;
 
 /// What is being opened: memory, place and how.
 struct Opening<'a> {
@@ -100,9 +103,9 @@ impl Opening<'_> {
     }
 
     /// Binds, and tries again for a moment while the queue is busy: the kernel finishes closing a socket later.
-    fn bind(&self, mut socket: UnboundSocket, zero_copy: bool) -> Result<XdpSocket, Refused> {
+    fn bind(&self, mut socket: UnboundSocket, zero_copy: bool) -> Result<Bound, Refused> {
         let deadline = Instant::now() + BUSY_PATIENCE;
-        let mut registered = false;
+        let mut registered = None;
         loop {
             match self.bind_once(socket, zero_copy, &mut registered) {
                 Err((unbound, error)) if error.errno() == libc::EBUSY && Instant::now() < deadline => {
@@ -119,47 +122,51 @@ impl Opening<'_> {
         &self,
         mut socket: UnboundSocket,
         zero_copy: bool,
-        registered: &mut bool,
-    ) -> Result<XdpSocket, Refused> {
+        registered: &mut Option<TxMetadata>,
+    ) -> Result<Bound, Refused> {
         let operation = if zero_copy { BindOperation::BindZeroCopy } else { BindOperation::BindCopy };
         let refused = |(unbound, source)| (unbound, self.error(operation, source));
         let inherited = self.inherited(zero_copy);
         let live = self.umem.sockets().lock();
         let place = (self.ifindex, self.queue);
         let owners = live.iter().filter_map(|entry| entry.to_share(inherited, place));
-        for owner in owners.take(if *registered { 0 } else { usize::MAX }) {
+        for (owner, tx_metadata) in owners.take(if registered.is_some() { 0 } else { usize::MAX }) {
             match socket.bind(Sharing::With(owner.as_fd())) {
                 // The owner's interface is gone, so it is not bound any more: another may be.
                 Err((unbound, error)) if error.raw_os_error() == Some(libc::EBADF) => socket = unbound,
-                result => return result.map_err(refused),
+                result => return result.map(|socket| Bound { socket, tx_metadata }).map_err(refused),
             }
         }
-        if !*registered {
-            if let Err(source) = socket.register(self.umem, self.umem.len_bytes()) {
-                return Err((socket, self.error(BindOperation::RegisterUmem, source)));
-            }
-            *registered = true;
-        }
-        socket.bind(Sharing::Own(inherited)).map_err(refused)
+        let tx_metadata = match *registered {
+            Some(tx_metadata) => tx_metadata,
+            None => match best_registration(|with| socket.register(self.umem, self.umem.len_bytes(), with)) {
+                Ok(tx_metadata) => *registered.insert(tx_metadata),
+                Err(source) => return Err((socket, self.error(BindOperation::RegisterUmem, source))),
+            },
+        };
+        let bound = socket.bind(Sharing::Own(inherited));
+        bound.map(|socket| Bound { socket, tx_metadata }).map_err(refused)
     }
 
     /// The queue, from its bound parts.
     fn finish(
         &self,
         rings: MappedRings,
-        socket: XdpSocket,
+        bound: Bound,
         loans: Loans,
         asked_zero_copy: bool,
         cache: &mut ChunkCache,
     ) -> Result<XskQueue, BindError> {
+        let tx_metadata = bound.tx_metadata;
         let socket =
-            ListedSocket::new(self.umem, self.inherited(asked_zero_copy), (self.ifindex, self.queue), socket);
+            ListedSocket::new(self.umem, self.inherited(asked_zero_copy), (self.ifindex, self.queue), bound);
         let obtained = socket.is_zero_copy();
         let mut opened = XskQueue {
             rings,
             socket,
             loans,
             zero_copy: asked_zero_copy,
+            tx_metadata,
             need_wakeup: self.config.need_wakeup,
             busy_poll: self.config.busy_poll.is_some(),
             kick_limit: kick::call_limit(self.config.tx_ring),
@@ -205,5 +212,44 @@ impl Opening<'_> {
     /// The error for a failed step.
     fn error(&self, operation: BindOperation, source: io::Error) -> BindError {
         BindError::new(operation, (self.ifindex, self.queue), self.config.multi_buffer, source)
+    }
+}
+
+/// Registers the memory with room for TX metadata, or without where the kernel does not know that: it is refused then like any unknown
+/// flag, by `EINVAL`. Returns which it was.
+fn best_registration(mut register: impl FnMut(TxMetadata) -> io::Result<()>) -> io::Result<TxMetadata> {
+    match register(true) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => register(false).map(|()| false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of these answers, all of which must be asked for: metadata or not, or an error number.
+    fn outcome(answers: &[(TxMetadata, i32)]) -> Result<TxMetadata, Option<i32>> {
+        let mut script = answers.iter();
+        let outcome = best_registration(|with| {
+            let (expected, errno) = script.next().expect("not asked more often than scripted");
+            assert_eq!(with, *expected);
+            if *errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(*errno)) }
+        });
+        assert_eq!(script.next(), None);
+        outcome.map_err(|error| error.raw_os_error())
+    }
+
+    #[test]
+    fn a_kernel_without_tx_metadata_gets_the_memory_without() {
+        assert_eq!(outcome(&[(true, 0)]), Ok(true));
+        assert_eq!(outcome(&[(true, libc::EINVAL), (false, 0)]), Ok(false));
+    }
+
+    #[test]
+    fn another_refusal_is_told_as_it_is() {
+        assert_eq!(outcome(&[(true, libc::EINVAL), (false, libc::EINVAL)]), Err(Some(libc::EINVAL)));
+        assert_eq!(outcome(&[(true, libc::ENOBUFS)]), Err(Some(libc::ENOBUFS)));
     }
 }

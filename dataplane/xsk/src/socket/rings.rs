@@ -13,6 +13,7 @@ use crate::lent::Lent;
 use crate::ring::{Descriptor, Ends, RingMemory};
 use crate::statistics::QueueCounts;
 use crate::sys::RingMap;
+use crate::tx_metadata::ChecksumRequest;
 
 /// The four rings of one queue; `A` is the memory of address rings, `D` that of descriptor rings.
 #[derive(Debug)]
@@ -166,27 +167,51 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     /// Writes the TX entries for `frame`, not yet visible to the kernel: all of them or none.
     #[inline]
     pub(crate) fn transmit(&mut self, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
+        self.transmit_with(0, lent, frame)
+    }
+
+    /// [`transmit`](Self::transmit) for a frame that asks for its checksum.
+    #[inline]
+    pub(crate) fn transmit_requesting(
+        &mut self,
+        request: ChecksumRequest,
+        lent: &mut Lent,
+        mut frame: Frame,
+    ) -> Result<(), Frame> {
+        match request.write(&mut frame) {
+            Some(()) => self.transmit_with(Descriptor::METADATA, lent, frame),
+            None => Err(frame),
+        }
+    }
+
+    /// Writes the TX entries, the first of them with `options`.
+    #[inline]
+    fn transmit_with(&mut self, options: u32, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
         if !frame.is_linear() {
-            return self.transmit_chain(lent, frame);
+            return self.transmit_chain(options, lent, frame);
         }
         if self.ends.tx.free_count(1) == 0 {
             return Err(frame);
         }
         let entry = lent.for_tx(frame)?;
-        let pushed = self.ends.tx.push(entry);
+        let pushed = self.ends.tx.push(Descriptor { options, ..entry });
         debug_assert!(pushed.is_ok(), "room was seen above");
         Ok(())
     }
 
-    /// `transmit` for a frame of several segments.
+    /// `transmit_with` for a frame of several segments.
     #[cold]
-    fn transmit_chain(&mut self, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
+    fn transmit_chain(&mut self, options: u32, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
         let count = frame.segment_count();
         let wanted = to_count(count);
         if count > self.max_segments || self.ends.tx.free_count(wanted) < wanted {
             return Err(frame);
         }
-        for place in lent.for_tx_chain(frame)? {
+        let mut entries = lent.for_tx_chain(frame)?;
+        if let Some(first) = entries.first_mut() {
+            first.entry.options |= options;
+        }
+        for place in entries {
             let pushed = self.ends.tx.push(place.entry);
             debug_assert!(pushed.is_ok(), "room was seen above");
         }

@@ -240,3 +240,20 @@ fn a_chain_of_two_memories_is_not_transmitted() {
     bench.cache.give_frame(frame);
     assert_eq!((bench.accounted(), other.accounted()), (CHUNKS as usize, CHUNKS as usize));
 }
+
+#[test]
+fn only_the_first_entry_of_a_frame_of_several_chunks_asks_for_the_checksum() {
+    let mut bench = Bench::new();
+    let frame = chain(&mut bench, &[&[1; 60], &[2; 30], &[3; 20]]);
+    let request = ChecksumRequest { start: 34, offset: 6 };
+    bench.rings.transmit_requesting(request, &mut bench.lent, frame).unwrap();
+    bench.rings.ends.tx.publish();
+    let options: Vec<u32> =
+        std::iter::from_fn(|| bench.kernel.transmit()).map(|entry| entry.options).collect();
+    assert_eq!(options, [Descriptor::METADATA | Descriptor::CONTINUED, Descriptor::CONTINUED, 0]);
+    assert_eq!(bench.reap(), 3);
+    let frame = chain(&mut bench, &[&[1; 41], &[2; 30]]);
+    let refused = bench.rings.transmit_requesting(request, &mut bench.lent, frame).unwrap_err();
+    bench.cache.give_frame(refused);
+    assert_eq!(bench.accounted(), CHUNKS as usize);
+}

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ring::{Consumer, HeapRing, Producer, pair};
 use crate::sys::{Released, Tenure};
+use crate::tx_metadata::TX_METADATA_BYTES;
 use crate::{ChunkPool, Held, Umem, UmemConfig};
 
 #[path = "rings_chain_tests.rs"]
@@ -199,6 +200,41 @@ fn an_empty_frame_and_one_of_another_memory_are_not_transmitted() {
     let foreign = bench.transmit(other.frame(&[1])).unwrap_err();
     other.cache.give_frame(foreign);
     assert_eq!(bench.lent.held(), Held::default());
+}
+
+#[test]
+fn a_frame_without_the_room_in_front_that_the_kernel_wants_is_not_transmitted() {
+    let mut bench = Bench::new();
+    for (start, is_sent) in [(0, false), (TX_METADATA_BYTES - 1, false), (TX_METADATA_BYTES, true)] {
+        let frame = Frame::from_bytes(bench.cache.take().unwrap(), start, &[1]).unwrap();
+        let sent = bench.transmit(frame).map_err(|frame| bench.cache.give_frame(frame));
+        assert_eq!(sent.is_ok(), is_sent, "{start}");
+    }
+    let head = Frame::from_bytes(bench.cache.take().unwrap(), 300, &[1]).unwrap();
+    let near = Frame::from_bytes(bench.cache.take().unwrap(), 16, &[2]).unwrap();
+    let refused = bench.transmit(head.followed_by(near).unwrap()).unwrap_err();
+    bench.cache.give_frame(refused);
+    assert_eq!(bench.lent.held(), Held { fill: 0, tx: 1 });
+    assert_eq!(bench.accounted(), CHUNKS as usize);
+}
+
+#[test]
+fn a_frame_that_asks_for_its_checksum_has_the_option_and_the_next_one_has_not() {
+    let mut bench = Bench::new();
+    let request = ChecksumRequest { start: 34, offset: 6 };
+    let asking = bench.frame(&[1; 60]);
+    bench.rings.transmit_requesting(request, &mut bench.lent, asking).unwrap();
+    let plain = bench.frame(&[2; 60]);
+    bench.transmit(plain).unwrap();
+    let short = bench.frame(&[3; 41]);
+    let refused = bench.rings.transmit_requesting(request, &mut bench.lent, short).unwrap_err();
+    bench.cache.give_frame(refused);
+    bench.rings.ends.tx.publish();
+    let options: Vec<u32> =
+        std::iter::from_fn(|| bench.kernel.transmit()).map(|entry| entry.options).collect();
+    assert_eq!(options, [Descriptor::METADATA, 0]);
+    assert_eq!(bench.reap(), 2);
+    assert_eq!(bench.accounted(), CHUNKS as usize);
 }
 
 #[test]

@@ -13,17 +13,19 @@ pub(crate) struct Entry {
     inherited: Inherited,
     /// Interface index and queue.
     place: (u32, u32),
+    /// Whether the memory was registered with room for TX metadata, which those that share the registration get, too.
+    tx_metadata: bool,
     descriptor: Weak<OwnedFd>,
 }
 
 impl Entry {
-    /// The socket's descriptor, when a socket for `place` may share with it: it passes on what is wanted, and is not at that place
+    /// The socket's descriptor and whether frames may have metadata, when a socket for `place` may share with it: it passes on what is wanted, and is not at that place
     /// itself (two sockets of one queue would have to share their fill ring, too).
-    pub(crate) fn to_share(&self, wanted: Inherited, place: (u32, u32)) -> Option<Arc<OwnedFd>> {
+    pub(crate) fn to_share(&self, wanted: Inherited, place: (u32, u32)) -> Option<(Arc<OwnedFd>, bool)> {
         if self.inherited != wanted || self.place == place {
             return None;
         }
-        self.descriptor.upgrade()
+        Some((self.descriptor.upgrade()?, self.tx_metadata))
     }
 }
 
@@ -50,6 +52,14 @@ impl SharedSockets {
     }
 }
 
+/// A socket that was bound just now.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) socket: XdpSocket,
+    /// Whether its memory has room for TX metadata.
+    pub(crate) tx_metadata: bool,
+}
+
 /// A bound socket that is on its memory's list until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ListedSocket {
@@ -63,11 +73,12 @@ impl ListedSocket {
         umem: &'static Umem,
         inherited: Inherited,
         place: (u32, u32),
-        socket: XdpSocket,
+        Bound { socket, tx_metadata }: Bound,
     ) -> Self {
         umem.sockets().lock().push(Entry {
             inherited,
             place,
+            tx_metadata,
             descriptor: Arc::downgrade(socket.descriptor()),
         });
         Self { umem, socket }

@@ -51,7 +51,7 @@ impl Witness {
     /// A witness for this opening of a queue. It registers a first page's worth of chunks, but puts none into its rings.
     pub(crate) fn prepare(umem: &'static Umem, tenure: Tenure) -> io::Result<Self> {
         let socket = UnboundSocket::create(tenure)?;
-        socket.register(umem, WITNESS_BYTES.max(umem.chunk_bytes()))?;
+        socket.register(umem, WITNESS_BYTES.max(umem.chunk_bytes()), false)?;
         for kind in [RingKind::Fill, RingKind::Completion, RingKind::Rx] {
             socket.make_ring(kind, 2)?;
         }

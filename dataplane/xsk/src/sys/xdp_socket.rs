@@ -20,10 +20,13 @@ use rustix::net::{
 use super::{Released, RingMap, Tenure, set_int_option};
 use crate::ring::{Consumer, Descriptor, Ends, Producer};
 use crate::statistics::KernelStatistics;
+use crate::tx_metadata::TX_METADATA_LEN;
 use crate::umem::Umem;
 
 /// Descriptors that one send call takes in copy mode: settable from kernel 6.18 on. Source: linux/if_xdp.h, v6.18.
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+/// The registration has a length of TX metadata. Source: linux/if_xdp.h, v6.11; before, the length alone said so.
+const XDP_UMEM_TX_METADATA_LEN: u32 = 1 << 2;
 /// Source: asm-generic/socket.h, v6.12.
 const SO_PREFER_BUSY_POLL: libc::c_int = 69;
 /// Source: asm-generic/socket.h, v6.12.
@@ -94,8 +97,8 @@ impl UnboundSocket {
         self.tenure
     }
 
-    /// Registers the first `len` bytes of the frame memory.
-    pub(crate) fn register(&self, umem: &'static Umem, len: usize) -> io::Result<()> {
+    /// Registers the first `len` bytes of the frame memory, with room for TX metadata in front of every frame or without.
+    pub(crate) fn register(&self, umem: &'static Umem, len: usize, tx_metadata: bool) -> io::Result<()> {
         let chunk_size = u32::try_from(umem.chunk_bytes()).map_err(io::Error::other)?;
         let registration = XdpUmemReg {
             // The kernel will write through this address: that is a use of the pointer which Rust has to know of.
@@ -103,8 +106,8 @@ impl UnboundSocket {
             len: len.min(umem.len_bytes()) as u64,
             chunk_size,
             headroom: umem.headroom_bytes(),
-            flags: XdpUmemRegFlags::empty(),
-            tx_metadata_len: 0,
+            flags: XdpUmemRegFlags::from_bits_retain(if tx_metadata { XDP_UMEM_TX_METADATA_LEN } else { 0 }),
+            tx_metadata_len: if tx_metadata { TX_METADATA_LEN } else { 0 },
         };
         Ok(sockopt::set_xdp_umem_reg(&self.fd, registration)?)
     }

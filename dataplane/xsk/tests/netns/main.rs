@@ -13,6 +13,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "frame numbers of tests")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod checksum;
 mod denied;
 mod jumbo;
 mod link;

@@ -42,6 +42,11 @@ impl World {
         self.node.ip(words).unwrap()
     }
 
+    /// Runs `ethtool` with these words in the namespace.
+    pub(crate) fn ethtool(&self, words: &str) {
+        self.node.ethtool(words).unwrap();
+    }
+
     /// Index of an interface.
     pub(crate) fn ifindex(&self, interface: &str) -> u32 {
         self.node.ifindex(interface).unwrap()
@@ -50,7 +55,12 @@ impl World {
 
 /// A socket that hears every frame of the tests' EtherType that an interface of the namespace receives.
 pub(crate) fn sniffer() -> OwnedFd {
-    let protocol = Protocol::from_raw(NonZeroU32::new(u32::from(ETHERTYPE.to_be())).unwrap());
+    sniffer_of(ETHERTYPE)
+}
+
+/// The same for another EtherType.
+pub(crate) fn sniffer_of(ethertype: u16) -> OwnedFd {
+    let protocol = Protocol::from_raw(NonZeroU32::new(u32::from(ethertype.to_be())).unwrap());
     let sniffer = socket(AddressFamily::PACKET, SocketType::RAW, Some(protocol)).unwrap();
     sockopt::set_socket_recv_buffer_size_force(&sniffer, 16 << 20).unwrap();
     sockopt::set_socket_timeout(&sniffer, sockopt::Timeout::Recv, Some(Duration::from_secs(2))).unwrap();

@@ -123,13 +123,14 @@ pub(super) fn sessions(rows: &[SessionStatus]) -> String {
 
 /// The table of ports, and under it their warnings.
 pub(super) fn ports(rows: &[PortStatus]) -> String {
-    const COLUMNS: [Column; 13] = [
+    const COLUMNS: [Column; 14] = [
         ("NAME", Left),
         ("STATE", Left),
         ("INTERFACE", Left),
         ("ROLE", Left),
         ("DRIVER", Left),
         ("MODE", Left),
+        ("CHECKSUM", Left),
         ("QUEUES", Right),
         ("MTU", Right),
         ("RX-FRAMES", Right),
@@ -146,6 +147,7 @@ pub(super) fn ports(rows: &[PortStatus]) -> String {
             row.role.to_string(),
             or_nothing(row.driver.as_ref()),
             mode(row.xdp_mode, row.zero_copy),
+            or_nothing(row.tx_checksum),
             row.queues.to_string(),
             or_nothing(row.mtu),
             row.rx_frames.to_string(),

@@ -78,8 +78,9 @@ fn a_port_has_these_json_fields() {
     is_written_as(
         &ports()[0],
         concat!(
-            r#"{"name":"lan","interface":"eth1","ifindex":3,"role":"access","state":"up","reason":null,"#,
-            r#""driver":"veth","xdp_mode":"native","zero_copy":false,"multi_buffer":true,"copy_reason":"no driver support","queues":1,"mtu":1500,"#,
+            r#"{"name":"lan","interface":"eth1","ifindex":3,"role":"both","state":"up","reason":null,"#,
+            r#""driver":"veth","xdp_mode":"native","zero_copy":false,"multi_buffer":true,"copy_reason":"no driver support","#,
+            r#""tx_checksum":"kernel","tx_checksum_reason":"copy mode","queues":1,"mtu":1500,"#,
             r#""mac":"02:00:00:00:00:02","promiscuous":true,"#,
             r#""changed_features":["rx-gro off","rx-vlan-hw-parse off"],"rx_frames":5,"rx_bytes":320,"#,
             r#""tx_frames":6,"tx_bytes":384,"rx_chained":2,"rx_discarded":1,"tx_chained":3,"steering":{"to_engine":5,"to_kernel":9},"#,

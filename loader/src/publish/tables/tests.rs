@@ -65,7 +65,12 @@ fn down() -> TunnelReadiness {
 }
 
 fn world() -> World {
-    let port = |ifindex| PortWorld { ifindex: Some(ifindex), is_up: true, mtu_bytes: 1500 };
+    let port = |ifindex| PortWorld {
+        ifindex: Some(ifindex),
+        is_up: true,
+        mtu_bytes: 1500,
+        fills_in_checksums: false,
+    };
     World { ports: vec![port(7), port(8)], tunnels: vec![up(), down()], peers: Vec::new() }
 }
 
@@ -115,6 +120,23 @@ fn only_sessions_of_tunnels_that_are_up_can_send() {
     let all_up = World { tunnels: vec![up(), up()], ..world() };
     let second = build(&plan(), &all_up);
     assert_eq!(second.tx_session(SessionIndex(1)).unwrap().overhead_bytes(), 20 + 4 + 4);
+}
+
+#[test]
+fn a_session_leaves_its_udp_checksum_to_its_port_where_that_fills_it_in() {
+    let is_offloaded = |key: &str, filling: [bool; 2]| {
+        let text = CONFIG.replace("udp_sport", &format!("udp_csum = {key}\n udp_sport"));
+        let checked = config::check("test.toml", &text, None);
+        let plan = Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 1, 0);
+        let mut world = world();
+        for (port, fills_in) in world.ports.iter_mut().zip(filling) {
+            port.fills_in_checksums = fills_in;
+        }
+        build(&plan, &world).tx_session(SessionIndex(0)).unwrap().is_offloaded()
+    };
+    assert!(is_offloaded("true", [true, false]));
+    assert!(!is_offloaded("true", [false, true]), "that is the port of the LAN");
+    assert!(!is_offloaded("false", [true, true]), "there is none");
 }
 
 #[test]

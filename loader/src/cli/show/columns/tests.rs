@@ -40,9 +40,9 @@ fn ports_are_shown_with_their_mode_and_their_warnings_below() {
     assert_eq!(
         ports(&rows::ports()),
         "\
-NAME  STATE  INTERFACE  ROLE      DRIVER  MODE         QUEUES   MTU  RX-FRAMES  RX-BYTES  TX-FRAMES  TX-BYTES  REASON
-lan   up     eth1       access    veth    native/copy       1  1500          5       320          6       384  -
-wan   down   eth0       underlay  -       -                 0     -          0         0          0         0  there is no interface eth0
+NAME  STATE  INTERFACE  ROLE      DRIVER  MODE         CHECKSUM  QUEUES   MTU  RX-FRAMES  RX-BYTES  TX-FRAMES  TX-BYTES  REASON
+lan   up     eth1       both      veth    native/copy  kernel         1  1500          5       320          6       384  -
+wan   down   eth0       underlay  -       -            -              0     -          0         0          0         0  there is no interface eth0
 warning: lan: its veth peer leaves checksums to hardware
 "
     );
