@@ -23,6 +23,10 @@ use crate::harness::{Case, Work};
 /// Frames that one pass takes through the engine: as many as wait in a usual receive ring.
 pub(super) const FRAMES: usize = 1024;
 
+/// Frames of a pass of one tunnel that is spread: enough that filling and draining the queues between the workers, about two blocks, is
+/// little beside it, as it is where a tunnel saturates a worker; and few enough to stay in a core's caches.
+pub(super) const SPREAD_FRAMES: usize = 4 * FRAMES;
+
 /// Chunks of each worker beyond those of its frames: for its cache, and for copies if it floods.
 const SPARE_CHUNKS: u32 = 256;
 
@@ -49,13 +53,13 @@ impl Site {
     /// # Errors
     /// The scenario does not fit the engine's tables, or there is no memory for its frames.
     pub(super) fn new(scenario: &Scenario, workers: usize) -> anyhow::Result<Self> {
-        Self::with(scenario, workers, tables::tables(scenario, workers)?)
+        Self::with(scenario, workers, workers * FRAMES, tables::tables(scenario, workers)?)
     }
 
-    fn with(scenario: &Scenario, workers: usize, tables: Tables) -> anyhow::Result<Self> {
+    fn with(scenario: &Scenario, workers: usize, frames: usize, tables: Tables) -> anyhow::Result<Self> {
         let shared = snapshot::shared();
         shared.store(Arc::new(tables));
-        let chunk_count = u32::try_from(workers * FRAMES)? + u32::try_from(workers)? * SPARE_CHUNKS;
+        let chunk_count = u32::try_from(frames)? + u32::try_from(workers)? * SPARE_CHUNKS;
         let config =
             UmemConfig { chunk_count, chunk_bytes: CHUNK_BYTES, headroom_bytes: 0, huge_pages: false };
         let (_, pool) = Umem::map(&config)?;
@@ -86,7 +90,7 @@ impl Site {
         });
         let [spread, mut kept] = alternatives;
         kept.sessions = std::mem::take(&mut kept.sessions).with_spread(|_| false);
-        let site = Self::with(scenario, workers, Tables::default())?;
+        let site = Self::with(scenario, workers, SPREAD_FRAMES, Tables::default())?;
         Ok(Self { alternatives: Some([Arc::new(kept), Arc::new(spread)]), ..site })
     }
 
@@ -130,7 +134,7 @@ impl Rig {
     /// # Errors
     /// As [`Rig::new`].
     pub(super) fn alone(site: &Site) -> anyhow::Result<Self> {
-        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, FRAMES)?)
+        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, SPREAD_FRAMES)?)
     }
 
     /// Worker `number` of a site without frames of its own.
@@ -166,10 +170,10 @@ impl Rig {
         Ok(Self { worker, belt, traffic, first, counters, number, _mailbox: mailbox })
     }
 
-    /// One round of the worker.
+    /// One round of the worker; returns how many frames it received.
     #[inline]
-    pub(super) fn round(&mut self) {
-        self.worker.round();
+    pub(super) fn round(&mut self) -> usize {
+        self.worker.round()
     }
 
     /// How many frames have left.
@@ -289,7 +293,11 @@ fn loaded_with(
     frames: usize,
 ) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
     let mut cache = ChunkCache::new(Arc::clone(&site.pool), 256);
-    let mut belt = Belt::new(tables::receiver(site.scenario.way), site.scenario.burst as usize, FRAMES);
+    let mut belt = Belt::new(
+        tables::receiver(site.scenario.way),
+        site.scenario.burst as usize,
+        SPREAD_FRAMES.max(frames),
+    );
     for _ in 0..frames {
         let chunk = cache.take().context("no chunk is left")?;
         let mut whole = Frame::new(chunk, 0, CHUNK_BYTES as usize)
@@ -371,7 +379,7 @@ mod tests {
     fn an_engine_that_does_not_know_all_stations_is_not_measured() {
         let scenario = Scenario::base(Way::Encap);
         let known = tables::tables(&Scenario { macs: 998, ..scenario }, 1).expect("tables");
-        let mut rig = Rig::new(&Site::with(&scenario, 1, known).expect("a site"), 0).expect("a rig");
+        let mut rig = Rig::new(&Site::with(&scenario, 1, FRAMES, known).expect("a site"), 0).expect("a rig");
         let fault = rig.check().expect_err("frames to an unknown station are flooded").to_string();
         // Station 499 sends frame 499 and 999.
         assert!(fault.ends_with("1022 were forwarded, 2 flooded, 0 dropped"), "{fault}");

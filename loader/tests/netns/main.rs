@@ -19,5 +19,6 @@ mod pair;
 mod rotate;
 mod sequence;
 mod sites;
+mod spread;
 mod two_ports;
 mod underlay_ipv6;
