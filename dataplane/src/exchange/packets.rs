@@ -37,7 +37,9 @@ pub(super) const EAGER_BLOCKS: usize = 2;
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
 
-/// What looking for a packet's worker costs, in percent of what the packet costs behind that (`cargo xtask bench`, spread).
+/// What looking for a packet's worker costs, in percent of what the packet costs behind that. Measured: some 50 for the cheapest packets, in
+/// memory, and less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap
+/// (docs/src/performance/scaling.md).
 const DISPATCH_PERCENT: usize = 35;
 
 /// What a packet costs more when it comes from another worker, likewise.

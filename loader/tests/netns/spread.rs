@@ -11,7 +11,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket},
     num::NonZero,
     os::fd::OwnedFd,
-    panic::resume_unwind,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -39,15 +40,26 @@ const ROUNDS: u32 = 60;
 /// Datagrams on their way at most: fewer than any queue or socket buffer on the way holds.
 const WINDOW: usize = 100;
 
+/// Where datagrams go that are looked at, and those of a flood.
 const PORT: u16 = 9000;
+const FLOOD_PORT: u16 = 9001;
+
+/// Threads of a flood.
+const FLOODERS: usize = 4;
 
 /// gw-c alone, with two queues and workers, this line in its tunnel, and pc3's address learned.
 fn running(name: &str, line: &str) -> Sites {
+    running_with(name, line, "")
+}
+
+/// The same with a line for its `[gateway]`.
+fn running_with(name: &str, line: &str, gateway_line: &str) -> Sites {
     let mut sites = Sites::with_queues(name, 2);
     let path = sites.import(GATEWAY);
     let (text, head) = (fs::read_to_string(&path).unwrap(), "[tunnel.t2000]\n");
     assert_eq!(text.matches(head).count(), 1, "{text}");
-    fs::write(&path, text.replace(head, &format!("{head}{line}\n"))).unwrap();
+    let text = text.replace(head, &format!("{head}{line}\n"));
+    fs::write(&path, text.replace("[gateway]\n", &format!("[gateway]\n{gateway_line}\n"))).unwrap();
     let gateway = sites.start_with(GATEWAY, &path, &[]);
     sites.gateways.push(gateway);
     sites.await_up(GATEWAY);
@@ -61,14 +73,14 @@ fn running(name: &str, line: &str) -> Sites {
 }
 
 /// An Ethernet frame of a flow's host to pc3: UDP over IPv4 with a number.
-fn inner_frame(pc: [u8; 6], flow: u8, number: u32) -> Vec<u8> {
+fn inner_frame(pc: [u8; 6], port: u16, flow: u8, number: u32) -> Vec<u8> {
     let [host, target] = [Ipv4Addr::new(10, 200, 101, FIRST_HOST + flow), SITES[GATEWAY].lan];
     // Version and length, TOS, total length 32, identification, flags | hop limit, UDP, checksum to be filled in
     let mut ip = [&[0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0][..], &host.octets(), &target.octets()].concat();
     let sum: u32 = ip.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     let folded = u16::try_from((sum & 0xFFFF) + (sum >> 16)).unwrap();
     ip[10..12].copy_from_slice(&(!folded).to_be_bytes());
-    let [high, low] = PORT.to_be_bytes();
+    let [high, low] = port.to_be_bytes();
     // Source port, destination port, length 12, no checksum
     let udp = [&[0x30, 0x39, high, low, 0, 12, 0, 0][..], &number.to_be_bytes()].concat();
     [&pc[..], &[2, 0, 0, 0, 1, flow], &[8, 0], &ip, &udp].concat()
@@ -116,6 +128,13 @@ impl Receiver {
     }
 }
 
+/// pc3's address.
+fn target(sites: &Sites) -> [u8; 6] {
+    let mac = sites.net.pcs[GATEWAY].mac("eth0").unwrap();
+    let bytes: Vec<_> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    bytes.try_into().unwrap()
+}
+
 /// Sends every flow's datagrams by turns and takes them again.
 ///
 /// From one CPU: a veth hands packets to the CPU that sends them, so the router would forward those of a thread that moves in another order. On
@@ -130,13 +149,11 @@ fn pass_all(sites: &Sites) {
 
 fn pass_all_here(sites: &Sites) {
     let (peer, mut receiver) = (Peer::open(sites), Receiver::open(sites));
-    let mac = sites.net.pcs[GATEWAY].mac("eth0").unwrap();
-    let mac: Vec<_> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-    let mac: [u8; 6] = mac.try_into().unwrap();
+    let mac = target(sites);
     let mut on_their_way = 0;
     for number in 0..ROUNDS {
         for flow in 0..FLOWS {
-            peer.send(&inner_frame(mac, flow, number));
+            peer.send(&inner_frame(mac, PORT, flow, number));
             on_their_way += 1;
             if on_their_way == WINDOW {
                 receiver.take();
@@ -200,4 +217,55 @@ fn a_tunnel_that_is_not_spread_and_one_that_is_not_much_stay_with_their_worker()
         assert_eq!(by_worker(&sites, "handed"), [0, 0], "{line}");
         assert_eq!(sites.row(GATEWAY, "tunnel", "t2000")["spread_active"], false, "{line}");
     }
+}
+
+/// Waits until what was sent has come.
+fn await_rest(sites: &Sites) {
+    let count = || sites.row(GATEWAY, "session", "l2tpeth0")["rx_frames"].as_u64();
+    let rests = || {
+        let before = count();
+        if count() == before { Ok(()) } else { Err("frames still come".to_owned()) }
+    };
+    sites.lab.wait_until("the flood to be through", SOON, rests).unwrap();
+}
+
+/// Waits until the tunnel is spread, or is not.
+fn await_spread(sites: &Sites, is_spread: bool) {
+    sites.await_rows(GATEWAY, "tunnel", &format!("spread_active to be {is_spread}"), |rows| {
+        rows.iter().any(|row| row["name"] == "t2000" && row["spread_active"] == is_spread)
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo test -p spanwire --test netns -- --ignored"]
+fn a_tunnel_that_saturates_its_worker_is_spread_until_it_is_little_again() {
+    // Small batches, each with its system calls: a worker that is soon saturated.
+    let sites = running_with("nsspreadload", "", "batch = 2");
+    let (target, is_over) = (target(&sites), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..FLOODERS {
+            scope.spawn(|| {
+                let peer = Peer::open(&sites);
+                for flow in (0..FLOWS).cycle().take_while(|_| !is_over.load(Relaxed)) {
+                    peer.send(&inner_frame(target, FLOOD_PORT, flow, 0));
+                }
+            });
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| await_spread(&sites, true)));
+        is_over.store(true, Relaxed);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+    assert_eq!(sites.row(GATEWAY, "session", "l2tpeth0")["spread"], true);
+    await_rest(&sites);
+    let handed = by_worker(&sites, "handed");
+    pass_all(&sites);
+    assert_ne!(by_worker(&sites, "handed"), handed, "nothing was given away");
+    await_spread(&sites, false);
+    let handed = by_worker(&sites, "handed");
+    pass_all(&sites);
+    assert_eq!(by_worker(&sites, "handed"), handed);
+    sites.await_rows(GATEWAY, "worker", "one verdict per frame", |rows| {
+        rows.iter().all(super::sites::has_ended_all)
+            && rows.iter().all(|row| row["chunks"]["conserved"] == true)
+    });
 }
