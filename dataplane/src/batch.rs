@@ -114,16 +114,21 @@ impl Batch {
         self.frames.iter_mut().zip(&mut self.slots).filter(|(_, slot)| slot.fate == Fate::Undecided)
     }
 
-    /// Lets `keep` take frames out: those that it does not give back. The others stay, in order.
+    /// Lets `keep` take frames out: those that it does not give back. The others stay, in order, with their slots as it leaves them.
     #[inline]
-    pub fn retain(&mut self, mut keep: impl FnMut(Frame, &Slot) -> Option<Frame>) {
-        let (frames, slots) = (core::mem::take(&mut self.frames), core::mem::take(&mut self.slots));
-        for (frame, slot) in frames.into_iter().zip(slots) {
-            if let Some(frame) = keep(frame, &slot) {
+    pub fn retain(&mut self, mut keep: impl FnMut(Frame, &mut Slot) -> Option<Frame>) {
+        for (position, frame) in core::mem::take(&mut self.frames).into_iter().enumerate() {
+            let kept = self.frames.len();
+            let Some(slot) = self.slots.get_mut(position) else { break };
+            if let Some(frame) = keep(frame, slot) {
+                let slot = *slot;
                 self.frames.push(frame);
-                self.slots.push(slot);
+                if let Some(place) = self.slots.get_mut(kept) {
+                    *place = slot;
+                }
             }
         }
+        self.slots.truncate(self.frames.len());
     }
 
     /// Slots of frames that entered a bridge domain and have no destination yet.

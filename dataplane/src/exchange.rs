@@ -80,6 +80,8 @@ pub struct Exchange {
     to_wake: u64,
     /// Chunks of frames taken less those of frames given.
     net_chunks: i64,
+    /// Whether packets wait until their block is full, in this round.
+    holds_back: bool,
 }
 
 /// Joins the workers with these wakers, in the order of their numbers. Frames are of the memory of `pool`.
@@ -109,6 +111,7 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
         packets: Packets::new(worker, wakers.len()),
         to_wake: 0,
         net_chunks: 0,
+        holds_back: false,
     };
     (0..wakers.len()).map(|worker| Some(end(worker))).collect()
 }
@@ -165,6 +168,20 @@ impl Exchange {
         }
         self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
         Ok(())
+    }
+
+    /// Lets others have the packets that were given, at the end of the round at the latest. `is_more_due`: this worker cannot keep up with
+    /// what it receives, so blocks will soon be full: they wait for that, one round at most. Handing a block over costs the same
+    /// however much is in it.
+    ///
+    /// Bench: `scaling`, the tunnel that is spread.
+    #[inline]
+    pub fn offer_packets(&mut self, is_more_due: bool) {
+        if is_more_due {
+            self.holds_back = true;
+        } else {
+            self.push_packets();
+        }
     }
 
     /// Lets others have the packets that were given; [`Exchange::wake`] has to follow. One queue operation for each other worker.
@@ -238,7 +255,9 @@ impl Exchange {
     /// Wakes those that got frames and sleep; once per round. Tries packets again that found no room. A system call for each of them, none else.
     #[inline]
     pub fn wake(&mut self) {
-        self.push_packets();
+        if !core::mem::take(&mut self.holds_back) {
+            self.push_packets();
+        }
         if self.to_wake != 0 {
             self.wake_sleepers();
         }
@@ -263,7 +282,7 @@ impl Exchange {
         let Some(lane) = self.own() else { return true };
         lane.is_asleep.store(true, Relaxed);
         fence(SeqCst);
-        let has_nothing = lane.fragments.is_empty() && lane.packets.is_empty();
+        let has_nothing = lane.fragments.is_empty() && lane.packets.is_empty() && !self.packets.has_ahead();
         let may_sleep = has_nothing && self.packets.has_outgoing() == 0;
         if !may_sleep {
             self.awake();

@@ -384,6 +384,31 @@ fn what_a_linux_peer_would_not_number_is_noted() {
 }
 
 #[test]
+fn a_session_that_is_never_spread_is_noted_where_its_tunnel_is_always() {
+    let tunnel = "udp_dport = 5001\n[tunnel.t1000.session";
+    let spread = |value| format!("udp_dport = 5001\nspread = \"{value}\"\n[tunnel.t1000.session");
+    let note = |key| {
+        format!(
+            "32 note tunnel.t1000.session.l2tpeth0.{key}: looks at received numbers in order, so one worker takes all its \
+             packets, and the tunnel's spread = \"on\" does nothing for it; remove {key}, or spread"
+        )
+    };
+    for (lines, key) in [("seq = \"both\"\n", "seq"), ("seq_observe = true\nseq = \"send\"\n", "seq_observe")]
+    {
+        let numbers = format!("{BEHIND_PEER_COOKIE}{lines}");
+        for (value, expected) in [("on", Some(note(key))), ("auto", None), ("off", None)] {
+            let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+            expect(&[(tunnel, &spread(value)), (BEHIND_PEER_COOKIE, &numbers)], &expected);
+        }
+    }
+    expect(&[(tunnel, &spread("on"))], &[]);
+    expect(
+        &[(tunnel, &spread("on")), (BEHIND_PEER_COOKIE, &format!("{BEHIND_PEER_COOKIE}seq = \"send\"\n"))],
+        &[],
+    );
+}
+
+#[test]
 fn a_packet_that_may_not_be_cut_up_is_not_to_be_cut_up() {
     let udp = "udp_dport = 5001\n[tunnel.t1000.session";
     let refused = "26 tunnel.t1000.df: is true, and fragmentation is \"outer\": such a packet may not be cut up; \

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use loader::config::model::{
     Bridge, Config, Cookie, Driving, Encap, Fragmentation, Gateway, Link, Member, Mode, MssClamp, Outer,
-    PeerMode, Port, Role, Seq, Sequencing, Session, SessionId, Sublayer, Tunnel, TunnelId, TxChecksum, Umem,
-    VlanId, Work, WorkMode,
+    PeerMode, Port, Role, Seq, Sequencing, Session, SessionId, Spread, Sublayer, Tunnel, TunnelId,
+    TxChecksum, Umem, VlanId, Work, WorkMode,
 };
 use loader::config::outer::{Dscp, Ecn};
 use loader::config::{check, fault::Level};
@@ -115,7 +115,7 @@ fn second_cookie(first: Cookie) -> Option<Cookie> {
 }
 
 /// Whether over IPv6, whether over UDP, and what both allow.
-fn kinds() -> impl Strategy<Value = ((bool, bool, Outer, Fragmentation), MssClamp)> {
+fn kinds() -> impl Strategy<Value = ((bool, bool, Outer, Fragmentation), (MssClamp, Spread))> {
     let fragmentation =
         prop_oneof![Just(Fragmentation::Outer), Just(Fragmentation::Inner), Just(Fragmentation::Drop)];
     let kind = (any::<[bool; 2]>(), fragmentation).prop_flat_map(|([ipv6, udp], fragmentation)| {
@@ -124,7 +124,8 @@ fn kinds() -> impl Strategy<Value = ((bool, bool, Outer, Fragmentation), MssClam
     });
     let clamp =
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Path), (536_u16..=65_495).prop_map(MssClamp::To)];
-    (kind, clamp)
+    let spread = prop_oneof![Just(Spread::Auto), Just(Spread::On), Just(Spread::Off)];
+    (kind, (clamp, spread))
 }
 
 fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
@@ -138,8 +139,10 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
             id
         };
         let mut built = Vec::new();
-        for (index, (((ipv6, udp, outer, fragmentation), mss_clamp), peer, sport, dport, sessions)) in
-            tunnels.into_iter().enumerate()
+        for (
+            index,
+            (((ipv6, udp, outer, fragmentation), (mss_clamp, spread)), peer, sport, dport, sessions),
+        ) in tunnels.into_iter().enumerate()
         {
             let host = u8::try_from(index).expect("few tunnels");
             let peer = if udp { peer } else { 0 };
@@ -178,6 +181,7 @@ fn tunnels() -> impl Strategy<Value = Vec<Tunnel>> {
                 outer,
                 fragmentation,
                 mss_clamp,
+                spread,
                 sessions,
             });
         }

@@ -23,6 +23,10 @@ use crate::harness::{Case, Work};
 /// Frames that one pass of a base takes through the engine.
 pub(super) const FRAMES: usize = BASE_FRAMES as usize;
 
+/// Frames of a pass of one tunnel that is spread: enough that filling and draining the queues between the workers, about two blocks, is
+/// little beside it, as it is where a tunnel saturates a worker; and few enough to stay in a core's caches.
+pub(super) const SPREAD_FRAMES: usize = 4 * FRAMES;
+
 /// Chunks of each worker beyond those of its frames: for its cache, and for copies if it floods.
 const SPARE_CHUNKS: u32 = 256;
 
@@ -43,14 +47,14 @@ pub(super) struct Site {
     alternatives: Option<[Arc<Tables>; 2]>,
 }
 
-/// Chunks of the frame memory of so many workers.
-const fn chunk_count(scenario: &Scenario, workers: u32) -> u32 {
-    workers * (scenario.frames + SPARE_CHUNKS)
+/// Chunks of the frame memory for so many frames, which so many workers have together.
+const fn chunk_count(frames: u32, workers: u32) -> u32 {
+    frames + workers * SPARE_CHUNKS
 }
 
 /// Pages of 2 MiB that the frame memory of a case takes.
 pub(crate) fn huge_pages(scenario: &Scenario) -> u64 {
-    (u64::from(chunk_count(scenario, 1)) * u64::from(CHUNK_BYTES)).div_ceil(2 << 20)
+    (u64::from(chunk_count(scenario.frames, 1)) * u64::from(CHUNK_BYTES)).div_ceil(2 << 20)
 }
 
 impl Site {
@@ -59,13 +63,13 @@ impl Site {
     /// # Errors
     /// The scenario does not fit the engine's tables, or there is no memory for its frames.
     pub(super) fn new(scenario: &Scenario, workers: usize) -> anyhow::Result<Self> {
-        Self::with(scenario, workers, tables::tables(scenario, workers)?)
+        Self::with(scenario, workers, workers * scenario.frames as usize, tables::tables(scenario, workers)?)
     }
 
-    fn with(scenario: &Scenario, workers: usize, tables: Tables) -> anyhow::Result<Self> {
+    fn with(scenario: &Scenario, workers: usize, frames: usize, tables: Tables) -> anyhow::Result<Self> {
         let shared = snapshot::shared();
         shared.store(Arc::new(tables));
-        let chunk_count = chunk_count(scenario, u32::try_from(workers)?);
+        let chunk_count = chunk_count(u32::try_from(frames)?, u32::try_from(workers)?);
         let huge_pages = scenario.huge_pages;
         let config = UmemConfig { chunk_count, chunk_bytes: CHUNK_BYTES, headroom_bytes: 0, huge_pages };
         let (_, pool) = Umem::map(&config)?;
@@ -96,7 +100,7 @@ impl Site {
         });
         let [spread, mut kept] = alternatives;
         kept.sessions = std::mem::take(&mut kept.sessions).with_spread(|_| false);
-        let site = Self::with(scenario, workers, Tables::default())?;
+        let site = Self::with(scenario, workers, SPREAD_FRAMES, Tables::default())?;
         Ok(Self { alternatives: Some([Arc::new(kept), Arc::new(spread)]), ..site })
     }
 
@@ -142,8 +146,7 @@ impl Rig {
     /// # Errors
     /// As [`Rig::new`].
     pub(super) fn alone(site: &Site) -> anyhow::Result<Self> {
-        let frames = site.scenario.frames as usize;
-        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, frames)?)
+        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, SPREAD_FRAMES)?)
     }
 
     /// Worker `number` of a site without frames of its own.
@@ -179,10 +182,10 @@ impl Rig {
         Ok(Self { worker, belt, traffic, first, counters, number, frames, _mailbox: mailbox })
     }
 
-    /// One round of the worker.
+    /// One round of the worker; returns how many frames it received.
     #[inline]
-    pub(super) fn round(&mut self) {
-        self.worker.round();
+    pub(super) fn round(&mut self) -> usize {
+        self.worker.round()
     }
 
     /// How many frames have left.
@@ -306,7 +309,8 @@ fn loaded_with(
 ) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
     let mut cache = ChunkCache::new(Arc::clone(&site.pool), 256);
     let Scenario { way, burst, frames: most, .. } = site.scenario;
-    let mut belt = Belt::new(tables::receiver(way), burst as usize, most as usize);
+    let most = SPREAD_FRAMES.max(most as usize).max(frames);
+    let mut belt = Belt::new(tables::receiver(way), burst as usize, most);
     for _ in 0..frames {
         let chunk = cache.take().context("no chunk is left")?;
         let mut whole = Frame::new(chunk, 0, CHUNK_BYTES as usize)
@@ -390,7 +394,7 @@ mod tests {
     fn an_engine_that_does_not_know_all_stations_is_not_measured() {
         let scenario = Scenario::base(Way::Encap);
         let known = tables::tables(&Scenario { macs: 998, ..scenario }, 1).expect("tables");
-        let mut rig = Rig::new(&Site::with(&scenario, 1, known).expect("a site"), 0).expect("a rig");
+        let mut rig = Rig::new(&Site::with(&scenario, 1, FRAMES, known).expect("a site"), 0).expect("a rig");
         let fault = rig.check().expect_err("frames to an unknown station are flooded").to_string();
         // Station 499 sends frame 499 and 999.
         assert!(fault.ends_with("1022 were forwarded, 2 flooded, 0 dropped"), "{fault}");

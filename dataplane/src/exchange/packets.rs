@@ -20,12 +20,12 @@ use core::sync::atomic::{
 
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
-use xsk::{ChunkCache, Frame, FrameBatch};
+use xsk::{BATCH, ChunkCache, Frame, FrameBatch};
 
 use super::MAX_WORKERS;
 
 /// Most packets in one block.
-pub(super) const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = BATCH;
 
 /// Blocks that wait for one worker at most: 4096 packets, but for [`EAGER_BLOCKS`].
 pub(super) const LANE_BLOCKS: usize = 64;
@@ -37,14 +37,16 @@ pub(super) const EAGER_BLOCKS: usize = 2;
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
 
-/// What looking for a packet's worker costs, in percent of what the packet costs behind that (`cargo xtask bench`, spread).
-const DISPATCH_PERCENT: usize = 20;
+/// What looking for a packet's worker costs, in percent of what the packet costs behind that. Measured: some 50 for the cheapest packets, in
+/// memory, and less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap
+/// (docs/src/performance/scaling.md).
+const DISPATCH_PERCENT: usize = 35;
 
 /// What a packet costs more when it comes from another worker, likewise.
-const TAKING_PERCENT: usize = 20;
+const TAKING_PERCENT: usize = 30;
 
 /// Packets that change hands at once, all from one worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Block {
     from: usize,
     frames: ArrayVec<Frame, BLOCK>,
@@ -97,6 +99,8 @@ pub(super) struct Packets {
     given: Box<[u64]>,
     /// By worker: packets that came from it and are not among the finished yet.
     taken: Box<[u64]>,
+    /// What is taken next: off the lane already, so that its packets come into this CPU's caches while those before are dealt with.
+    ahead: Block,
     /// Workers for which there is something in `outgoing`, a bit each; and those in `taken`.
     has_outgoing: u64,
     has_taken: u64,
@@ -110,6 +114,7 @@ impl Packets {
             outgoing: (0..workers).map(|_| ArrayVec::new()).collect(),
             given: vec![0; workers].into(),
             taken: vec![0; workers].into(),
+            ahead: Block::default(),
             has_outgoing: 0,
             has_taken: 0,
         }
@@ -147,9 +152,8 @@ impl Packets {
         else {
             return false;
         };
-        // Looked at without taking the packets out.
-        let most = if outgoing.is_full() { LANE_BLOCKS } else { EAGER_BLOCKS };
-        if lane.blocks.len() >= most || lane.is_gone() {
+        // How many wait stands in the caches of whoever takes them: a full block does not ask, and comes back when there is no room.
+        if lane.is_gone() || !outgoing.is_full() && lane.blocks.len() >= EAGER_BLOCKS {
             return false;
         }
         let block = Block { from: self.worker, frames: core::mem::take(outgoing) };
@@ -176,15 +180,34 @@ impl Packets {
     /// Moves blocks from this worker's lane to `batch`, the oldest first, as long as they fit as a whole.
     #[inline]
     pub(super) fn take(&mut self, lane: &PacketLane, batch: &mut FrameBatch) {
-        while batch.remaining_capacity() >= BLOCK
-            && let Some(block) = lane.blocks.pop()
-        {
-            if let Some(taken) = self.taken.get_mut(block.from) {
-                *taken += block.frames.len() as u64;
-                self.has_taken |= 1 << (block.from % MAX_WORKERS);
-            }
-            batch.extend(block.frames);
+        if self.ahead.frames.is_empty() {
+            self.look_ahead(lane);
         }
+        while !self.ahead.frames.is_empty() && self.ahead.frames.len() <= batch.remaining_capacity() {
+            if let Some(taken) = self.taken.get_mut(self.ahead.from) {
+                *taken += self.ahead.frames.len() as u64;
+                self.has_taken |= 1 << (self.ahead.from % MAX_WORKERS);
+            }
+            batch.extend(self.ahead.frames.drain(..));
+            self.look_ahead(lane);
+        }
+    }
+
+    /// Takes the next block off the lane. Its packets lie in the caches of another CPU, from where one after the other would take as
+    /// long as dealing with it.
+    ///
+    /// Bench: `scaling`, the tunnel that is spread.
+    #[inline]
+    fn look_ahead(&mut self, lane: &PacketLane) {
+        if let Some(block) = lane.blocks.pop() {
+            block.frames.iter().for_each(Frame::prefetch);
+            self.ahead = block;
+        }
+    }
+
+    /// Whether there are packets that are off the lane and in no batch yet.
+    pub(super) fn has_ahead(&self) -> bool {
+        !self.ahead.frames.is_empty()
     }
 
     /// Says that all packets taken so far are on their TX rings, or nowhere.
@@ -215,7 +238,7 @@ impl Packets {
     /// At the worker's end: everything that is not in a lane goes back to `cache`, and `lane`, its own, takes no more.
     pub(super) fn close(&mut self, lane: &PacketLane, cache: &mut ChunkCache) {
         lane.is_gone.store(true, Relaxed);
-        for outgoing in &mut self.outgoing {
+        for outgoing in self.outgoing.iter_mut().chain([&mut self.ahead.frames]) {
             outgoing.drain(..).for_each(|frame| cache.give_frame(frame));
         }
     }

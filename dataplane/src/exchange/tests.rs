@@ -166,7 +166,50 @@ fn a_worker_that_is_behind_gets_full_blocks_and_refuses_no_packet_before_its_lan
         batch.drain(..).for_each(|frame| cache.give_frame(frame));
         one.wake();
     }
-    assert_eq!(counts, [1, 1, 64, 1]);
+    assert_eq!(counts, [2, 64, 1]);
+}
+
+#[test]
+fn packets_of_a_worker_that_gets_more_wait_until_their_block_is_full_or_the_round_after() {
+    let (pool, [mut one, mut other], _wakers) = two();
+    let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
+    let mut take = |other: &mut Exchange, cache: &mut ChunkCache| {
+        let count = other.take_packets(&mut batch);
+        batch.drain(..).for_each(|frame| cache.give_frame(frame));
+        count
+    };
+    give_packets(&mut one, 1, &mut cache, 0..40);
+    one.offer_packets(true);
+    one.wake();
+    assert_eq!(take(&mut other, &mut cache), 0, "the block is not full");
+    give_packets(&mut one, 1, &mut cache, 40..80);
+    one.offer_packets(true);
+    one.wake();
+    assert_eq!(take(&mut other, &mut cache), 64);
+    assert!(!one.may_sleep(), "16 packets wait");
+    one.wake();
+    assert_eq!(take(&mut other, &mut cache), 16, "a round without a full batch lets them go");
+    give_packets(&mut one, 1, &mut cache, 80..81);
+    one.offer_packets(false);
+    assert_eq!(take(&mut other, &mut cache), 1, "and so does a batch that is not full");
+}
+
+#[test]
+fn packets_off_the_lane_and_in_no_batch_keep_their_worker_awake_and_go_back_at_its_end() {
+    let (pool, [mut one, mut other], _wakers) = two();
+    let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
+    // Two blocks that do not fit one batch together.
+    for range in [0..60, 60..120] {
+        give_packets(&mut one, 1, &mut cache, range);
+        one.push_packets();
+    }
+    assert_eq!(other.take_packets(&mut batch), 60);
+    assert!(!other.may_sleep(), "60 wait");
+    assert_eq!((one.net_chunks(), other.net_chunks()), (-120, 60), "nobody's before they are in a batch");
+    batch.drain(..).for_each(|frame| cache.give_frame(frame));
+    cache.flush();
+    let (before, _) = (pool.free_count(), drop(other));
+    assert_eq!(pool.free_count(), before + 60);
 }
 
 #[test]

@@ -103,15 +103,15 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
     if let Some(table) = context.tables.port(port) {
         match (table.attachment.is_empty(), table.is_underlay) {
             (true, false) => {}
-            (true, true) => {
-                spread_some(context, batch, exits);
-                decap::run(context, batch, exits.cache);
-            }
+            (true, true) => open_some(context, batch, exits),
             (false, false) => admit::run(table, batch),
             (false, true) => {
                 admit::run(table, batch);
-                spread_some(context, batch, exits);
-                decap::run_behind_admit(context, batch, exits.cache);
+                if context.tables.sessions.spreading().is_empty() {
+                    decap::run_behind_admit(context, batch, exits.cache);
+                } else {
+                    spread::run(context, batch, exits);
+                }
             }
         }
     }
@@ -152,10 +152,12 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
     carry_on(context, batch, exits);
 }
 
-/// Gives packets of spread sessions to other workers, where there are any such sessions.
+/// Takes the outer headers off packets that no stage looked at, but for those that other workers have to take: these are given to them.
 #[inline]
-fn spread_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    if !context.tables.sessions.spreading().is_empty() {
+fn open_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
+    if context.tables.sessions.spreading().is_empty() {
+        decap::run(context, batch, exits.cache);
+    } else {
         spread::run(context, batch, exits);
     }
 }
@@ -174,8 +176,7 @@ fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
         return;
     }
     batch.open();
-    spread_some(context, batch, exits);
-    decap::run(context, batch, exits.cache);
+    open_some(context, batch, exits);
     carry_on(context, batch, exits);
 }
 

@@ -10,7 +10,7 @@ use super::ids;
 use super::keys;
 use super::model::{
     Bridge, Config, Cookie, Encap, FRAGMENTATION_WORDS, Fragmentation, Gateway, Link, Member, Mode, PeerMode,
-    Port, Role, SUBLAYER_WORDS, Session, SessionId, Sublayer, Tunnel, TunnelId, Umem, VlanId,
+    Port, Role, SUBLAYER_WORDS, Session, SessionId, Spread, Sublayer, Tunnel, TunnelId, Umem, VlanId,
     unspecified_like,
 };
 use super::mss;
@@ -57,6 +57,7 @@ pub(crate) struct DraftTunnel {
     pub(crate) outer: Option<Outer>,
     pub(crate) fragmentation: Option<Fragmentation>,
     mss_clamp: Option<mss::MssClamp>,
+    pub(crate) spread: Option<Spread>,
     pub(crate) sessions: Vec<DraftSession>,
 }
 
@@ -161,6 +162,7 @@ fn tunnel(name: String, section: &Section<'_, '_>, report: &mut Report<'_>) -> D
         outer: outer::read(section, report),
         fragmentation: section.choice(&keys::TUNNEL_FRAGMENTATION, FRAGMENTATION_WORDS, report),
         mss_clamp: mss::read(section, report),
+        spread: section.choice(&keys::TUNNEL_SPREAD, Spread::WORDS, report),
         sessions: section
             .named("session")
             .into_iter()
@@ -274,6 +276,7 @@ impl DraftTunnel {
             outer: self.outer?,
             fragmentation: self.fragmentation?,
             mss_clamp: self.mss_clamp?,
+            spread: self.spread?,
             sessions: self.sessions.into_iter().map(DraftSession::finish).collect::<Option<_>>()?,
         })
     }

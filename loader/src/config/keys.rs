@@ -3,7 +3,7 @@
 //! Three users: the check for unknown keys (`tree`), the reader of values (`section`) and the reference page
 //! (`reference`). A key that is not here does not exist.
 
-use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, PeerMode, Role, SUBLAYER_WORDS, Seq};
+use super::model::{self, Encap, FRAGMENTATION_WORDS, Mode, PeerMode, Role, SUBLAYER_WORDS, Seq, Spread};
 use super::mss::{MAX_MSS, MIN_MSS, MSS_CLAMP_WORDS};
 use super::names::MAX_INTERFACE_BYTES;
 use super::outer::{DEFAULT_TTL, Dscp, Ecn};
@@ -141,6 +141,8 @@ pub const DSCPS: &[&str] = &words::<_, { Dscp::WORDS.len() }>(Dscp::WORDS);
 pub const ECNS: &[&str] = &words::<_, { Ecn::WORDS.len() }>(Ecn::WORDS);
 /// Words of `fragmentation`.
 pub const FRAGMENTATIONS: &[&str] = &words::<_, { FRAGMENTATION_WORDS.len() }>(FRAGMENTATION_WORDS);
+/// Words of `spread`.
+pub const SPREADS: &[&str] = &words::<_, { Spread::WORDS.len() }>(Spread::WORDS);
 /// Words of `l2spec_type`.
 pub const L2SPEC_TYPES: &[&str] = &words::<_, { SUBLAYER_WORDS.len() }>(SUBLAYER_WORDS);
 
@@ -263,6 +265,10 @@ keys! {
         Kind::WordOrInteger { words: MSS_CLAMPS, min: MIN_MSS, max: MAX_MSS }, "bytes", Absent::Word("off"),
         "Largest segment that TCP connections through the tunnel may announce, in either direction: a SYN that announces more is \
          changed. `auto`: what fits the path MTU unfragmented, tags in the frame included. `off`: frames are delivered as they are.";
+    TUNNEL_SPREAD = "tunnel.NAME.spread", Kind::Choice(SPREADS), "", Absent::Word("auto"),
+        "Whether received packets go to all workers, by the flow of the frame in them; each flow stays in order. Without it the worker \
+         on whose queue they arrive has them all. `auto`: while they are more than that worker can do. Never those of a session that \
+         looks at received numbers (`seq` `recv` or `both`, `seq_observe`).";
 
     SESSION_ID = "tunnel.NAME.session.NAME.session_id", ID, "", Absent::Required,
         "Id in the packets that this gateway receives. Unique in its tunnel, and among all tunnels with `encap = \"ip\"`.";

@@ -22,6 +22,7 @@ mod render;
 mod report;
 mod section;
 mod sequencing;
+pub mod spread;
 pub(crate) mod suggest;
 mod tree;
 pub mod tuning;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 pub use super::mss::MssClamp;
 pub use super::outer::Outer;
 pub use super::sequencing::{Seq, Sequencing};
+pub use super::spread::Spread;
 pub use super::tuning::{Driving, TxChecksum, Work, WorkMode};
 pub use dataplane::tables::oversize::Fragmentation;
 pub use wire::ethernet::VlanId;
@@ -143,6 +144,8 @@ pub struct Tunnel {
     pub fragmentation: Fragmentation,
     /// What is done so that TCP sends no frames that do not fit.
     pub mss_clamp: MssClamp,
+    /// Whether its received packets may be taken by any worker (`spread`).
+    pub spread: Spread,
     /// The tunnel's pseudowires.
     pub sessions: Vec<Session>,
 }

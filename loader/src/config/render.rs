@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use super::keys::{self, Absent, Key};
 use super::model::{
     Bridge, Config, Cookie, Driving, Encap, Fragmentation, Gateway, Mode, PeerMode, Port, SUBLAYER_WORDS,
-    Seq, Session, Tunnel, TxChecksum, Umem, WorkMode, fragmentation_word,
+    Seq, Session, Spread, Tunnel, TxChecksum, Umem, WorkMode, fragmentation_word,
 };
 use super::mss;
 use super::outer;
@@ -177,6 +177,9 @@ fn tunnel(tunnel: &Tunnel, text: &mut Text) {
     }
     if let Some(value) = mss::setting(tunnel.mss_clamp) {
         text.value(&keys::TUNNEL_MSS_CLAMP, value);
+    }
+    if tunnel.spread != Spread::default() {
+        text.text(&keys::TUNNEL_SPREAD, tunnel.spread.word());
     }
     for one in &tunnel.sessions {
         session(one, &path, text);

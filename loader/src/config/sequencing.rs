@@ -17,6 +17,14 @@ pub struct Sequencing {
     pub observe: bool,
 }
 
+impl Sequencing {
+    /// Whether nothing is done with the numbers of received packets, so that these need not pass one worker in order.
+    #[must_use]
+    pub const fn is_free_of_order(self) -> bool {
+        !self.observe && !self.seq.receives()
+    }
+}
+
 /// The directions in which packets are numbered (`ip l2tp`: `seq`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Seq {

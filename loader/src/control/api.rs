@@ -198,6 +198,10 @@ pub struct TunnelStatus {
     pub df: bool,
     /// Largest MSS that TCP connections may announce: `off`, `auto`, or a number of bytes.
     pub mss_clamp: String,
+    /// Whether received packets are to go to all workers, by inner flow: `auto`, `on` or `off`.
+    pub spread: String,
+    /// Whether those of any session do now.
+    pub spread_active: bool,
     /// Names of the tunnel's sessions.
     pub sessions: Vec<String>,
     /// What is wrong with the tunnel although it works, one sentence each.
@@ -273,6 +277,8 @@ pub struct SessionStatus {
     pub oos_packets: u64,
     /// Times that a row of frames with far numbers was taken for the peer's new beginning.
     pub seq_resyncs: u64,
+    /// Whether received packets go to all workers now, by inner flow.
+    pub spread: bool,
     /// What was counted by sequence numbers; null without `seq_observe`.
     pub observed: Option<SequenceCounts>,
 }

@@ -47,6 +47,8 @@ pub struct World {
     pub tunnels: Vec<TunnelReadiness>,
     /// By tunnel: address and UDP port (0 over IP) of the peer; `None`: not known. Of tunnels that learn their peer only.
     pub peers: Vec<Option<(IpAddr, u16)>>,
+    /// By tunnel: whether its packets are spread over the workers now.
+    pub spread: Vec<bool>,
 }
 
 impl World {
@@ -82,6 +84,7 @@ pub fn build(plan: &Plan, world: &World) -> Tables {
     let tx_sessions: Vec<_> =
         plan.sessions().map(|planned| tx_session(plan, world, &ports, planned)).collect();
     let is_session_up = |position: usize| tx_sessions.get(position).is_some_and(Option::is_some);
+    let is_spread: Vec<_> = plan.sessions().map(|planned| is_spread(world, planned)).collect();
     Tables {
         ports: plan.ports().map(|(id, port)| port_table(plan, world, id, port)).collect(),
         sessions: SessionTable::new(
@@ -89,7 +92,8 @@ pub fn build(plan: &Plan, world: &World) -> Tables {
                 .zip(&tx_sessions)
                 .map(|(planned, tx)| rx_session(plan, world, planned, tx.as_ref()))
                 .collect(),
-        ),
+        )
+        .with_spread(|session| is_spread.get(session.index.index()).is_some_and(|is_spread| *is_spread)),
         domains: plan
             .bridges()
             .zip(&plan.fdbs)
@@ -192,6 +196,13 @@ fn rx_session(plan: &Plan, world: &World, planned: PlannedSession<'_>, tx: Optio
         peer: plan.peer_watches[planned.tunnel_position].clone(),
         ..plain
     }
+}
+
+/// Whether any worker may take the session's packets.
+#[must_use]
+pub fn is_spread(world: &World, planned: PlannedSession<'_>) -> bool {
+    let is_wanted = world.spread.get(planned.tunnel_position).is_some_and(|is_spread| *is_spread);
+    is_wanted && planned.session.sequencing.is_free_of_order()
 }
 
 /// What the session remembers, the same in every snapshot.

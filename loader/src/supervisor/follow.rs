@@ -162,7 +162,8 @@ impl Gateway {
 
     /// Takes over what was found out, and publishes tables when anything is different from before.
     fn take_over(&mut self, mut tunnels: Vec<TunnelState>, peers: Vec<Option<(IpAddr, u16)>>) {
-        let mut world = World { ports: self.port_worlds(), tunnels: Vec::new(), peers };
+        let mut world =
+            World { ports: self.port_worlds(), tunnels: Vec::new(), peers, spread: self.spreading.states() };
         for (state, peer) in tunnels.iter_mut().zip(&world.peers) {
             let (port_of, readiness) = (|oif| world.port_of(oif), state.readiness.clone());
             if let Some((remote, _)) = *peer {

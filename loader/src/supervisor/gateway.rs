@@ -30,6 +30,7 @@ use super::{
     crew::{Crew, Shared},
     host,
     peers::Peers,
+    spreading::Spreading,
 };
 use crate::{
     anchors::{Anchors, IcmpKind, IcmpLedger, Report},
@@ -98,6 +99,7 @@ pub(super) struct Gateway {
     /// Where anchors report to, until the supervisor takes it.
     reports: Option<mpsc::Receiver<Report>>,
     pub(super) peers: Peers,
+    pub(super) spreading: Spreading,
     pub(super) world: World,
     pub(super) shared: Shared,
     pub(super) crew: Crew,
@@ -212,6 +214,7 @@ impl Gateway {
             icmp: plan.config.tunnels.iter().map(|_| IcmpLedger::default()).collect(),
             reports: Some(reports),
             peers: Peers::new(&plan.config),
+            spreading: Spreading::new(&plan.config, cpus.len()),
             world: World::default(),
             cache: ChunkCache::new(pool, 0),
             plan,
@@ -307,8 +310,8 @@ impl Gateway {
         self.umem.chunk_bytes()
     }
 
-    /// Sets the clock, ages addresses, looks after the workers and what they heard of peers. Returns whether a review of the
-    /// tunnels is due.
+    /// Sets the clock, ages addresses, looks after the workers, what they heard of peers and how much they have to do. Returns whether a
+    /// review of the tunnels is due.
     ///
     /// # Errors
     /// When a worker has ended: the gateway cannot go on.
@@ -327,7 +330,8 @@ impl Gateway {
             self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
         }
         let has_moved = self.peers.look(&self.plan, Instant::now());
-        Ok(has_moved || self.reviewed.elapsed() >= REVIEW)
+        let is_spread_anew = self.spreading.look(&self.plan);
+        Ok(has_moved || is_spread_anew || self.reviewed.elapsed() >= REVIEW)
     }
 
     /// Where ICMP errors about tunnels are reported. Once: afterwards there is nothing to take.

@@ -14,6 +14,7 @@ mod gateway;
 pub(crate) mod host;
 mod path_status;
 mod peers;
+mod spreading;
 mod status;
 mod tx_checksum;
 

@@ -33,7 +33,7 @@ use crate::{
     netlink::next_hop::TunnelReadiness,
     placement,
     program::AttachMode,
-    publish::plan::PlannedSession,
+    publish::{plan::PlannedSession, tables::is_spread},
     tree::Tree,
 };
 
@@ -146,6 +146,8 @@ fn tunnel_status(gateway: &Gateway, position: usize, tunnel: &config::Tunnel) ->
         df: tunnel.outer.df,
         path: path_status::path(gateway, position),
         mss_clamp: mss::word(tunnel.mss_clamp),
+        spread: tunnel.spread.word().to_owned(),
+        spread_active: is_tunnel_spread(gateway, position, tunnel),
         sessions: tunnel.sessions.iter().map(|session| session.name.clone()).collect(),
         warnings: gateway.anchors.problem(position).map(str::to_owned).into_iter().collect(),
     };
@@ -162,6 +164,12 @@ fn tunnel_status(gateway: &Gateway, position: usize, tunnel: &config::Tunnel) ->
         }
     }
     status
+}
+
+/// Whether any session's packets are spread over the workers now.
+fn is_tunnel_spread(gateway: &Gateway, position: usize, tunnel: &config::Tunnel) -> bool {
+    let is_wanted = gateway.world.spread.get(position).is_some_and(|is_spread| *is_spread);
+    is_wanted && tunnel.sessions.iter().any(|session| session.sequencing.is_free_of_order())
 }
 
 fn port_name(gateway: &Gateway, id: PortId) -> Option<String> {
@@ -220,6 +228,7 @@ fn session_status(gateway: &Gateway, planned: PlannedSession<'_>) -> SessionStat
             + dropped(counters, DropReason::OutOfSequence),
         oos_packets: dropped(counters, DropReason::OutOfSequence) + counters.sum(|c| c.rx_late.get()),
         seq_resyncs: counters.sum(|c| c.rx_resyncs.get()),
+        spread: is_spread(&gateway.world, planned),
         observed: session.sequencing.observe.then(|| observed(counters)),
     }
 }

@@ -21,5 +21,6 @@ mod placement;
 mod rotate;
 mod sequence;
 mod sites;
+mod spread;
 mod two_ports;
 mod underlay_ipv6;

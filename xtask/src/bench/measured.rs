@@ -128,6 +128,8 @@ pub(super) struct Scaling {
     pub(super) runs: u32,
     pub(super) cpus: [usize; 2],
     pub(super) cases: Vec<ScalingCase>,
+    /// One tunnel, received by one worker: alone, and with a second one that has its share of the inner flows.
+    pub(super) spread: Vec<ScalingCase>,
 }
 
 /// One case.

@@ -204,6 +204,9 @@ fn document(
 
 fn print(findings: Findings<'_>, goals: &[Goal]) {
     println!("{}", shown(&pages::cases_table(findings)));
+    if let Some(scaling) = findings.scaling {
+        println!("\n{}", shown(&pages::scaling_table(scaling)));
+    }
     println!("\n{}\n{ELSEWHERE}\n", shown(&goals::table(goals)));
 }
 

@@ -10,7 +10,7 @@ use crate::control::api::{
 
 /// The table of tunnels, and under it their warnings.
 pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
-    const COLUMNS: [Column; 15] = [
+    const COLUMNS: [Column; 16] = [
         ("NAME", Left),
         ("STATE", Left),
         ("ENCAP", Left),
@@ -24,6 +24,7 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
         ("SAID-BY", Left),
         ("PATH", Left),
         ("ICMP-ERRORS", Right),
+        ("SPREAD", Left),
         ("SESSIONS", Left),
         ("REASON", Left),
     ];
@@ -46,6 +47,7 @@ pub(super) fn tunnels(rows: &[TunnelStatus]) -> String {
             or_nothing(row.path.mtu_source),
             path(row).to_owned(),
             row.path.icmp_errors.values().sum::<u64>().to_string(),
+            spread(row.spread_active).to_owned(),
             if row.sessions.is_empty() { NOTHING.to_owned() } else { row.sessions.join(",") },
             or_nothing(row.reason.as_ref()),
         ]
@@ -63,6 +65,11 @@ const fn path(row: &TunnelStatus) -> &'static str {
     }
 }
 
+/// Whether packets that arrive are spread over the workers now.
+const fn spread(is_spread: bool) -> &'static str {
+    if is_spread { "yes" } else { "no" }
+}
+
 /// The port that packets leave by, with their VLAN when they have one.
 fn leaves_by(row: &TunnelStatus) -> Option<String> {
     let port = row.port.as_ref()?;
@@ -76,7 +83,7 @@ fn endpoint(address: IpAddr, port: Option<u16>) -> String {
 
 /// The table of sessions.
 pub(super) fn sessions(rows: &[SessionStatus]) -> String {
-    const COLUMNS: [Column; 18] = [
+    const COLUMNS: [Column; 19] = [
         ("NAME", Left),
         ("STATE", Left),
         ("TUNNEL", Left),
@@ -94,6 +101,7 @@ pub(super) fn sessions(rows: &[SessionStatus]) -> String {
         ("MAX-FRAME", Right),
         ("INNER-MTU", Right),
         ("DROPS", Right),
+        ("SPREAD", Left),
         ("REASON", Left),
     ];
     let row = |row: &SessionStatus| {
@@ -115,6 +123,7 @@ pub(super) fn sessions(rows: &[SessionStatus]) -> String {
             or_nothing(row.max_frame_bytes),
             or_nothing(row.inner_mtu),
             row.drops.values().sum::<u64>().to_string(),
+            spread(row.spread).to_owned(),
             or_nothing(row.reason.as_ref()),
         ]
     };

@@ -81,6 +81,7 @@ mod tests {
              seq_discards: 0\n\
              oos_packets: 2\n\
              seq_resyncs: 1\n\
+             spread: yes\n\
              observed.numbered: 7\n\
              observed.lost: 3\n\
              observed.reordered: 2\n\

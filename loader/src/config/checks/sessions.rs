@@ -9,7 +9,7 @@ use super::repeats;
 use crate::config::draft::{Draft, DraftSession, DraftTunnel};
 use crate::config::model::SessionId;
 use crate::config::report::Report;
-use crate::config::{ids, sequencing};
+use crate::config::{ids, sequencing, spread};
 
 /// A session and its tunnel.
 type InTunnel<'d> = (&'d DraftTunnel, &'d DraftSession);
@@ -25,9 +25,10 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
     check_tx_ids(&sessions, report);
     check_port_clashes(draft, &sessions, report);
     check_use(draft, &sessions, report);
-    for (_, session) in sessions {
+    for (tunnel, session) in sessions {
         check_second_cookie(session, report);
         if let Some(sequencing) = session.sequencing {
+            spread::check(&session.path, tunnel.spread, sequencing, report);
             sequencing::check(&session.path, sequencing, session.sublayer, report);
         }
     }

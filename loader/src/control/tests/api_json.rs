@@ -32,7 +32,7 @@ fn a_tunnel_has_these_json_fields() {
             r#""path":{"mtu_source":"icmp","mtu_locked":false,"mtu_expires_s":590,"unreachable":true,"#,
             r#""icmp_errors":{"host_unreachable":1,"too_big":2},"#,
             r#""last_icmp_error":"host unreachable, from 10.200.100.1","last_icmp_error_s":4},"#,
-            r#""fragmentation":"outer","df":false,"mss_clamp":"auto","sessions":["l2tpeth0"],"#,
+            r#""fragmentation":"outer","df":false,"mss_clamp":"auto","spread":"auto","spread_active":true,"sessions":["l2tpeth0"],"#,
             r#""warnings":["UDP port 5001 of 10.200.100.2 is in use by dnsmasq (process 7)"]}"#,
         ),
     );
@@ -45,7 +45,7 @@ fn a_tunnel_has_these_json_fields() {
             r#""tunnel_id":2000,"peer_tunnel_id":4294967295,"port":null,"vlan":null,"next_hop":null,"next_hop_mac":null,"#,
             r#""path_mtu":null,"path":{"mtu_source":null,"mtu_locked":false,"mtu_expires_s":null,"unreachable":false,"#,
             r#""icmp_errors":{},"last_icmp_error":null,"last_icmp_error_s":null},"#,
-            r#""fragmentation":"drop","df":true,"mss_clamp":"off","sessions":["l2tpeth1"],"warnings":[]}"#,
+            r#""fragmentation":"drop","df":true,"mss_clamp":"off","spread":"off","spread_active":false,"sessions":["l2tpeth1"],"warnings":[]}"#,
         ),
     );
 }
@@ -63,7 +63,7 @@ fn a_session_has_these_json_fields() {
             r#""l2spec_type":"default","cookie_bytes":8,"#,
             r#""peer_cookie_bytes":4,"peer_cookie_also":true,"peer_cookie_also_frames":6,"seq":"send","#,
             r#""seq_discards":0,"oos_packets":2,"seq_resyncs":1,"#,
-            r#""observed":{"numbered":7,"lost":3,"reordered":2,"duplicates":1}}"#,
+            r#""spread":true,"observed":{"numbered":7,"lost":3,"reordered":2,"duplicates":1}}"#,
         ),
     );
 }

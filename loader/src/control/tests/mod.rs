@@ -58,6 +58,8 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         fragmentation: "outer".to_owned(),
         df: false,
         mss_clamp: "auto".to_owned(),
+        spread: "auto".to_owned(),
+        spread_active: true,
         sessions: vec!["l2tpeth0".to_owned()],
         warnings: vec!["UDP port 5001 of 10.200.100.2 is in use by dnsmasq (process 7)".to_owned()],
     };
@@ -84,6 +86,8 @@ pub(crate) fn tunnels() -> Vec<TunnelStatus> {
         fragmentation: "drop".to_owned(),
         df: true,
         mss_clamp: "off".to_owned(),
+        spread: "off".to_owned(),
+        spread_active: false,
         sessions: vec!["l2tpeth1".to_owned()],
         warnings: Vec::new(),
         ..udp.clone()
@@ -139,6 +143,7 @@ fn session_up() -> SessionStatus {
         seq_discards: 0,
         oos_packets: 2,
         seq_resyncs: 1,
+        spread: true,
         observed: Some(SequenceCounts { numbered: 7, lost: 3, reordered: 2, duplicates: 1 }),
     }
 }
@@ -168,6 +173,7 @@ pub(crate) fn sessions() -> Vec<SessionStatus> {
         seq: "none".to_owned(),
         oos_packets: 0,
         seq_resyncs: 0,
+        spread: false,
         observed: None,
         mss_clamped: 0,
         inner_fragmented: 0,

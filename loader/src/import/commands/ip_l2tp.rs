@@ -8,7 +8,7 @@ use super::l2tp_arguments::{
 use crate::config::keys::{ENCAPS, L2SPEC_TYPES, SEQS};
 use crate::config::model::{
     Cookie, Encap, Fragmentation, MssClamp, Outer, PeerMode, SUBLAYER_WORDS, Seq, Sequencing, Session,
-    SessionId, Sublayer, Tunnel, TunnelId,
+    SessionId, Spread, Sublayer, Tunnel, TunnelId,
 };
 use crate::import::notes::NoteKind;
 use crate::import::state::State;
@@ -77,6 +77,7 @@ fn add_tunnel(arguments: &Arguments, state: &mut State) {
         outer: outer.of(local, encap),
         fragmentation: Fragmentation::default(),
         mss_clamp: MssClamp::Off,
+        spread: Spread::default(),
         sessions: Vec::new(),
     };
     if exists(&tunnel, state) {

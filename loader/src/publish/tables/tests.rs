@@ -71,7 +71,12 @@ fn world() -> World {
         mtu_bytes: 1500,
         fills_in_checksums: false,
     };
-    World { ports: vec![port(7), port(8)], tunnels: vec![up(), down()], peers: Vec::new() }
+    World {
+        ports: vec![port(7), port(8)],
+        tunnels: vec![up(), down()],
+        peers: Vec::new(),
+        spread: Vec::new(),
+    }
 }
 
 /// Destination, source, EtherType IPv4.
@@ -351,4 +356,29 @@ fn a_peer_that_was_not_heard_is_heard_anywhere_and_not_sent_to() {
     let session = tables.sessions.at(0).unwrap();
     assert_eq!(session.endpoint, Endpoint::without_peer(Endpoint::map_v4([10, 0, 0, 1]), 5001));
     assert!(tables.tx_session(SessionIndex(0)).is_none(), "though its way is said to be up");
+}
+
+#[test]
+fn sessions_are_spread_with_their_tunnel_unless_they_look_at_numbers() {
+    let text = CONFIG.replace(
+        "[tunnel.i]",
+        "seq = \"recv\"\n[tunnel.u.session.c]\nsession_id = 13\npeer_session_id = 14\n[tunnel.i]",
+    );
+    let checked = config::check("test.toml", &text, None);
+    let plan = Plan::new(checked.config.unwrap_or_else(|| panic!("{}", checked.findings)), 2, 0);
+    let spread = |spread: &[bool]| {
+        let tables = build(&plan, &World { spread: spread.to_vec(), ..world() });
+        let is_spread = |session: &RxSession| {
+            tables.sessions.spreading().find(session.rx_session_id, &session.endpoint).is_some()
+        };
+        let sessions = tables.sessions.iter();
+        sessions
+            .filter(|session| is_spread(session))
+            .map(|session| session.rx_session_id.get())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(spread(&[]), [0; 0]);
+    assert_eq!(spread(&[true, false]), [13], "not 11, which must have its packets in order");
+    assert_eq!(spread(&[false, true]), [21]);
+    assert_eq!(spread(&[true, true]), [13, 21]);
 }

@@ -8,9 +8,9 @@ fn tunnels_are_shown_with_endpoints_and_the_reason_last() {
     assert_eq!(
         tunnels(&rows::tunnels()),
         "\
-NAME   STATE  ENCAP  LOCAL              REMOTE               ID     PEER-ID  PORT      NEXT-HOP      PATH-MTU  SAID-BY  PATH         ICMP-ERRORS  SESSIONS  REASON
-t1000  up     udp    10.200.100.2:5001  10.200.100.6:6001  1000        1000  eth0.100  10.200.100.1      1400  icmp     unreachable            3  l2tpeth0  -
-t2000  down   ip     10.200.100.2       10.200.100.10      2000  4294967295  -         -                    -  -        -                      0  l2tpeth1  no route to 10.200.100.10
+NAME   STATE  ENCAP  LOCAL              REMOTE               ID     PEER-ID  PORT      NEXT-HOP      PATH-MTU  SAID-BY  PATH         ICMP-ERRORS  SPREAD  SESSIONS  REASON
+t1000  up     udp    10.200.100.2:5001  10.200.100.6:6001  1000        1000  eth0.100  10.200.100.1      1400  icmp     unreachable            3  yes     l2tpeth0  -
+t2000  down   ip     10.200.100.2       10.200.100.10      2000  4294967295  -         -                    -  -        -                      0  no      l2tpeth1  no route to 10.200.100.10
 warning: t1000: UDP port 5001 of 10.200.100.2 is in use by dnsmasq (process 7)
 "
     );
@@ -28,9 +28,9 @@ fn sessions_are_shown_with_frames_last_heard_and_all_drops() {
     assert_eq!(
         sessions(&rows::sessions()),
         "\
-NAME      STATE  TUNNEL  BRIDGE  VLAN    ID  PEER-ID  RX-FRAMES  RX-BYTES  TX-FRAMES  TX-BYTES  HEARD  OVERHEAD  PATH-MTU  MAX-FRAME  INNER-MTU  DROPS  REASON
-l2tpeth0  up     t1000   br0       10  1000     1001          7       700      12345   1234500     3s        48      1400       1352       1334      3  -
-l2tpeth1  down   t2000   -          -  1000     1001          0         0          0         0  never        48         -          -          -      0  tunnel t2000 is down: no route to 10.200.100.10
+NAME      STATE  TUNNEL  BRIDGE  VLAN    ID  PEER-ID  RX-FRAMES  RX-BYTES  TX-FRAMES  TX-BYTES  HEARD  OVERHEAD  PATH-MTU  MAX-FRAME  INNER-MTU  DROPS  SPREAD  REASON
+l2tpeth0  up     t1000   br0       10  1000     1001          7       700      12345   1234500     3s        48      1400       1352       1334      3  yes     -
+l2tpeth1  down   t2000   -          -  1000     1001          0         0          0         0  never        48         -          -          -      0  no      tunnel t2000 is down: no route to 10.200.100.10
 "
     );
 }
