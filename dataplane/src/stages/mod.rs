@@ -5,7 +5,8 @@
 //!                            +-> learn -> forward -> flood -+
 //!  access port ---> admit ---+                              +---------> access port
 //! ```
-//! In front of decap, packets of sessions that are spread over the workers go to the one that has their flow: [`spread`]. Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
+//! Where sessions are spread over the workers, [`spread`] stands in decap's place: it gives packets to the worker that has their flow, and takes
+//! the others through decap. Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
 //! [`reassemble`], and the packet that comes out of it through decap again.
 //!
 //! [`run`] is that picture in code. Stages know no sockets and no configuration: they see a [`Batch`], the [`Tables`]

@@ -234,6 +234,9 @@ mod tests {
         spreading.states()
     }
 
+    /// What workers do until the next look.
+    type Load = fn(&Plan);
+
     const SATURATED: [u64; 3] = [1000, 60, 2];
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
 
     #[test]
     fn nothing_is_spread_that_would_not_help() {
-        let cases: [(&str, fn(&Plan)); 5] = [
+        let cases: [(&str, Load); 5] = [
             ("the worker sleeps between full rounds", |plan| works(plan, 0, 0, [1000, 64, 100])),
             ("its rounds are not full", |plan| works(plan, 0, 0, [1000, 47, 0])),
             ("every worker is saturated", |plan| {
