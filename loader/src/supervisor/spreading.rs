@@ -8,6 +8,8 @@
 //!   kept here ----------------------------------------------------------------------------------------------> spread
 //!             <----------------------------------------------------------------------------------------------
 //!              LOOKS_OFF looks in a row: less than half of the frames that it had then
+//!              after LOOKS_TRIAL looks: its worker was saturated all the time, and not clearly more came through;
+//!                                       it is not tried again for LOOKS_REST looks
 //! ```
 //! Place: main thread, once per tick, from counters that the workers keep anyway.
 //! Deliberately not here: who takes which flow, and how order is kept (`dataplane::exchange`).
@@ -22,6 +24,15 @@ const LOOKS_ON: u32 = 4;
 
 /// Looks in a row at a tunnel with few frames before it is spread no more: ten seconds. Changing over is cheap, and back and forth is not.
 const LOOKS_OFF: u32 = 40;
+
+/// Looks after which spreading must have helped: two seconds.
+const LOOKS_TRIAL: u32 = 8;
+
+/// Looks before a tunnel that spreading did not help is spread again: one minute.
+const LOOKS_REST: u32 = 240;
+
+/// Frames of the trial by those that came as fast as before it: so many at least have helped. Units: percent.
+const HELPED_PERCENT: u64 = 110;
 
 /// Least share of a round's batch that a saturated worker receives. A round costs as much as some frames, however many it has, so one
 /// with so many has no time to spare.
@@ -67,25 +78,69 @@ struct Watched {
     looks: u32,
     /// Frames from one look to the next when it began to be spread.
     at_start: u64,
+    /// How the spreading of it goes.
+    trial: Trial,
+    /// Looks before it may be spread again.
+    rest: u32,
+}
+
+/// Whether spreading helps: looked at from when a tunnel begins to be spread until it is decided.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trial {
+    /// The worker that receives the tunnel.
+    worker: usize,
+    /// Looks so far; none more once it is decided.
+    looks: u32,
+    /// Frames that came through.
+    frames: u64,
+    /// In one look at least the worker had time to spare.
+    had_time: bool,
+}
+
+impl Trial {
+    /// Takes over one look; returns whether the tunnel fares no better than `at_start` promised without.
+    fn has_failed(&mut self, count: u64, at_start: u64, work: &[Work], batch: u64) -> bool {
+        if self.looks >= LOOKS_TRIAL {
+            return false;
+        }
+        self.looks += 1;
+        self.frames += count;
+        self.had_time |= work.get(self.worker).is_none_or(|work| !work.is_saturated(batch));
+        let expected = at_start * u64::from(LOOKS_TRIAL) * HELPED_PERCENT / 100;
+        self.looks == LOOKS_TRIAL && !self.had_time && self.frames < expected
+    }
 }
 
 impl Watched {
-    /// Takes over what came since the last look; `full`: the worker that cannot do it all, if there is one. Returns whether the tunnel
-    /// changes its state.
-    fn look(&mut self, frames: &[u64], full: Option<(usize, Work)>) -> bool {
+    /// Takes over what came since the last look, by worker, and what the workers did. Returns whether the tunnel changes its state.
+    fn look(&mut self, frames: &[u64], work: &[Work], batch: u64) -> bool {
         let count: u64 = frames.iter().sum();
-        let speaks_for_change = if self.is_spread {
-            count < self.at_start / 2
-        } else {
-            full.is_some_and(|(worker, work)| {
-                frames.get(worker).is_some_and(|frames| frames * 2 >= work.received)
-            })
-        };
-        self.looks = if speaks_for_change { self.looks + 1 } else { 0 };
-        let needed = if self.is_spread { LOOKS_OFF } else { LOOKS_ON };
-        if self.looks < needed {
-            return false;
+        if self.is_spread {
+            let has_failed = self.trial.has_failed(count, self.at_start, work, batch);
+            self.rest = if has_failed { LOOKS_REST } else { 0 };
+            return (has_failed || self.has_lasted(LOOKS_OFF, count < self.at_start / 2))
+                && self.change(count);
         }
+        self.rest = self.rest.saturating_sub(1);
+        let full = full_worker(work, frames, batch).filter(|&worker| {
+            self.rest == 0
+                && frames
+                    .get(worker)
+                    .zip(work.get(worker))
+                    .is_some_and(|(own, work)| own * 2 >= work.received)
+        });
+        self.trial = Trial { worker: full.unwrap_or(0), ..Trial::default() };
+        self.has_lasted(LOOKS_ON, full.is_some()) && self.change(count)
+    }
+
+    /// Whether so many looks in a row spoke for the other state, this one included.
+    const fn has_lasted(&mut self, needed: u32, speaks_for_change: bool) -> bool {
+        self.looks = if speaks_for_change { self.looks + 1 } else { 0 };
+        self.looks >= needed
+    }
+
+    /// Goes over to the other state; true.
+    const fn change(&mut self, count: u64) -> bool {
         (self.is_spread, self.looks, self.at_start) = (!self.is_spread, 0, count);
         true
     }
@@ -108,6 +163,8 @@ impl Spreading {
             is_spread: setting == Spread::On && workers > 1,
             looks: 0,
             at_start: 0,
+            trial: Trial::default(),
+            rest: 0,
         };
         let tunnels = config.tunnels.iter().map(|tunnel| watched(tunnel.spread)).collect();
         Self { tunnels, workers: vec![Work::default(); workers] }
@@ -138,9 +195,13 @@ impl Spreading {
             let came: Vec<_> =
                 watched.frames.iter().zip(&frames).map(|(b, now)| now.saturating_sub(*b)).collect();
             watched.frames = frames;
-            if watched.look(&came, full_worker(&work, &came, batch)) {
+            if watched.look(&came, &work, batch) {
                 has_changed = true;
-                let state = if watched.is_spread { "spread over the workers" } else { "spread no more" };
+                let state = match (watched.is_spread, watched.rest) {
+                    (true, _) => "spread over the workers",
+                    (false, 0) => "spread no more",
+                    (false, _) => "spread no more, for it did not help",
+                };
                 tracing::info!("tunnel {}: its packets are {state}", tunnel.name);
             }
         }
@@ -156,11 +217,11 @@ fn step(before: &mut Work, now: Work) -> Work {
 }
 
 /// The worker that most of a tunnel's frames came to, if it cannot do more, and another one can.
-fn full_worker(work: &[Work], came: &[u64], batch: u64) -> Option<(usize, Work)> {
+fn full_worker(work: &[Work], came: &[u64], batch: u64) -> Option<usize> {
     let (worker, _) = came.iter().enumerate().max_by_key(|(_, frames)| **frames)?;
     let own = *work.get(worker)?;
     let has_help = work.iter().any(|work| !work.is_saturated(batch));
-    (own.is_saturated(batch) && has_help).then_some((worker, own))
+    (own.is_saturated(batch) && has_help).then_some(worker)
 }
 
 /// By tunnel and worker: the frames that the worker received, or took over, of sessions that may be spread.
@@ -292,6 +353,36 @@ mod tests {
         after(&plan, &mut spreading, 1, both);
         assert_eq!(after(&plan, &mut spreading, LOOKS_OFF - 1, less), [true, false], "begun anew");
         assert_eq!(after(&plan, &mut spreading, 1, less), [false, false]);
+    }
+
+    #[test]
+    fn it_is_spread_no_more_for_a_minute_when_that_did_not_help() {
+        let (plan, mut spreading) = plan("auto", 2);
+        let load = |plan: &Plan| works(plan, 0, 0, SATURATED);
+        after(&plan, &mut spreading, LOOKS_ON, load);
+        // The receiver is as busy as before, and less than a tenth more comes through.
+        let no_gain = |plan: &Plan| {
+            works(plan, 0, 0, SATURATED);
+            works(plan, 1, 0, [100, 59, 0]);
+        };
+        assert_eq!(after(&plan, &mut spreading, LOOKS_TRIAL - 1, no_gain), [true, false]);
+        assert_eq!(after(&plan, &mut spreading, 1, no_gain), [false, false]);
+        assert_eq!(after(&plan, &mut spreading, LOOKS_REST + LOOKS_ON - 2, load), [false, false], "rests");
+        assert_eq!(after(&plan, &mut spreading, 1, load), [true, false], "is tried again");
+    }
+
+    #[test]
+    fn it_stays_spread_when_more_comes_through_or_its_worker_has_time() {
+        let gain: Load = |plan| {
+            works(plan, 0, 0, SATURATED);
+            works(plan, 1, 0, [110, 60, 0]);
+        };
+        let time: Load = |plan| works(plan, 0, 0, [1000, 40, 0]);
+        for other in [gain, time] {
+            let (plan, mut spreading) = plan("auto", 2);
+            after(&plan, &mut spreading, LOOKS_ON, |plan| works(plan, 0, 0, SATURATED));
+            assert_eq!(after(&plan, &mut spreading, 2 * LOOKS_TRIAL, other), [true, false]);
+        }
     }
 
     #[test]
