@@ -33,7 +33,7 @@ enum Xtask {
     /// What the engine costs in memory: time, instructions, two workers; a report and the goals.
     Bench(bench::BenchArgs),
     /// What a tunnel costs: spanwire beside the kernel's and other ways to join two LANs, on the same wires.
-    Compare(compare::CompareArgs),
+    Compare(Box<compare::CompareArgs>),
     /// The XDP steering program: build it, or check that the committed object is what its source gives.
     Ebpf(ebpf::EbpfArgs),
     /// The engine against packets of the kernel's own `l2tp_eth`; `--record` records them anew.
