@@ -1,19 +1,19 @@
 //! `replay`: one given frame again and again, in bursts on a schedule, over AF_XDP.
 //!
 //! A generator that sends whatever a gateway is to be given, outer headers included, at next to no cost. Between bursts it
-//! sleeps, so that the machine's idle time is that of what is measured. The machine's busy time is read from before the first
-//! burst until a while after the last; a generator whose frames nobody takes tells what has to be subtracted. What is not here: counting what
-//! arrives, which the cards do.
+//! sleeps. On a machine of one CPU it can measure the busy time ([`idler`]) from before the first burst until a while after the last;
+//! a generator whose frames nobody takes tells what has to be subtracted. What is not here: counting what arrives, which the cards do.
 
+mod idler;
 mod sender;
 mod timing;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use netlab::cpu::Reading;
+use anyhow::ensure;
 use serde::Serialize;
 
+use self::idler::{Idler, Reading};
 use self::sender::Sender;
 use self::timing::Timing;
 use crate::null_forward::Mode;
@@ -49,6 +49,9 @@ pub struct Args {
     /// Second of the machine's uptime at which to begin; without it, at once.
     #[arg(long)]
     start_at: Option<u64>,
+    /// Tell the busy time of the machine, which has one CPU; of several generators, one.
+    #[arg(long)]
+    measure: bool,
     /// How frames get from the memory to the driver.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
@@ -77,8 +80,9 @@ pub struct Report {
     pub late_bursts: u64,
     /// Length of the measurement.
     pub seconds: f64,
-    /// Time of that in which CPUs were not idle, all together.
-    pub busy_ns: f64,
+    /// Time of that in which the machine's one CPU had something to do, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy_ns: Option<f64>,
 }
 
 /// Sends.
@@ -95,23 +99,32 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
 fn send(sender: &mut Sender, args: &Args) -> anyhow::Result<Report> {
     let mut timing = Timing::new(args.interval_us, args.start_at)?;
     let frames = |bursts: u32| u64::from(bursts) * u64::from(args.burst);
-    let mut full = bursts(sender, &mut timing, args, args.warm_up)?;
-    let warm_up_frames = frames(args.warm_up) - full;
-    let before = Reading::take().context("reading the idle time")?;
-    let full_before = full;
-    full += bursts(sender, &mut timing, args, args.bursts)?;
-    let after = Reading::take().context("reading the idle time")?;
+    let full_before = bursts(sender, &mut timing, args, args.warm_up)?;
+    // Not earlier: it takes all the time that there is, which an emulator has to go through.
+    let idler = args.measure.then(start_idler).transpose()?;
+    timing.settle(args.settle)?;
+    let (start, before) = (Instant::now(), idler.as_ref().map(Idler::reading));
+    let full = bursts(sender, &mut timing, args, args.bursts)?;
+    let (seconds, after) = (start.elapsed().as_secs_f64(), idler.as_ref().map(Idler::reading));
+    idler.map(Idler::stop).transpose()?;
     Ok(Report {
         interface: args.interface.clone(),
         frame_bytes: args.frame.0.len(),
         is_zero_copy: sender.is_zero_copy(),
-        warm_up_frames,
-        frames: frames(args.bursts) - (full - full_before),
-        tx_ring_full_frames: full,
+        warm_up_frames: frames(args.warm_up) - full_before,
+        frames: frames(args.bursts) - full,
+        tx_ring_full_frames: full_before + full,
         late_bursts: timing.late(),
-        seconds: before.wall(&after).as_secs_f64(),
-        busy_ns: before.busy_ns(&after),
+        seconds,
+        busy_ns: before.zip(after).map(|(before, after)| Reading::busy_ns(&before, &after)),
     })
+}
+
+/// Begins to count idle time, where one thread can.
+fn start_idler() -> anyhow::Result<Idler> {
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    ensure!(cpus == 1, "--measure takes a machine of one CPU; this process has {cpus}");
+    Idler::start()
 }
 
 /// Sends bursts and waits until they are gone and forwarded; returns the frames that the ring had no room for.

@@ -63,7 +63,8 @@ struct Measured {
 impl Session<'_> {
     /// One round of one system.
     fn visit(&mut self, system: System) -> Result<()> {
-        self.guest.run(&system.up())?;
+        // First, so that a gateway that asks the kernel has the answer when it comes up.
+        self.guest.run(&format!("wire_to 02:00:00:00:00:04\n{}", system.up()))?;
         if system.has_tunnel() {
             self.try_tunnel()?;
         }
@@ -86,7 +87,7 @@ impl Session<'_> {
 
     /// Frames have to arrive at both ends of the tunnel.
     fn try_tunnel(&mut self) -> Result<()> {
-        let said = self.guest.run(&format!("wire_to 02:00:00:00:00:04; ping_each {PINGS} 1000"))?;
+        let said = self.guest.run(&format!("ping_each {PINGS} 1000"))?;
         let ok = ["sta", "peer"].iter().all(|name| said.contains(&format!("{name} {PINGS}/{PINGS}\n")));
         ensure!(ok, "the tunnel does not carry echo requests: {said}");
         Ok(())
