@@ -198,9 +198,11 @@ replay() {
     pids="$pids $!"
 }
 
-# Waits for the generators whose processes are in pids.
+# Waits for the generators whose processes are in pids, and for the links of their cards, which go with their programs.
 replays_end() {
     for pid in $pids; do wait "$pid" || { cat /tmp/replay-log.*; return 1; }; done
+    await_carrier sta lan0
+    await_carrier peer wan
 }
 
 # card_sent INTERFACE: frames that a card of the gateway has sent, by its own count, whoever gave it them.
