@@ -83,6 +83,12 @@ pub fn index(interface: &str) -> Result<u32, InterfaceError> {
     read_number(interface, "ifindex")
 }
 
+/// Whether the interface has a carrier; one that is down has none.
+#[must_use]
+pub fn has_carrier(interface: &str) -> bool {
+    read_number::<u8>(interface, "carrier").is_ok_and(|carrier| carrier == 1)
+}
+
 /// Reads one attribute as a number.
 fn read_number<N: std::str::FromStr>(interface: &str, attribute: &'static str) -> Result<N, InterfaceError> {
     let path = Path::new("/sys/class/net").join(interface).join(attribute);

@@ -1,8 +1,9 @@
 //! What the gateway costs, and what it is measured with.
 //!
-//! With a kernel: [`generate`] sends stamped frames, [`sink`] counts them and checks their order, and
-//! [`null_forward`] is the least an AF_XDP forwarder can do, to compare with. All three work on the
-//! interfaces of the namespace that they run in; [`usage`] tells the CPU time of a machine. Without a
+//! With a kernel: [`generate`] sends stamped frames, [`replay`] one frame again and again, [`sink`] counts
+//! stamped frames and checks their order, and [`null_forward`] is the least an AF_XDP forwarder can do, to
+//! compare with. All of them work on the interfaces of the namespace that they run in; [`usage`] tells the
+//! CPU time of a machine. Without a
 //! kernel: [`memory`] times code on frames in memory with [`harness`], the whole [`engine`] included,
 //! and [`count`] lets valgrind count it.
 //!
@@ -20,6 +21,8 @@ pub mod latency;
 pub mod memory;
 pub mod null_forward;
 mod object;
+mod port;
+pub mod replay;
 pub mod sink;
 pub mod stop;
 pub mod sys;

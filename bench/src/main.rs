@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bench::engine::scaling;
 use bench::sys::allocator::CountingAllocator;
-use bench::{count, generate, memory, null_forward, sink, usage};
+use bench::{count, generate, memory, null_forward, replay, sink, usage};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Send stamped frames out of an interface as live XDP frames.
     Generate(generate::Args),
+    /// Send one given frame in bursts over AF_XDP, and tell the CPU time of this machine meanwhile.
+    Replay(replay::Args),
     /// Count and drop stamped frames that arrive at an interface, and check their sequence numbers.
     Sink(sink::Args),
     /// Forward every frame between two interfaces over AF_XDP, unread.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<String> {
     let document = match command {
         Command::Generate(args) => serde_json::to_string_pretty(&generate::run(args)?)?,
+        Command::Replay(args) => serde_json::to_string_pretty(&replay::run(args)?)?,
         Command::Sink(args) => serde_json::to_string_pretty(&sink::run(args)?)?,
         Command::NullForward(args) => serde_json::to_string_pretty(&null_forward::run(args)?)?,
         Command::Usage(args) => serde_json::to_string_pretty(&usage::run(args)?)?,

@@ -159,6 +159,27 @@ fn a_killed_sink_leaves_no_program_behind() {
     assert!(!show().contains("xdp"), "{}", show());
 }
 
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_replayed_frame_arrives_as_often_as_was_asked_for_and_at_its_time() {
+    let wire = Wire::lay("replay");
+    let sink = start_sink(&wire.right, &["--others=drop", "--silence=1"]);
+    // To a broadcast address, of a kind that nobody speaks, with as many bytes behind as make it 60.
+    let frame = format!("ffffffffffff02000000000188b5{}", "5a".repeat(46));
+    let words = ["replay", "--interface=eth0", "--mode=copy", "--burst=8", "--warm-up=2", "--bursts=25"];
+    let replayed =
+        finish(start(&wire.left, &[&words[..], &["--interval-us=2000", "--frame", &frame]].concat()));
+    let sunk = terminate(sink);
+    let counts = ["/warm_up_frames", "/frames", "/tx_ring_full_frames"].map(|name| number(&replayed, name));
+    assert_eq!(counts, [2 * 8, 25 * 8, 0], "{replayed}");
+    // The kernel may send something of its own beside.
+    let others = number(&sunk, "/other_frames");
+    assert!(others >= 27 * 8 && number(&sunk, "/other_bytes") >= 27 * 8 * 60, "{sunk}");
+    assert!(others < 27 * 8 + 20, "{sunk}");
+    let seconds = replayed["seconds"].as_f64().expect("a number");
+    assert!(seconds >= 0.05, "25 bursts at intervals of 2 ms took {seconds} s");
+}
+
 /// Three namespaces in a row, and a null forwarder in the middle one.
 struct Row {
     left: Node,

@@ -6,7 +6,6 @@
 
 mod joint;
 mod own;
-mod port;
 mod xsk_rs;
 
 use std::time::Duration;
@@ -17,7 +16,7 @@ use serde::Serialize;
 use xsk::BindMode;
 
 use self::joint::Joint;
-use self::port::Port;
+use crate::port::Port;
 use crate::stop::{self, Stop};
 
 /// What to join, and how.

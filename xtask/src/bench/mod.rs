@@ -16,13 +16,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde::de::DeserializeOwned;
 
 use crate::progress::Progress;
 use crate::report::environment::CpuTicks;
-use crate::report::{Document, Environment, Grid, ResultsFolder};
+use crate::report::{self, Document, Environment, ResultsFolder};
 use crate::{install, workspace};
 use baseline::Baseline;
 use callgrind::Counts;
@@ -130,8 +128,8 @@ fn hot(case: &str) -> Result<()> {
     let (addresses, frames) =
         progress.step("counting instructions with callgrind", || callgrind::by_address(&program, case))?;
     let places = progress.step("looking their source up", || hot::places(&program, &addresses))?;
-    println!("{}", shown(&hot::by_function(&places, frames)));
-    println!("{}", shown(&hot::by_line(&places, frames)));
+    println!("{}", report::text(&hot::by_function(&places, frames)));
+    println!("{}", report::text(&hot::by_line(&places, frames)));
     Ok(())
 }
 
@@ -203,20 +201,9 @@ fn document(
 }
 
 fn print(findings: Findings<'_>, goals: &[Goal]) {
-    println!("{}", shown(&pages::cases_table(findings)));
+    println!("{}", report::text(&pages::cases_table(findings)));
     if let Some(scaling) = findings.scaling {
-        println!("\n{}", shown(&pages::scaling_table(scaling)));
+        println!("\n{}", report::text(&pages::scaling_table(scaling)));
     }
-    println!("\n{}\n{ELSEWHERE}\n", shown(&goals::table(goals)));
-}
-
-/// A table for terminals.
-fn shown(grid: &Grid) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(&grid.columns);
-    for row in &grid.rows {
-        table.add_row(row);
-    }
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
+    println!("\n{}\n{ELSEWHERE}\n", report::text(&goals::table(goals)));
 }

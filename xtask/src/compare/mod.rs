@@ -39,6 +39,7 @@ use clap::Args;
 use crate::progress::Progress;
 use crate::report::environment::CpuTicks;
 use crate::report::{Document, Environment, ResultsFolder};
+use crate::zero_copy::instructions;
 use crate::{install, workspace};
 use pages::Findings;
 use placement::Placement;
@@ -76,8 +77,12 @@ pub(crate) struct CompareArgs {
     #[arg(long, conflicts_with = "short")]
     uml: bool,
     /// Instead of systems, settings of spanwire one at a time; as Markdown. 2 rounds unless another number is given: below 5 minutes.
-    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "2", conflicts_with_all = ["only", "list", "uml", "rounds", "sizes", "json"], value_parser = clap::value_parser!(u32).range(1..=20))]
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "2", conflicts_with_all = ["only", "list", "uml", "rounds", "sizes", "json", "zero_copy"], value_parser = clap::value_parser!(u32).range(1..=20))]
     knobs: Option<u32>,
+    /// Instead of all this: instructions per packet, kernel included, of spanwire in zero-copy mode and of the kernel's l2tp_eth, between
+    /// igb cards that QEMU emulates; without root. With --short: 64-byte frames, one load, one round, and a bound on their ratio.
+    #[arg(long, conflicts_with_all = ["only", "list", "loss", "uml"])]
+    zero_copy: bool,
     /// Write the result as JSON.
     #[arg(long)]
     json: bool,
@@ -96,6 +101,9 @@ pub(crate) struct CompareArgs {
 /// Something is missing or does not build, or a system that is here fails or carries nothing.
 pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     ensure!((0.0..1.0).contains(&args.loss), "--loss {} is no share from 0 to below 1", args.loss);
+    if args.zero_copy {
+        return instructions::measure(&instructions_plan(args));
+    }
     if let Some(name) = &args.print.commands {
         return commands::print(&args.print, name);
     }
@@ -257,6 +265,12 @@ fn plan(args: &CompareArgs, systems: Vec<&'static System>) -> Plan {
     } else {
         Plan::long(systems, args.sizes.clone(), args.rounds, args.loss)
     }
+}
+
+/// What to measure on the zero-copy guest.
+fn instructions_plan(args: &CompareArgs) -> instructions::Plan {
+    let (sizes, rounds) = if args.short { (vec![SIZES[0]], 1) } else { (args.sizes.clone(), args.rounds) };
+    instructions::Plan { sizes, rounds, is_short: args.short, json: args.json, profile: args.profile.clone() }
 }
 
 /// What else has to be known about the numbers.

@@ -1,12 +1,11 @@
 //! Terminal: tables as text.
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 
 use super::goals;
 use super::pages::{self, Findings};
 use super::systems::{Need, System};
-use crate::report::Grid;
+use crate::report::{self, Grid};
 
 /// CPUs of other processes above which the numbers are doubtful.
 const QUIET_CPUS: f64 = 0.3;
@@ -28,7 +27,7 @@ pub(super) fn list(chosen: &[&'static System]) {
         let cells = [system.name, system.title, system.family.title(), system.null().unwrap_or("-"), &needs];
         grid.rows.push(cells.map(str::to_owned).to_vec());
     }
-    let mut table = shown(&grid);
+    let mut table = report::text(&grid);
     table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Left));
     println!("{table}");
 }
@@ -36,21 +35,21 @@ pub(super) fn list(chosen: &[&'static System]) {
 /// Prints everything that was found.
 pub(super) fn print(findings: Findings<'_>) {
     let Findings { results, goals, .. } = findings;
-    println!("\n{}", shown(&pages::table(results)));
+    println!("\n{}", report::text(&pages::table(results)));
     for note in pages::NOTES {
         println!("{note}");
     }
     let latencies = pages::latencies(results);
     if !latencies.rows.is_empty() {
-        println!("\n{}", shown(&latencies));
+        println!("\n{}", report::text(&latencies));
         println!(
             "Latency: from the moment at which a frame was due by the schedule; load: part of the system's own highest rate."
         );
     }
     if let Some(uml) = findings.uml {
-        println!("\n{}", shown(&uml.table()));
+        println!("\n{}", report::text(&uml.table()));
     }
-    println!("\n{}", shown(&goals::table(goals)));
+    println!("\n{}", report::text(&goals::table(goals)));
     for line in pages::absent(results) {
         println!("not measured: {line}");
     }
@@ -60,15 +59,4 @@ pub(super) fn print(findings: Findings<'_>) {
             "Other processes had up to {others:.1} CPUs meanwhile. Their time is not in the numbers; what they did to caches is."
         );
     }
-}
-
-/// A table for terminals.
-fn shown(grid: &Grid) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(&grid.columns);
-    for row in &grid.rows {
-        table.add_row(row);
-    }
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
 }

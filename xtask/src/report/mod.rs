@@ -16,6 +16,7 @@ pub(crate) mod folder;
 mod page;
 mod render;
 mod svg;
+mod text;
 
 pub(crate) use document::{
     Axis, BarSeries, Bars, Document, Figure, Grid, Headline, LineSeries, Lines, Mark, Places, Plot, Point,
@@ -24,3 +25,4 @@ pub(crate) use document::{
 pub(crate) use environment::Environment;
 pub(crate) use folder::ResultsFolder;
 pub(crate) use render::{ReportArgs, run};
+pub(crate) use text::text;

@@ -4,11 +4,13 @@
 //! nanosecond of the guest's time, so timers, pauses and rates do not depend on how busy this machine is.
 //!
 //! - [`proof`] (`cargo xtask interop --zero-copy`): a gateway between two cards in zero-copy mode, against the kernel's `l2tp_eth`.
+//! - [`instructions`] (`cargo xtask compare --zero-copy`): what a packet costs in instructions, beside the kernel's `l2tp_eth`.
 //!
 //! `network.sh` has what stands in the guest. Deliberately not here: how guests are made and asked (`guest`).
 
 mod emulator;
 mod gateway;
+pub(crate) mod instructions;
 mod proof;
 
 use std::path::{Path, PathBuf};

@@ -68,6 +68,14 @@ pseudowire() {
 # wire_to MAC: where the gateway's packets to the peer go.
 wire_to() { $ip -n gw neigh replace 192.0.2.2 lladdr "$1" dev wan nud permanent; }
 
+# wide_underlay MTU: packets between gateway and peer may be so long.
+wide_underlay() {
+    for name in gw peer; do
+        $ip -n $name link set wan mtu "$1"
+        await_carrier $name wan
+    done
+}
+
 # The kernel as the gateway, and its end.
 kernel_up() {
     pseudowire gw 192.0.2.1 192.0.2.2 1 2
@@ -93,16 +101,20 @@ spanwire_up() {
     await_carrier gw lan
 }
 
-# Ends spanwire and says what it has written since it runs; its exit status is that of its process.
-spanwire_down() {
-    pid=$(cat /tmp/spanwire.pid)
-    kill "$pid"
+# ended PID NAME: asks a process to end and waits until it has.
+ended() {
+    kill "$1"
     tries=0
-    while [ -d "/proc/$pid" ]; do
+    while [ -d "/proc/$1" ]; do
         tries=$((tries + 1))
-        [ $tries -lt 100 ] || { echo 'spanwire does not end'; return 1; }
+        [ $tries -lt 100 ] || { echo "$2 does not end"; return 1; }
         usleep 100000
     done
+}
+
+# Ends spanwire and says what it has written since it runs; its exit status is that of its process.
+spanwire_down() {
+    ended "$(cat /tmp/spanwire.pid)" spanwire
     cat /tmp/spanwire.log
     await_carrier gw lan
     await_carrier gw wan
@@ -141,3 +153,57 @@ flood() {
 
 # counted NAMESPACE INTERFACE FILE: the kernel's count.
 counted() { in_ns "$1" cat "/sys/class/net/$2/statistics/$3"; }
+
+# The kernel's bridge without a tunnel, and its end.
+bridge_up() {
+    $ip -n gw link add br0 type bridge mcast_snooping 0
+    $ip -n gw link set br0 up
+    $ip -n gw link set lan master br0
+    $ip -n gw link set wan master br0
+}
+bridge_down() {
+    $ip -n gw link set lan nomaster
+    $ip -n gw link set wan nomaster
+    $ip -n gw link del br0
+}
+
+# The null forwarder as the gateway, with the gateway's rules of sleep; waits until it forwards and both cards have their links again.
+null_up() {
+    for name in lan wan; do $ip -n gw link set $name promisc on; done
+    $ip netns exec gw /tools/spanwire-bench null-forward --interface lan --interface wan --mode zero-copy --chunk-bytes 4096 \
+        --idle-rounds 32 >/tmp/null.json 2>/tmp/null.log 3>&- &
+    echo $! >/tmp/null.pid
+    tries=0
+    until grep -q '^forwarding' /tmp/null.log; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] && [ -d "/proc/$(cat /tmp/null.pid)" ] || { cat /tmp/null.log; return 1; }
+        usleep 100000
+    done
+    await_carrier gw lan
+    await_carrier gw wan
+}
+null_down() {
+    ended "$(cat /tmp/null.pid)" 'the null forwarder'
+    for name in lan wan; do
+        $ip -n gw link set $name promisc off
+        await_carrier gw $name
+    done
+}
+
+# replay NAMESPACE INTERFACE WORD...: starts a generator; its report goes to a file of its own.
+replay() {
+    name=$1 card=$2
+    shift 2
+    $ip netns exec "$name" /tools/spanwire-bench replay --interface "$card" "$@" >"/tmp/replay.$name" 2>"/tmp/replay-log.$name" 3>&- &
+    pids="$pids $!"
+}
+
+# Waits for the generators whose processes are in pids, and for the links of their cards, which go with their programs.
+replays_end() {
+    for pid in $pids; do wait "$pid" || { cat /tmp/replay-log.*; return 1; }; done
+    await_carrier sta lan0
+    await_carrier peer wan
+}
+
+# card_sent INTERFACE: frames that a card of the gateway has sent, by its own count, whoever gave it them.
+card_sent() { in_ns gw /tools/ethtool -S "$1" | sed -n 's/^ *tx_packets: *//p'; }

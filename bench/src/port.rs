@@ -8,28 +8,28 @@ use libbpf_rs::{Link, Object};
 use crate::{interface, object};
 
 /// One interface with its program; frames go to the sockets in it while the link lives.
-pub(super) struct Port {
-    pub(super) name: String,
-    pub(super) ifindex: u32,
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) ifindex: u32,
     object: Object,
 }
 
 impl Port {
     /// Loads the program for an interface; it is not attached yet.
-    pub(super) fn load(name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn load(name: &str) -> anyhow::Result<Self> {
         let ifindex = interface::index(name)?;
         let object = object::load(object::open(object::REDIRECT)?, object::REDIRECT)?;
         Ok(Self { name: name.to_owned(), ifindex, object })
     }
 
     /// Puts the socket of a queue into the program's map.
-    pub(super) fn admit(&mut self, queue: u32, socket: BorrowedFd<'_>) -> anyhow::Result<()> {
+    pub(crate) fn admit(&mut self, queue: u32, socket: BorrowedFd<'_>) -> anyhow::Result<()> {
         let sockets = object::map_mut(&mut self.object, "SOCKETS")?;
         object::write_entry(&sockets, queue, &socket.as_raw_fd())
     }
 
     /// Attaches the program until the link is dropped.
-    pub(super) fn attach(&mut self) -> anyhow::Result<Link> {
+    pub(crate) fn attach(&mut self) -> anyhow::Result<Link> {
         object::program_mut(&mut self.object)?
             .attach_xdp(i32::try_from(self.ifindex)?)
             .with_context(|| format!("cannot attach the redirection to interface {}", self.name))
