@@ -107,7 +107,7 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
             (false, true) => {
                 admit::run(table, batch);
                 spread_some(context, batch, exits);
-                decap::run_behind_admit(context, batch, exits.cache);
+                decap::run(context, batch, exits.cache);
             }
         }
     }

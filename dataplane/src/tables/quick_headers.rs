@@ -22,7 +22,7 @@ const SHORT_BYTES: usize = 64;
 
 /// What there is to fill in.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     /// Total length, identification and checksum, from the sum of the rest of the header.
     V4 { sum: u32 },
     /// The same, and the UDP length.
@@ -106,11 +106,24 @@ impl QuickHeaders {
         self.max_frame_bytes as usize
     }
 
+    /// What there is to fill in.
+    #[inline]
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Bytes that they take in front of a frame.
+    #[inline]
+    pub(crate) const fn header_bytes(&self) -> u16 {
+        self.encap_bytes
+    }
+
     /// Writes the headers in front of a linear frame that is not longer than [`Self::max_frame_bytes`]. `None`, and the frame is as it
-    /// was, without the headroom.
+    /// was, without the headroom. `kind` is [`Self::kind`], which a loop over many frames knows.
     #[inline(always)]
     pub(crate) fn write(
         &self,
+        kind: Kind,
         template: &[u8; MAX_ENCAP_BYTES],
         frame: &mut Frame,
         identification: &mut Identification,
@@ -120,11 +133,11 @@ impl QuickHeaders {
         if encap_bytes <= SHORT_BYTES {
             let room = frame.before_mut::<SHORT_BYTES>()?;
             *room = *template.last_chunk()?;
-            self.fill_in(room, length, identification)?;
+            self.fill_in(kind, room, length, identification)?;
         } else {
             let room = frame.before_mut::<MAX_ENCAP_BYTES>()?;
             *room = *template;
-            self.fill_in(room, length, identification)?;
+            self.fill_in(kind, room, length, identification)?;
         }
         let packet = frame.push_front(encap_bytes)?;
         if let Some(sum) = self.udp_sum {
@@ -151,12 +164,13 @@ impl QuickHeaders {
     #[inline(always)]
     fn fill_in<const N: usize>(
         &self,
+        kind: Kind,
         room: &mut [u8; N],
         length: u16,
         identification: &mut Identification,
     ) -> Option<()> {
         let packet = room.get_mut(N.checked_sub(usize::from(self.network_bytes))?..)?;
-        match self.kind {
+        match kind {
             Kind::V4Udp { sum } => {
                 let (headers, _) = V4Udp::mut_from_prefix(packet).ok()?;
                 patch(&mut headers.ip, length, identification.next_ipv4(), sum);

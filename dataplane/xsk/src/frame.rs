@@ -17,6 +17,7 @@
 
 mod chain;
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
 
@@ -197,15 +198,15 @@ impl Frame {
         Some(())
     }
 
-    /// Keeps `len` bytes of a linear frame, from `offset` on, and returns them. `None`, and nothing changes, when there are not that many,
-    /// or the frame stands in several chunks.
+    /// Keeps the bytes of a linear frame that are in a range, and returns them. `None`, and nothing changes, when not all of them are
+    /// there, or the frame stands in several chunks.
     #[inline]
-    pub fn keep(&mut self, offset: usize, len: usize) -> Option<&[u8]> {
-        if !self.is_linear() || offset > self.head_len() || len > self.head_len() - offset {
+    pub fn keep(&mut self, bytes: Range<usize>) -> Option<&[u8]> {
+        if !self.is_linear() || bytes.start > bytes.end || bytes.end > self.head_len() {
             return None;
         }
-        self.start += narrow(offset);
-        self.len = narrow(len);
+        self.start += narrow(bytes.start);
+        self.len = narrow(bytes.end - bytes.start);
         Some(self.head())
     }
 

@@ -82,7 +82,7 @@ proptest! {
         let (mut expected, mut written) = (frame(), frame());
         let mut numbers = Identification::new(0, 1, start);
         encap::run(&mut expected, 0, &session, &mut numbers.clone()).unwrap();
-        quick.write(&session.template, &mut written, &mut numbers).unwrap();
+        quick.write(quick.kind(), &session.template, &mut written, &mut numbers).unwrap();
         prop_assert_eq!(written.linear().unwrap(), expected.linear().unwrap());
     }
 }
@@ -95,7 +95,8 @@ fn without_the_headroom_a_frame_stays_as_it_is() {
         let mut cache = chunks();
         let mut frame = Frame::from_bytes(cache.take().unwrap(), least_bytes - 1, &[3; 60]).unwrap();
         let mut numbers = Identification::new(0, 1, 0);
-        assert!(session.quick.unwrap().write(&session.template, &mut frame, &mut numbers).is_none());
+        let quick = session.quick.unwrap();
+        assert!(quick.write(quick.kind(), &session.template, &mut frame, &mut numbers).is_none());
         assert_eq!(frame.linear(), Some(&[3; 60][..]));
     }
 }
