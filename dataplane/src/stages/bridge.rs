@@ -19,13 +19,20 @@ use crate::{
 #[inline(never)]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
     let (_, slots) = batch.parts();
-    let mut rest = slots;
-    while let Some(first) = rest.first() {
+    let mut at = 0;
+    // Nearly always all frames of a batch are of one domain.
+    while let Some(rest) = slots.get_mut(at..)
+        && let Some(first) = rest.first()
+    {
         let id = first.domain;
         let passed = context.tables.domain(id).map_or(0, |domain| pass_all(domain, id, context.now_s, rest));
-        let Some((slot, behind)) = rest.get_mut(passed..).and_then(<[_]>::split_first_mut) else { return };
-        look_closely(context, slot);
-        rest = behind;
+        at += passed;
+        if let Some(slot) = rest.get_mut(passed)
+            && slot.domain == id
+        {
+            look_closely(context, slot);
+            at += 1;
+        }
     }
 }
 
@@ -33,9 +40,8 @@ pub(super) fn run(context: &Context<'_>, batch: &mut Batch) {
 #[inline(always)]
 fn pass_all(domain: &BridgeDomain, id: DomainId, now_s: u32, slots: &mut [Slot]) -> usize {
     let fdb = domain.fdb().view();
-    let passes = |slot: &mut Slot| {
-        slot.fate == Fate::Entered && slot.domain == id && pass(domain, fdb, now_s, slot)
-    };
+    let passes =
+        |slot: &mut Slot| slot.fate == Fate::Entered && slot.domain == id && pass(domain, fdb, now_s, slot);
     let count = slots.len();
     slots.iter_mut().position(|slot| !passes(slot)).unwrap_or(count)
 }

@@ -39,12 +39,15 @@ pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCac
     let mut quick = QuickDecap::new(context);
     while !frames.is_empty() {
         let taken = quick.run(frames, slots);
-        let (Some(rest), Some(rest_slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) else { return };
+        let (Some(rest), Some(rest_slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) else {
+            return;
+        };
         (frames, slots) = (rest, rest_slots);
         if taken > 0 {
             continue;
         }
-        let (Some((frame, rest)), Some((slot, rest_slots))) = (frames.split_first_mut(), slots.split_first_mut())
+        let (Some((frame, rest)), Some((slot, rest_slots))) =
+            (frames.split_first_mut(), slots.split_first_mut())
         else {
             return;
         };

@@ -28,7 +28,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use super::Context;
 use crate::{
     batch::{Fate, Slot},
-    tables::quick_sessions::{Found, Front, QuickSession, QuickTable},
+    tables::quick_sessions::{Carrier, Found, Front, QuickSession, QuickTable},
 };
 
 /// Headers over IPv4.
@@ -96,9 +96,7 @@ impl<'t> QuickDecap<'t> {
         };
         self.before = found.session.position;
         let (taken, bytes) = match (frames, slots) {
-            ([frame], [slot]) => {
-                open::<H, N>(found.session, frame, slot).map_or((0, 0), |bytes| (1, bytes))
-            }
+            ([frame], [slot]) => open::<H, N>(found.session, frame, slot).map_or((0, 0), |bytes| (1, bytes)),
             (frames, slots) => row::<H, N>(&found, frames, slots),
         };
         if taken > 0 {
@@ -111,7 +109,11 @@ impl<'t> QuickDecap<'t> {
 /// Takes packets of a session until there comes one that is not, or that is not right in every respect. Returns how many, and the bytes of
 /// their frames. A function of its own: what it compares with stays in registers.
 #[inline(never)]
-fn row<H: Headers, const N: usize>(found: &Found<'_, N>, frames: &mut [Frame], slots: &mut [Slot]) -> (usize, usize) {
+fn row<H: Headers, const N: usize>(
+    found: &Found<'_, N>,
+    frames: &mut [Frame],
+    slots: &mut [Slot],
+) -> (usize, usize) {
     let (session, expected, mask) = (found.session, *found.expected(), *found.mask);
     let (mut taken, mut bytes) = (0, 0);
     for (frame, slot) in frames.iter_mut().zip(slots) {
@@ -140,30 +142,35 @@ fn count(context: &Context<'_>, position: u32, frames: u64, bytes: u64) {
 /// Takes the outer headers off a packet that is one of this session as far as its front tells, and lets the frame enter its bridge domain.
 /// Returns its length. `None`: it is as it was.
 #[inline(always)]
-fn open<H: Headers, const N: usize>(session: &QuickSession<N>, frame: &mut Frame, slot: &mut Slot) -> Option<usize> {
+fn open<H: Headers, const N: usize>(
+    session: &QuickSession<N>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+) -> Option<usize> {
     let packet = frame.linear()?;
     let (headers, _) = H::ref_from_prefix(packet).ok()?;
     let end = headers.end()?;
     if end > packet.len() {
         return None;
     }
-    if !session.is_udp {
+    let udp_end = H::UDP_OFFSET + usize::from(headers.udp().length.get());
+    if session.carrier == Carrier::Udp && !headers.udp().has_checksum() {
+        return if udp_end <= end { enter(session, frame, slot, udp_end) } else { None };
+    }
+    if session.carrier == Carrier::Ip {
         return enter(session, frame, slot, end);
     }
-    let udp = headers.udp();
-    let udp_end = H::UDP_OFFSET + usize::from(udp.length.get());
-    if udp_end > end {
-        return None;
-    }
-    if udp.has_checksum() || session.needs_checksum {
-        return enter_checked::<H, N>(session, frame, slot, udp_end);
-    }
-    enter(session, frame, slot, udp_end)
+    if udp_end <= end { enter_checked::<H, N>(session, frame, slot, udp_end) } else { None }
 }
 
 /// Takes the outer headers off a packet whose L2TPv3 packet ends at `end`.
 #[inline(always)]
-fn enter<const N: usize>(session: &QuickSession<N>, frame: &mut Frame, slot: &mut Slot, end: usize) -> Option<usize> {
+fn enter<const N: usize>(
+    session: &QuickSession<N>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+    end: usize,
+) -> Option<usize> {
     let start = session.header_bytes();
     if end < start + ETHERNET_BYTES {
         return None;
@@ -185,7 +192,9 @@ fn enter_checked<H: Headers, const N: usize>(
     let packet = frame.linear()?;
     let (headers, _) = H::ref_from_prefix(packet).ok()?;
     let (udp, payload) = udp::split(packet.get(H::UDP_OFFSET..)?).ok()?;
-    if !udp.has_checksum() || udp::verify_checksum(udp, payload, headers.pseudo_header(udp.length.get())).is_err() {
+    if !udp.has_checksum()
+        || udp::verify_checksum(udp, payload, headers.pseudo_header(udp.length.get())).is_err()
+    {
         return None;
     }
     enter(session, frame, slot, end)

@@ -108,16 +108,16 @@ impl<'t> Way<'t> {
                 let template = &session.template;
                 // A loop for each kind: what it is has not to be asked for each frame.
                 match quick.kind() {
-                    Kind::V4 { sum } => self.prepare_with(frames, slots, |frame| {
+                    Kind::V4 { sum } => self.prepare_with(frames, slots, move |frame| {
                         quick.write(Kind::V4 { sum }, template, frame, identification)
                     }),
-                    Kind::V4Udp { sum } => self.prepare_with(frames, slots, |frame| {
+                    Kind::V4Udp { sum } => self.prepare_with(frames, slots, move |frame| {
                         quick.write(Kind::V4Udp { sum }, template, frame, identification)
                     }),
-                    Kind::V6 => self.prepare_with(frames, slots, |frame| {
+                    Kind::V6 => self.prepare_with(frames, slots, move |frame| {
                         quick.write(Kind::V6, template, frame, identification)
                     }),
-                    Kind::V6Udp => self.prepare_with(frames, slots, |frame| {
+                    Kind::V6Udp => self.prepare_with(frames, slots, move |frame| {
                         quick.write(Kind::V6Udp, template, frame, identification)
                     }),
                 }

@@ -17,8 +17,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::next_hops::{IpPatch, UdpPatch};
 use crate::stages::Identification;
 
-/// Bytes that are copied for headers that are not longer: UDP over IPv4 with a cookie of eight bytes takes 62.
-const SHORT_BYTES: usize = 64;
+/// Bytes that are copied for headers with IPv4, the longest of which takes 66: a tag, UDP, a cookie of eight bytes, and a sublayer. With IPv6 it
+/// is the whole template. So the kind says how many, and nothing has to be asked for each frame.
+const V4_BYTES: usize = 80;
 
 /// What there is to fill in.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,7 @@ impl QuickHeaders {
             max_frame_bytes: u16::try_from(max_frame_bytes.min(largest)).ok()?,
         })
     }
+
     /// Largest frame that they are written in front of. Units: bytes.
     #[inline]
     pub(crate) const fn max_frame_bytes(&self) -> usize {
@@ -130,14 +132,17 @@ impl QuickHeaders {
     ) -> Option<()> {
         let encap_bytes = usize::from(self.encap_bytes);
         let length = narrow(frame.head_len()).wrapping_add(self.counted_bytes);
-        if encap_bytes <= SHORT_BYTES {
-            let room = frame.before_mut::<SHORT_BYTES>()?;
-            *room = *template.last_chunk()?;
-            self.fill_in(kind, room, length, identification)?;
-        } else {
-            let room = frame.before_mut::<MAX_ENCAP_BYTES>()?;
-            *room = *template;
-            self.fill_in(kind, room, length, identification)?;
+        match kind {
+            Kind::V4 { .. } | Kind::V4Udp { .. } => {
+                let room = frame.before_mut::<V4_BYTES>()?;
+                *room = *template.last_chunk()?;
+                self.fill_in(kind, room, length, identification)?;
+            }
+            Kind::V6 | Kind::V6Udp => {
+                let room = frame.before_mut::<MAX_ENCAP_BYTES>()?;
+                *room = *template;
+                self.fill_in(kind, room, length, identification)?;
+            }
         }
         let packet = frame.push_front(encap_bytes)?;
         if let Some(sum) = self.udp_sum {

@@ -60,7 +60,11 @@ impl<const N: usize> Front<N> {
         let quad = |offset| u64::from_ne_bytes(self.bytes(offset));
         let (addresses, [protocol], behind) = if N == V6_WORDS {
             let [a, b, c, d] = [22, 30, 38, 46].map(quad);
-            ((a ^ b.rotate_left(32)).wrapping_mul(0xA24B_AED4_963E_E407) ^ c ^ d.rotate_left(32), self.bytes(20), 54)
+            (
+                (a ^ b.rotate_left(32)).wrapping_mul(0xA24B_AED4_963E_E407) ^ c ^ d.rotate_left(32),
+                self.bytes(20),
+                54,
+            )
         } else {
             (quad(26), self.bytes(23), 34)
         };
@@ -88,13 +92,33 @@ pub(crate) struct QuickSession<const N: usize> {
     header_bytes: u16,
     /// Which of the table's masks leaves what all its packets have in common.
     mask: u8,
-    /// Whether its packets are of UDP.
-    pub(crate) is_udp: bool,
-    /// Whether UDP packets without a checksum are none of it.
-    pub(crate) needs_checksum: bool,
+    /// What carries its packets.
+    pub(crate) carrier: Carrier,
 }
 
-const _: () = assert!(size_of::<QuickSession<V4_WORDS>>() == 128 && size_of::<QuickSession<V6_WORDS>>() == 128);
+/// What carries a session's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// UDP with or without a checksum.
+    Udp,
+    /// UDP with a checksum.
+    UdpWithChecksum,
+    /// IP protocol 115.
+    Ip,
+}
+
+impl Carrier {
+    fn of(session: &RxSession) -> Self {
+        match (session.endpoint.protocol, session.needs_checksum) {
+            (PROTOCOL_UDP, false) => Self::Udp,
+            (PROTOCOL_UDP, true) => Self::UdpWithChecksum,
+            _ => Self::Ip,
+        }
+    }
+}
+
+const _: () =
+    assert!(size_of::<QuickSession<V4_WORDS>>() == 128 && size_of::<QuickSession<V6_WORDS>>() == 128);
 
 impl<const N: usize> QuickSession<N> {
     /// A place that no session has. No packet is like that: no mask leaves the last bytes.
@@ -104,8 +128,7 @@ impl<const N: usize> QuickSession<N> {
         ingress: Ingress::NOWHERE,
         header_bytes: 0,
         mask: 0,
-        is_udp: false,
-        needs_checksum: false,
+        carrier: Carrier::Ip,
     };
 
     /// Bytes in front of the frame, Ethernet header included.
@@ -162,8 +185,7 @@ impl<const N: usize> QuickTable<N> {
                 ingress: *ingress,
                 header_bytes: pattern.header_bytes(),
                 mask: index_of(&mut masks, pattern.mask()),
-                is_udp: session.endpoint.protocol == PROTOCOL_UDP,
-                needs_checksum: session.needs_checksum,
+                carrier: Carrier::of(session),
             };
         }
         Self { places: places.into(), masks, shift }

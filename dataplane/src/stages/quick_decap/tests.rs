@@ -86,13 +86,7 @@ fn session(look: &Look, position: u32) -> RxSession {
         IpAddr::V6(v6) => v6.to_bits(),
     };
     let [local, remote] = look.addresses().map(number);
-    let endpoint = Endpoint {
-        local,
-        remote,
-        local_port,
-        remote_port,
-        protocol,
-    };
+    let endpoint = Endpoint { local, remote, local_port, remote_port, protocol };
     let mut attachment = Attachment::default();
     attachment.attach_whole(DomainId(3), MemberId(u16::try_from(position).unwrap()));
     let id = SessionId::new(look.id).unwrap();
@@ -111,12 +105,7 @@ fn tables(sessions: Vec<RxSession>) -> Tables {
 /// A packet as the peer sends it.
 fn packet(look: &Look, inner: &[u8]) -> Vec<u8> {
     let [destination_ip, source_ip] = look.addresses();
-    let spec = FrameSpec {
-        source_ip,
-        destination_ip,
-        transport: look.transport,
-        ..FrameSpec::default()
-    };
+    let spec = FrameSpec { source_ip, destination_ip, transport: look.transport, ..FrameSpec::default() };
     let header = DataHeader::new(SessionId::new(look.id).unwrap(), look.cookie, look.sublayer);
     let mut bytes = vec![0; 2048];
     let len = build::l2tp_frame(&mut bytes, &spec, &header, inner).unwrap();

@@ -89,7 +89,7 @@ proptest! {
 
 #[test]
 fn without_the_headroom_a_frame_stays_as_it_is() {
-    for (is_v6, least_bytes) in [(false, 64), (true, 96)] {
+    for (is_v6, least_bytes) in [(false, 80), (true, 96)] {
         let encap = Encap::Udp { local_port: 5001, remote_port: 6001, checksum: true };
         let session = session(is_v6, encap, Cookie::eight([7; 8]), Sublayer::Default, None);
         let mut cache = chunks();
