@@ -112,8 +112,9 @@ impl Baseline {
 /// What is wrong with a case that calls a library for each frame: `memcpy` for headers of fixed size is such a call.
 fn library_calls(counts: &Counts) -> Option<String> {
     let per_frame = counts.library_per_frame();
-    let line =
-        || format!("{}: {per_frame:.1} instructions per frame in libraries, where none should be", counts.name);
+    let line = || {
+        format!("{}: {per_frame:.1} instructions per frame in libraries, where none should be", counts.name)
+    };
     (per_frame >= LIBRARY_INSTRUCTIONS).then(line)
 }
 
@@ -194,7 +195,10 @@ mod tests {
         let with = |library_instructions| Counts { library_instructions, ..counts("encap", 10_000) };
         assert_eq!(compared(&[with(299), counts("decap", 20_000)]), Comparison::default());
         let comparison = compared(&[with(300), counts("decap", 20_000)]);
-        assert_eq!(comparison.faults, ["encap: 3.0 instructions per frame in libraries, where none should be"]);
+        assert_eq!(
+            comparison.faults,
+            ["encap: 3.0 instructions per frame in libraries, where none should be"]
+        );
     }
 
     #[test]
