@@ -23,7 +23,9 @@ use crate::{
 
 #[inline]
 pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    let mut rows = rows(context, batch, exits.identification);
+    // Filled where it stands: to move so many would be a call of `memcpy`.
+    let mut rows = ArrayVec::new();
+    divide(context, batch, exits.identification, &mut rows);
     let (mut frames, mut slots) = batch.drain();
     for rows in rows.chunk_by_mut(|row, next| row.port() == next.port()) {
         let count: usize = rows.iter().map(Row::len).sum();
@@ -38,12 +40,12 @@ pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut
 
 /// Divides a batch into rows; the frames are then ready for transmission but for those that go by themselves.
 #[inline]
-fn rows<'t>(
+fn divide<'t>(
     context: &Context<'t>,
     batch: &mut Batch,
     identification: &mut Identification,
-) -> ArrayVec<Row<'t>, BATCH> {
-    let mut rows = ArrayVec::new();
+    rows: &mut ArrayVec<Row<'t>, BATCH>,
+) {
     let (mut frames, mut slots) = batch.parts();
     while !frames.is_empty() {
         let row = Row::of(context, frames, slots, identification);
@@ -52,7 +54,6 @@ fn rows<'t>(
         let (Some(rest), Some(rest_slots)) = (frames.get_mut(count..), slots.get_mut(count..)) else { break };
         (frames, slots) = (rest, rest_slots);
     }
-    rows
 }
 
 /// Carries out what was decided about one frame, and counts it.

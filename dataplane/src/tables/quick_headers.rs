@@ -17,9 +17,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::next_hops::{IpPatch, UdpPatch};
 use crate::stages::Identification;
 
-/// Bytes that are copied for headers with IPv4, the longest of which takes 66: a tag, UDP, a cookie of eight bytes, and a sublayer. With IPv6 it
-/// is the whole template. So the kind says how many, and nothing has to be asked for each frame.
-const V4_BYTES: usize = 80;
+/// Bytes that are copied for headers that are not longer: UDP over IPv4 with a cookie of eight bytes takes 62.
+pub(crate) const SHORT_BYTES: usize = 64;
 
 /// What there is to fill in.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +113,12 @@ impl QuickHeaders {
         self.kind
     }
 
+    /// Whether [`SHORT_BYTES`] hold them.
+    #[inline]
+    pub(crate) const fn is_short(&self) -> bool {
+        self.encap_bytes as usize <= SHORT_BYTES
+    }
+
     /// Bytes that they take in front of a frame.
     #[inline]
     pub(crate) const fn header_bytes(&self) -> u16 {
@@ -121,9 +126,10 @@ impl QuickHeaders {
     }
 
     /// Writes the headers in front of a linear frame that is not longer than [`Self::max_frame_bytes`]. `None`, and the frame is as it
-    /// was, without the headroom. `kind` is [`Self::kind`], which a loop over many frames knows.
+    /// was, without the headroom. `kind` is [`Self::kind`], and `N` [`SHORT_BYTES`] where [`Self::is_short`] or else all: a loop over many
+    /// frames knows both.
     #[inline(always)]
-    pub(crate) fn write(
+    pub(crate) fn write<const N: usize>(
         &self,
         kind: Kind,
         template: &[u8; MAX_ENCAP_BYTES],
@@ -132,18 +138,9 @@ impl QuickHeaders {
     ) -> Option<()> {
         let encap_bytes = usize::from(self.encap_bytes);
         let length = narrow(frame.head_len()).wrapping_add(self.counted_bytes);
-        match kind {
-            Kind::V4 { .. } | Kind::V4Udp { .. } => {
-                let room = frame.before_mut::<V4_BYTES>()?;
-                *room = *template.last_chunk()?;
-                self.fill_in(kind, room, length, identification)?;
-            }
-            Kind::V6 | Kind::V6Udp => {
-                let room = frame.before_mut::<MAX_ENCAP_BYTES>()?;
-                *room = *template;
-                self.fill_in(kind, room, length, identification)?;
-            }
-        }
+        let room = frame.before_mut::<N>()?;
+        *room = *template.last_chunk()?;
+        self.fill_in(kind, room, length, identification)?;
         let packet = frame.push_front(encap_bytes)?;
         if let Some(sum) = self.udp_sum {
             self.seal(packet, sum);

@@ -24,10 +24,13 @@ pub fn sum(bytes: &[u8]) -> Sum {
     // Wraps only above 16 GiB of input.
     let total =
         words.iter().fold(0_u64, |total, word| total.wrapping_add(u64::from(u32::from_ne_bytes(*word))));
-    let mut last = [0; 4];
-    for (slot, byte) in last.iter_mut().zip(tail) {
-        *slot = *byte;
-    }
+    // Not a loop, which would become a call of `memcpy`. Bench: `decap, 1518 B, UDP checksum`.
+    let last = match *tail {
+        [] => [0; 4],
+        [a] => [a, 0, 0, 0],
+        [a, b] => [a, b, 0, 0],
+        [a, b, c, ..] => [a, b, c, 0],
+    };
     Sum(total.wrapping_add(u64::from(u32::from_ne_bytes(last))))
 }
 

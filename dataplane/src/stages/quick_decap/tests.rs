@@ -231,13 +231,13 @@ proptest! {
 fn no_bit_of_the_headers_is_overlooked() {
     let looks = looks();
     let mut taken = 0;
-    for look in [5, 6, 11, 29, 30, 35].map(|position: usize| looks[position]) {
+    for look in [5, 6, 11, 29, 35].map(|position: usize| looks[position]) {
         let good = {
             let mut bytes = packet(&look, &[2; 60]);
             bytes.extend([0; 40]);
             bytes
         };
-        for bit in 0..8 * HEADER_BYTES {
+        for bit in 0..8 * if look.is_v6 { HEADER_BYTES } else { 80 } {
             for seals in [false, true] {
                 let mut bytes = good.clone();
                 bytes[bit / 8] ^= 1 << (bit % 8);
