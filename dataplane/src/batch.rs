@@ -96,22 +96,19 @@ impl Default for Batch {
 
 impl Batch {
     /// Gives every frame a fresh slot; called once after a port filled the batch.
-    #[inline]
+    ///
+    /// Out of line: unrolled in a worker's round, it had the addresses of all slots calculated in each. Bench: `encap, batch 1`, 1200 -> 1064
+    /// instructions.
+    #[inline(never)]
     pub fn open(&mut self) {
         self.slots.clear();
         self.slots.extend(self.frames.iter().map(|_| Slot::FRESH));
     }
 
-    /// Frames with their slots, none of which a stage looked at yet.
+    /// Frames with their slots.
     #[inline]
-    pub fn fresh(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {
+    pub fn all(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {
         self.frames.iter_mut().zip(&mut self.slots)
-    }
-
-    /// Frames with their slots that nobody claimed yet.
-    #[inline]
-    pub fn undecided(&mut self) -> impl Iterator<Item = (&mut Frame, &mut Slot)> {
-        self.frames.iter_mut().zip(&mut self.slots).filter(|(_, slot)| slot.fate == Fate::Undecided)
     }
 
     /// Lets `keep` take frames out: those that it does not give back. The others stay, in order, with their slots as it leaves them.
@@ -131,15 +128,15 @@ impl Batch {
         self.slots.truncate(self.frames.len());
     }
 
-    /// Slots of frames that entered a bridge domain and have no destination yet.
+    /// All frames, and their slots, position by position.
     #[inline]
-    pub fn entered(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.slots.iter_mut().filter(|slot| slot.fate == Fate::Entered)
+    pub fn parts(&mut self) -> (&mut [Frame], &mut [Slot]) {
+        (&mut self.frames, &mut self.slots)
     }
 
-    /// Takes all frames out, with what was decided about them.
+    /// Takes all frames out; what was decided about them is at their positions.
     #[inline]
-    pub fn drain(&mut self) -> impl Iterator<Item = (Frame, &Slot)> {
-        self.frames.drain(..).zip(&self.slots)
+    pub fn drain(&mut self) -> (impl Iterator<Item = Frame>, &[Slot]) {
+        (self.frames.drain(..), &self.slots)
     }
 }

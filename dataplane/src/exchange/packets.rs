@@ -200,7 +200,7 @@ impl Packets {
     #[inline]
     fn look_ahead(&mut self, lane: &PacketLane) {
         if let Some(block) = lane.blocks.pop() {
-            block.frames.iter().for_each(Frame::prefetch);
+            block.frames.iter().filter_map(|frame| frame.head().first()).for_each(xsk::prefetch);
             self.ahead = block;
         }
     }

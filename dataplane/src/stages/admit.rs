@@ -17,7 +17,7 @@ pub(super) fn run(port: &PortTable, batch: &mut Batch) {
     if let Some(ingress) = port.attachment.whole_alone() {
         return run_whole(ingress, batch);
     }
-    for (frame, slot) in batch.fresh() {
+    for (frame, slot) in batch.all() {
         match port.attachment.ingress(frame.head()) {
             Ok(Some(ingress)) => enter(frame, slot, ingress),
             Ok(None) if port.is_underlay => {}
@@ -32,7 +32,7 @@ pub(super) fn run(port: &PortTable, batch: &mut Batch) {
 /// The same for a port that is attached as a whole: nothing but addresses is looked at.
 #[inline]
 fn run_whole(ingress: Ingress, batch: &mut Batch) {
-    for (frame, slot) in batch.fresh() {
+    for (frame, slot) in batch.all() {
         match ethernet::split(frame.head()) {
             Ok((header, _)) => slot.enter(ingress, header),
             Err(_) if !frame.is_linear() => slot.discard(DropReason::HeadersSplit),

@@ -32,31 +32,30 @@ use crate::{
     verdict::DropReason,
 };
 
-/// Every packet of a batch that no other stage looked at.
-#[inline]
-pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
-    open_all(context, batch.fresh(), cache);
-}
-
-/// What `admit` left of a batch.
-#[inline]
-pub(super) fn run_behind_admit(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
-    open_all(context, batch.undecided(), cache);
-}
-
+/// Every packet of a batch, or what `admit` left of it.
 #[inline(never)]
-fn open_all<'b>(
-    context: &Context<'_>,
-    packets: impl Iterator<Item = (&'b mut Frame, &'b mut Slot)>,
-    cache: &mut ChunkCache,
-) {
+pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
+    let (mut frames, mut slots) = batch.parts();
     let mut quick = QuickDecap::new(context);
-    for (frame, slot) in packets {
-        if quick.run(frame, slot).is_none() {
+    while !frames.is_empty() {
+        let taken = quick.run(frames, slots);
+        let (Some(rest), Some(rest_slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) else {
+            return;
+        };
+        (frames, slots) = (rest, rest_slots);
+        if taken > 0 {
+            continue;
+        }
+        let (Some((frame, rest)), Some((slot, rest_slots))) =
+            (frames.split_first_mut(), slots.split_first_mut())
+        else {
+            return;
+        };
+        if slot.fate == Fate::Undecided {
             look_closely(context, frame, slot, cache);
         }
+        (frames, slots) = (rest, rest_slots);
     }
-    quick.count();
 }
 
 /// What becomes of a packet that is not like nearly all others.

@@ -3,11 +3,14 @@
 //! Place on the path: last. Every frame of the batch passes [`run`] once and gets one [`Verdict`]; its chunks go to a
 //! transmit ring or back to the worker's cache; a fragment of an outer packet goes to where it is put together.
 
-use xsk::Frame;
+use arrayvec::ArrayVec;
+use xsk::{BATCH, Frame};
 
 use super::{
-    Context, Exits, flood, reassemble,
-    row::Row,
+    Context, Exits, flood,
+    identification::Identification,
+    reassemble,
+    row::{self, Row},
     send::{count_at_session, send},
     too_big::Origin,
 };
@@ -20,16 +23,36 @@ use crate::{
 
 #[inline]
 pub(super) fn run<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    let mut frames = batch.drain();
-    let mut next = frames.next();
-    while let Some((frame, slot)) = next {
-        next = match Row::of(context, slot) {
-            Some(row) => row.send(context, (frame, slot), &mut frames, exits),
-            None => {
-                one(context, frame, slot, exits);
-                frames.next()
-            }
-        };
+    // Filled where it stands: to move so many would be a call of `memcpy`.
+    let mut rows = ArrayVec::new();
+    divide(context, batch, exits.identification, &mut rows);
+    let (mut frames, mut slots) = batch.drain();
+    for rows in rows.chunk_by_mut(|row, next| row.exit() == next.exit()) {
+        let count: usize = rows.iter().map(Row::len).sum();
+        let Some((own, behind)) = slots.split_at_checked(count) else { return };
+        match rows.first().and_then(Row::exit) {
+            Some(exit) => row::send(context, exit, rows, &mut frames, own, exits),
+            None => own.iter().zip(&mut frames).for_each(|(slot, frame)| one(context, frame, slot, exits)),
+        }
+        slots = behind;
+    }
+}
+
+/// Divides a batch into rows; the frames are then ready for transmission but for those that go by themselves.
+#[inline]
+fn divide<'t>(
+    context: &Context<'t>,
+    batch: &mut Batch,
+    identification: &mut Identification,
+    rows: &mut ArrayVec<Row<'t>, BATCH>,
+) {
+    let (mut frames, mut slots) = batch.parts();
+    while !frames.is_empty() {
+        let row = Row::of(context, frames, slots, identification);
+        let count = row.len();
+        rows.push(row);
+        let (Some(rest), Some(rest_slots)) = (frames.get_mut(count..), slots.get_mut(count..)) else { break };
+        (frames, slots) = (rest, rest_slots);
     }
 }
 

@@ -12,23 +12,8 @@ use crate::{
     verdict::DropReason,
 };
 
-/// Decides what becomes of a frame that entered a domain.
-#[inline]
-pub(super) fn one(domain: &BridgeDomain, slot: &mut Slot) {
-    if !slot.destination.is_group()
-        && let Some(egress) = domain.fdb().lookup(slot.destination)
-        && egress != slot.ingress
-        && domain.may_pass(slot.ingress, egress)
-    {
-        slot.fate = Fate::Forward(egress);
-    } else {
-        slot.fate = decide(domain, slot);
-    }
-}
-
-/// What becomes of a frame that does not go to one known member.
-#[inline(never)]
-fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
+/// What becomes of a frame that entered a domain.
+pub(super) fn one(domain: &BridgeDomain, slot: &Slot) -> Fate {
     if slot.destination.is_group() {
         return match slot.destination.reserved() {
             None | Some(0) => Fate::Flood,
@@ -39,7 +24,6 @@ fn decide(domain: &BridgeDomain, slot: &Slot) -> Fate {
         None => Fate::Flood,
         Some(egress) if egress == slot.ingress => Fate::Drop(DropReason::SamePort),
         Some(egress) if !domain.may_pass(slot.ingress, egress) => Fate::Drop(DropReason::SplitHorizon),
-        // Learned by another worker since it was looked for.
         Some(egress) => Fate::Forward(egress),
     }
 }

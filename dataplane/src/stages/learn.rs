@@ -9,7 +9,6 @@ use crate::{
 };
 
 /// Notes where a frame's source, which is a station's address, lives.
-#[inline]
 pub(super) fn one(context: &Context<'_>, domain: &BridgeDomain, slot: &Slot) {
     if domain.fdb().learn(slot.source, slot.ingress, context.now_s) == Learned::Full {
         context.counters.fdb_full.add(1);

@@ -108,11 +108,7 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
             (false, false) => admit::run(table, batch),
             (false, true) => {
                 admit::run(table, batch);
-                if context.tables.sessions.spreading().is_empty() {
-                    decap::run_behind_admit(context, batch, exits.cache);
-                } else {
-                    spread::run(context, batch, exits);
-                }
+                open_some(context, batch, exits);
             }
         }
     }

@@ -1,20 +1,25 @@
-//! quick decap: packets that look like nearly all others, read at fixed offsets.
+//! quick decap: packets that look like nearly all others, compared with what their session's packets look like.
 //!
 //! ```text
-//! | Ethernet 14 | IPv4 20 | UDP 8 | flags 4 | session id 4 | cookie | sublayer | frame | padding |
-//! | Ethernet 14 | IPv4 20 |                 | session id 4 | cookie | sublayer | frame | padding |
+//! | Ethernet 14 | IPv4 20 or IPv6 40 | UDP 8, flags 4 | session id 4 | cookie | sublayer | frame | padding |
+//! | Ethernet 14 | IPv4 20 or IPv6 40 |                | session id 4 | cookie | sublayer | frame | padding |
+//!            \____________________ compared at once _____________________________________/
 //! ```
-//! Place on the path: `decap` asks here first. What is taken here is what `decap` would have made of it: not tagged, IPv4 without options,
-//! no fragment, of a [`QuickSession`], and right in every respect. Anything else is left as it was, and `decap` finds out what it is
-//! and which reason it is dropped for. Packets of one session in a row are looked up and counted once.
+//! Place on the path: `decap` asks here first. What is taken here is what `decap` would have made of it: not tagged, without options,
+//! no fragment, of a [`QuickSession`], right in every respect, and not shorter than what is compared. Anything else is left as it was, and
+//! `decap` finds out what it is and which reason it is dropped for. Packets of one session in a row are looked up and counted once.
 //!
-//! Bench: `decap`, 668 -> 340 instructions and 101 -> 55 cycles per frame, together with a pass over the FDB that was cut.
+//! [`QuickSession`]: crate::tables::quick_sessions::QuickSession
+//!
+//! Bench: `decap`, 141 -> 94 instructions per frame in this pass, against reading header by header; `decap, over UDP and IPv6`, 687 -> 243,
+//! against no quick way; before that, `decap`, 668 -> 340, together with a pass over the FDB that was cut.
 
 use wire::{
+    checksum::Sum,
     ethernet::{self, EtherType, EthernetHeader},
-    ipv4::{self, FLAG_DONT_FRAGMENT, Ipv4Header, PROTOCOL_L2TP, PROTOCOL_UDP},
-    l2tpv3::{SessionHeader, UdpDataHeader},
-    overhead::{ETHERNET_BYTES, IPV4_BYTES},
+    ipv4::{self, Ipv4Header},
+    ipv6::Ipv6Header,
+    overhead::{ETHERNET_BYTES, IPV4_BYTES, IPV6_BYTES},
     udp::{self, UdpHeader},
 };
 use xsk::Frame;
@@ -22,168 +27,231 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::Context;
 use crate::{
-    batch::Slot,
-    tables::quick_sessions::{QuickKey, QuickSession, QuickSessions},
+    batch::{Fate, Slot},
+    tables::quick_sessions::{Carrier, Found, Front, QuickSession, QuickTable},
 };
 
-/// Version 4 and a header of five words.
-const V4_WITHOUT_OPTIONS: u8 = 0x45;
-
-/// Least that follows the session id: an Ethernet header.
-type Behind = [u8; ETHERNET_BYTES];
-
-/// A packet over IP, up to where the least frame ends.
+/// Headers over IPv4.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct OverIp {
-    link: EthernetHeader,
-    ip: Ipv4Header,
-    session: SessionHeader,
-    behind: Behind,
-}
-
-/// A packet over UDP, up to where the least frame ends.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct OverUdp {
+struct OverV4 {
     link: EthernetHeader,
     ip: Ipv4Header,
     udp: UdpHeader,
-    flags: UdpDataHeader,
-    session: SessionHeader,
-    behind: Behind,
 }
 
-/// What stands in front of the cookie.
-struct Tunnel<'p> {
-    key: QuickKey,
-    behind: &'p Behind,
-    /// Where the packet ends, from the frame's first byte. Units: bytes.
-    end: usize,
+/// Headers over IPv6.
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct OverV6 {
+    link: EthernetHeader,
+    ip: Ipv6Header,
+    udp: UdpHeader,
 }
 
 /// The packets of one batch.
 pub(super) struct QuickDecap<'t> {
     context: Context<'t>,
-    sessions: &'t QuickSessions,
-    /// The session of the packet before.
-    at_hand: &'t QuickSession,
-    /// Frames of it that are not counted yet, and their bytes.
-    frames: u64,
-    bytes: u64,
+    /// Position of the session of the packet before.
+    before: u32,
 }
 
 impl<'t> QuickDecap<'t> {
     /// None yet.
     #[inline]
     pub(super) fn new(context: &Context<'t>) -> Self {
-        const NOBODY: &QuickSession = &QuickSession::VACANT;
-        let sessions = context.tables.sessions.quick();
-        Self { context: *context, sessions, at_hand: NOBODY, frames: 0, bytes: 0 }
+        Self { context: *context, before: u32::MAX }
     }
 
-    /// Takes a packet's outer headers off, and lets the frame enter its bridge domain. `None`: it is as it was, and has to be looked at
-    /// more closely.
+    /// Takes the outer headers off the first packet, and off those behind it that are of the same session, and lets the frames enter its
+    /// bridge domain. Returns how many it took; 0: the first one is as it was, and has to be looked at more closely.
     #[inline(always)]
-    pub(super) fn run(&mut self, frame: &mut Frame, slot: &mut Slot) -> Option<()> {
-        let head = frame.linear()?;
-        let tunnel = read(head)?;
-        if !self.at_hand.has(&tunnel.key) {
-            self.turn_to(&tunnel.key)?;
+    pub(super) fn run(&mut self, frames: &mut [Frame], slots: &mut [Slot]) -> usize {
+        let sessions = self.context.tables.sessions.quick();
+        let (Some(first), Some(Slot { fate: Fate::Undecided, .. })) = (frames.first(), slots.first()) else {
+            return 0;
+        };
+        match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
+            Ok(EtherType::IPV4) => self.take::<OverV4, _>(&sessions.v4, frames, slots),
+            Ok(EtherType::IPV6) => self.take::<OverV6, _>(&sessions.v6, frames, slots),
+            _ => 0,
         }
-        let session = self.at_hand;
-        let [a, b, c, d, e, f, g, h, ..] = *tunnel.behind;
-        if !session.cookie.is([a, b, c, d, e, f, g, h]) {
-            return None;
-        }
-        let header_bytes = session.header_bytes();
-        let (headers, _) = head.split_at_checked(header_bytes)?;
-        if !session.is_frame(*headers.last_chunk()?) {
-            return None;
-        }
-        let frame_bytes = tunnel.end.checked_sub(header_bytes)?;
-        if frame_bytes < ETHERNET_BYTES {
-            return None;
-        }
-        let inner = frame.keep(header_bytes, frame_bytes)?;
-        let (header, _) = ethernet::split(inner).ok()?;
-        slot.session = Some(session.position);
-        slot.enter(session.ingress, header);
-        self.frames += 1;
-        self.bytes += frame_bytes as u64;
-        Some(())
     }
 
-    /// Goes on with another session.
-    #[inline(never)]
-    fn turn_to(&mut self, key: &QuickKey) -> Option<()> {
-        let found = self.sessions.find(key)?;
-        self.count();
-        self.at_hand = found;
-        Some(())
-    }
-
-    /// Adds what was taken to the session's counters.
-    #[inline]
-    pub(super) fn count(&mut self) {
-        if self.frames == 0 {
-            return;
+    /// The same for packets of one IP version.
+    #[inline(always)]
+    fn take<H: Headers, const N: usize>(
+        &mut self,
+        sessions: &QuickTable<N>,
+        frames: &mut [Frame],
+        slots: &mut [Slot],
+    ) -> usize {
+        let first = frames.first().and_then(Frame::linear).and_then(Front::of);
+        let Some(found) = first.and_then(|front| sessions.find(front)) else { return 0 };
+        // The second packet of a session says that there will be more. Sessions in turn cost no look at the next packet.
+        let (frames, slots) = if self.before == found.session.position {
+            (frames, slots)
+        } else {
+            (frames.get_mut(..1).unwrap_or_default(), slots.get_mut(..1).unwrap_or_default())
+        };
+        self.before = found.session.position;
+        let (taken, bytes) = match (frames, slots) {
+            ([frame], [slot]) => open::<H, N>(found.session, frame, slot).map_or((0, 0), |bytes| (1, bytes)),
+            (frames, slots) => row::<H, N>(&found, frames, slots),
+        };
+        if taken > 0 {
+            count(&self.context, self.before, taken as u64, bytes as u64);
         }
-        if let Some(session) = self.context.tables.sessions.at(self.at_hand.position)
-            && let Some(counters) = session.counters.of(self.context.worker)
-        {
-            counters.rx_frames.add(self.frames);
-            counters.rx_bytes.add(self.bytes);
-            counters.heard(self.context.now_s);
-        }
-        (self.frames, self.bytes) = (0, 0);
+        taken
     }
 }
 
-/// Checks the headers in front of the cookie; `None` for all that is not as it nearly always is.
-#[inline(always)]
-fn read(head: &[u8]) -> Option<Tunnel<'_>> {
-    let (OverIp { link, ip, session, behind }, _) = OverIp::ref_from_prefix(head).ok()?;
-    let end = ETHERNET_BYTES + usize::from(ip.total_length.get());
-    let is_plain = link.ethertype() == EtherType::IPV4
-        && ip.version_ihl == V4_WITHOUT_OPTIONS
-        && ip.flags_fragment.get() & !FLAG_DONT_FRAGMENT == 0
-        && end <= head.len()
-        && ipv4::verify_checksum(ip, &[]).is_ok();
-    if !is_plain {
-        return None;
-    }
-    match ip.protocol {
-        PROTOCOL_UDP => read_udp(head, end),
-        PROTOCOL_L2TP => {
-            let addresses = [ip.source, ip.destination];
-            let key = QuickKey::new(PROTOCOL_L2TP, addresses, [[0; 2]; 2], session.session_id.to_bytes());
-            Some(Tunnel { key, behind, end })
-        }
-        _ => None,
-    }
-}
-
-/// The same from UDP on; `end` is where the IP packet ends.
-#[inline(always)]
-fn read_udp(head: &[u8], end: usize) -> Option<Tunnel<'_>> {
-    let (OverUdp { ip, udp, flags, session, behind, .. }, _) = OverUdp::ref_from_prefix(head).ok()?;
-    let udp_end = ETHERNET_BYTES + IPV4_BYTES + usize::from(udp.length.get());
-    if udp_end > end || !flags.is_data() || (udp.has_checksum() && !is_intact(head, ip)) {
-        return None;
-    }
-    let ports = [udp.source_port.to_bytes(), udp.destination_port.to_bytes()];
-    let key = QuickKey::new(PROTOCOL_UDP, [ip.source, ip.destination], ports, session.session_id.to_bytes());
-    Some(Tunnel { key, behind, end: udp_end })
-}
-
-/// Whether a packet's UDP checksum is right.
+/// Takes packets of a session until there comes one that is not, or that is not right in every respect. Returns how many, and the bytes of
+/// their frames. A function of its own: what it compares with stays in registers.
 #[inline(never)]
-fn is_intact(head: &[u8], ip: &Ipv4Header) -> bool {
-    let segment = head.get(ETHERNET_BYTES + IPV4_BYTES..).unwrap_or_default();
-    udp::split(segment).is_ok_and(|(udp, payload)| {
-        udp::verify_checksum(udp, payload, ip.pseudo_header(udp.length.get())).is_ok()
-    })
+fn row<H: Headers, const N: usize>(
+    found: &Found<'_, N>,
+    frames: &mut [Frame],
+    slots: &mut [Slot],
+) -> (usize, usize) {
+    let (session, expected, mask) = (found.session, *found.expected(), *found.mask);
+    let (mut taken, mut bytes) = (0, 0);
+    for (frame, slot) in frames.iter_mut().zip(slots) {
+        let front = frame.linear().and_then(Front::of);
+        if slot.fate != Fate::Undecided || !front.is_some_and(|front| front.is_like(&mask, &expected)) {
+            break;
+        }
+        let Some(frame_bytes) = open::<H, N>(session, frame, slot) else { break };
+        (taken, bytes) = (taken + 1, bytes + frame_bytes);
+    }
+    (taken, bytes)
+}
+
+/// Adds what was taken to a session's counters. Units: bytes of inner frames.
+#[inline]
+fn count(context: &Context<'_>, position: u32, frames: u64, bytes: u64) {
+    if let Some(session) = context.tables.sessions.at(position)
+        && let Some(counters) = session.counters.of(context.worker)
+    {
+        counters.rx_frames.add(frames);
+        counters.rx_bytes.add(bytes);
+        counters.heard(context.now_s);
+    }
+}
+
+/// Takes the outer headers off a packet that is one of this session as far as its front tells, and lets the frame enter its bridge domain.
+/// Returns its length. `None`: it is as it was.
+#[inline(always)]
+fn open<H: Headers, const N: usize>(
+    session: &QuickSession<N>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+) -> Option<usize> {
+    let packet = frame.linear()?;
+    let (headers, _) = H::ref_from_prefix(packet).ok()?;
+    let end = headers.end()?;
+    if end > packet.len() {
+        return None;
+    }
+    let udp_end = H::UDP_OFFSET + usize::from(headers.udp().length.get());
+    if session.carrier == Carrier::Udp && !headers.udp().has_checksum() {
+        return if udp_end <= end { enter(session, frame, slot, udp_end) } else { None };
+    }
+    if session.carrier == Carrier::Ip {
+        return enter(session, frame, slot, end);
+    }
+    if udp_end <= end { enter_checked::<H, N>(session, frame, slot, udp_end) } else { None }
+}
+
+/// Takes the outer headers off a packet whose L2TPv3 packet ends at `end`.
+#[inline(always)]
+fn enter<const N: usize>(
+    session: &QuickSession<N>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+    end: usize,
+) -> Option<usize> {
+    let start = session.header_bytes();
+    if end < start + ETHERNET_BYTES {
+        return None;
+    }
+    let (header, _) = ethernet::split(frame.keep(start..end)?).ok()?;
+    slot.session = Some(session.position);
+    slot.enter(session.ingress, header);
+    Some(end - start)
+}
+
+/// The same for a packet with a UDP checksum, or that should have one. Out of line, so that it costs the others nothing.
+#[inline(never)]
+fn enter_checked<H: Headers, const N: usize>(
+    session: &QuickSession<N>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+    end: usize,
+) -> Option<usize> {
+    let packet = frame.linear()?;
+    let (headers, _) = H::ref_from_prefix(packet).ok()?;
+    let (udp, payload) = udp::split(packet.get(H::UDP_OFFSET..)?).ok()?;
+    if !udp.has_checksum()
+        || udp::verify_checksum(udp, payload, headers.pseudo_header(udp.length.get())).is_err()
+    {
+        return None;
+    }
+    enter(session, frame, slot, end)
+}
+
+/// What differs with the IP version.
+trait Headers: FromBytes + KnownLayout + Immutable + Unaligned {
+    /// Where in the packet a UDP header stands.
+    const UDP_OFFSET: usize;
+
+    /// Where the IP packet ends, from the frame's first byte; `None` when its header is not intact.
+    fn end(&self) -> Option<usize>;
+
+    /// The UDP header, where there is one.
+    fn udp(&self) -> &UdpHeader;
+
+    /// The sum of the pseudo-header for a UDP length.
+    fn pseudo_header(&self, udp_length: u16) -> Sum;
+}
+
+impl Headers for OverV4 {
+    const UDP_OFFSET: usize = ETHERNET_BYTES + IPV4_BYTES;
+
+    #[inline(always)]
+    fn end(&self) -> Option<usize> {
+        ipv4::verify_checksum(&self.ip, &[]).ok()?;
+        Some(ETHERNET_BYTES + usize::from(self.ip.total_length.get()))
+    }
+
+    #[inline(always)]
+    fn udp(&self) -> &UdpHeader {
+        &self.udp
+    }
+
+    #[inline(always)]
+    fn pseudo_header(&self, udp_length: u16) -> Sum {
+        self.ip.pseudo_header(udp_length)
+    }
+}
+
+impl Headers for OverV6 {
+    const UDP_OFFSET: usize = ETHERNET_BYTES + IPV6_BYTES;
+
+    #[inline(always)]
+    fn end(&self) -> Option<usize> {
+        Some(Self::UDP_OFFSET + usize::from(self.ip.payload_length.get()))
+    }
+
+    #[inline(always)]
+    fn udp(&self) -> &UdpHeader {
+        &self.udp
+    }
+
+    #[inline(always)]
+    fn pseudo_header(&self, udp_length: u16) -> Sum {
+        self.ip.pseudo_header(self.ip.next_header, u32::from(udp_length))
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 
 mod glance;
 
+use core::slice;
+
 use super::{Context, Exits, decap, quick_decap::QuickDecap, send::count_at_session};
 use crate::{
     batch::{Batch, Fate},
@@ -23,7 +25,7 @@ use glance::Glance;
 pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
     let Exits { fragments, cache, .. } = exits;
     // A worker on its own.
-    let Some(exchange) = fragments.exchange() else { return decap::run_behind_admit(context, batch, cache) };
+    let Some(exchange) = fragments.exchange() else { return decap::run(context, batch, cache) };
     let mut glance = Glance::new(context.tables.sessions.spreading());
     let mut quick = QuickDecap::new(context);
     let is_more_due = batch.frames.is_full();
@@ -46,12 +48,11 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
             }
             return None;
         }
-        if quick.run(&mut frame, slot).is_none() {
+        if quick.run(slice::from_mut(&mut frame), slice::from_mut(slot)) == 0 {
             decap::look_closely(context, &mut frame, slot, cache);
         }
         Some(frame)
     });
-    quick.count();
     context.counters.handed.add(handed);
     exchange.offer_packets(is_more_due);
 }

@@ -12,6 +12,7 @@ pub mod next_hops;
 pub mod oversize;
 pub mod peer_watch;
 pub(crate) mod quick_headers;
+mod quick_pattern;
 pub(crate) mod quick_sessions;
 pub mod session_state;
 pub mod sessions;

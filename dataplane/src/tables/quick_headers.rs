@@ -21,11 +21,11 @@ use super::{
 use crate::stages::Identification;
 
 /// Bytes that are copied for headers that are not longer: UDP over IPv4 with a cookie of eight bytes takes 62.
-const SHORT_BYTES: usize = 64;
+pub(crate) const SHORT_BYTES: usize = 64;
 
 /// What there is to fill in.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     /// Total length, identification and checksum, from the sum of the rest of the header.
     V4 { sum: u32 },
     /// The same, and the UDP length.
@@ -124,26 +124,40 @@ impl QuickHeaders {
         self.max_frame_bytes as usize
     }
 
+    /// What there is to fill in.
+    #[inline]
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether [`SHORT_BYTES`] hold them.
+    #[inline]
+    pub(crate) const fn is_short(&self) -> bool {
+        self.encap_bytes as usize <= SHORT_BYTES
+    }
+
+    /// Bytes that they take in front of a frame.
+    #[inline]
+    pub(crate) const fn header_bytes(&self) -> u16 {
+        self.encap_bytes
+    }
+
     /// Writes the headers in front of a linear frame that is not longer than [`Self::max_frame_bytes`]. `None`, and the frame is as it
-    /// was, without the headroom.
+    /// was, without the headroom. `kind` is [`Self::kind`], and `N` [`SHORT_BYTES`] where [`Self::is_short`] or else all: a loop over many
+    /// frames knows both.
     #[inline(always)]
-    pub(crate) fn write(
+    pub(crate) fn write<const N: usize>(
         &self,
+        kind: Kind,
         template: &[u8; MAX_ENCAP_BYTES],
         frame: &mut Frame,
         identification: &mut Identification,
     ) -> Option<()> {
         let encap_bytes = usize::from(self.encap_bytes);
         let length = narrow(frame.head_len()).wrapping_add(self.counted_bytes);
-        if encap_bytes <= SHORT_BYTES {
-            let room = frame.before_mut::<SHORT_BYTES>()?;
-            *room = *template.last_chunk()?;
-            self.fill_in(room, length, identification)?;
-        } else {
-            let room = frame.before_mut::<MAX_ENCAP_BYTES>()?;
-            *room = *template;
-            self.fill_in(room, length, identification)?;
-        }
+        let room = frame.before_mut::<N>()?;
+        *room = *template.last_chunk()?;
+        self.fill_in(kind, room, length, identification)?;
         let packet = frame.push_front(encap_bytes)?;
         if let Some(sum) = self.udp_sum {
             self.seal(packet, sum);
@@ -173,12 +187,13 @@ impl QuickHeaders {
     #[inline(always)]
     fn fill_in<const N: usize>(
         &self,
+        kind: Kind,
         room: &mut [u8; N],
         length: u16,
         identification: &mut Identification,
     ) -> Option<()> {
         let packet = room.get_mut(N.checked_sub(usize::from(self.network_bytes))?..)?;
-        match self.kind {
+        match kind {
             Kind::V4Udp { sum } => {
                 let (headers, _) = V4Udp::mut_from_prefix(packet).ok()?;
                 patch(&mut headers.ip, length, identification.next_ipv4(), sum);

@@ -24,11 +24,25 @@ pub fn sum(bytes: &[u8]) -> Sum {
     // Wraps only above 16 GiB of input.
     let total =
         words.iter().fold(0_u64, |total, word| total.wrapping_add(u64::from(u32::from_ne_bytes(*word))));
-    let mut last = [0; 4];
-    for (slot, byte) in last.iter_mut().zip(tail) {
-        *slot = *byte;
-    }
+    // Not a loop, which would become a call of `memcpy`. Bench: `decap, 1518 B, UDP checksum`.
+    let last = match *tail {
+        [] => [0; 4],
+        [a] => [a, 0, 0, 0],
+        [a, b] => [a, b, 0, 0],
+        [a, b, c, ..] => [a, b, c, 0],
+    };
     Sum(total.wrapping_add(u64::from(u32::from_ne_bytes(last))))
+}
+
+/// [`sum`] of an IPv4 header without options, in three words.
+///
+/// Bench: `decap`.
+#[must_use]
+#[inline]
+pub const fn sum_header(header: &[u8; 20]) -> Sum {
+    let ([first, second], [a, b, c, d]) = header.as_chunks::<8>() else { return Sum::ZERO };
+    let long = Sum(u64::from_ne_bytes(*first)).plus(Sum(u64::from_ne_bytes(*second)));
+    long.plus(Sum(u32::from_ne_bytes([*a, *b, *c, *d]) as u64))
 }
 
 /// Sum of bytes that come in several pieces, each of any length.
@@ -161,7 +175,11 @@ impl Sum {
     #[must_use]
     #[inline]
     pub const fn is_valid(self) -> bool {
-        self.fold() == 0xFFFF
+        // It folds to 0xFFFF when it is a multiple of that, and not 0. Multiplying by the inverse modulo 2^64 divides multiples, and makes
+        // of all other numbers larger ones than any quotient.
+        const INVERSE: u64 = 0xFFFE_FFFE_FFFE_FFFF;
+        const _: () = assert!(0xFFFF_u64.wrapping_mul(INVERSE) == 1);
+        self.0.wrapping_mul(INVERSE).wrapping_sub(1) < u64::MAX / 0xFFFF
     }
 }
 

@@ -100,7 +100,7 @@ pub fn split(packet: &[u8]) -> Result<(&Ipv4Header, &[u8], &[u8]), Ipv4Error> {
 /// [`Ipv4Error::Checksum`].
 #[inline]
 pub fn verify_checksum(header: &Ipv4Header, options: &[u8]) -> Result<(), Ipv4Error> {
-    let fixed = checksum::sum(header.as_bytes());
+    let fixed = checksum::sum_header(zerocopy::transmute_ref!(header));
     let whole = if options.is_empty() { fixed } else { fixed + sum_options(options) };
     if whole.is_valid() { Ok(()) } else { Err(Ipv4Error::Checksum) }
 }

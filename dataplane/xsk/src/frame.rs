@@ -17,6 +17,7 @@
 
 mod chain;
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
 
@@ -197,15 +198,15 @@ impl Frame {
         Some(())
     }
 
-    /// Keeps `len` bytes of a linear frame, from `offset` on, and returns them. `None`, and nothing changes, when there are not that many,
-    /// or the frame stands in several chunks.
+    /// Keeps the bytes of a linear frame that are in a range, and returns them. `None`, and nothing changes, when not all of them are
+    /// there, or the frame stands in several chunks.
     #[inline]
-    pub fn keep(&mut self, offset: usize, len: usize) -> Option<&[u8]> {
-        if !self.is_linear() || offset > self.head_len() || len > self.head_len() - offset {
+    pub fn keep(&mut self, bytes: Range<usize>) -> Option<&[u8]> {
+        if !self.is_linear() || bytes.start > bytes.end || bytes.end > self.head_len() {
             return None;
         }
-        self.start += narrow(offset);
-        self.len = narrow(len);
+        self.start += narrow(bytes.start);
+        self.len = narrow(bytes.end - bytes.start);
         Some(self.head())
     }
 
@@ -237,19 +238,6 @@ impl Frame {
         // SAFETY: the `N` bytes end where the frame starts and begin inside the window, by the subtraction above; a byte array has
         // alignment 1; the frame is the chunk's only handle and is borrowed mutably for the array's life.
         Some(unsafe { &mut *first.as_ptr() })
-    }
-
-    /// Asks the CPU to bring the frame's first bytes into its caches, and does not wait for them: for a frame that another CPU had,
-    /// some time before it is looked at. Does nothing on CPUs other than x86-64.
-    #[inline]
-    pub fn prefetch(&self) {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a hint, which reads and writes nothing that the program can see, and faults at no address (Intel SDM volume 2,
-            // PREFETCHh); SSE is part of x86-64.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.at(self.start).as_ptr().cast()) };
-        }
     }
 
     /// Address of the byte `offset` into the window; callers pass nothing above `room`.

@@ -102,7 +102,7 @@ fn change() -> impl Strategy<Value = Change> {
         count.clone().prop_map(Change::Pull),
         count.clone().prop_map(Change::Truncate),
         count.clone().prop_map(Change::Extend),
-        (count.clone(), count).prop_map(|(offset, len)| Change::Keep(offset, len)),
+        (count.clone(), count).prop_map(|(from, to)| Change::Keep(from, to)),
         Just(Change::Before),
     ]
 }
@@ -114,9 +114,9 @@ fn apply_to_model(change: Change, room: usize, start: &mut usize, end: &mut usiz
         Change::Pull(count) if count <= *end - *start => *start += count,
         Change::Extend(count) if count <= room - *end => *end += count,
         Change::Truncate(len) => *end = (*start).saturating_add(len).min(*end),
-        Change::Keep(offset, len) if offset.saturating_add(len) <= *end - *start => {
-            *start += offset;
-            *end = *start + len;
+        Change::Keep(from, to) if from <= to && to <= *end - *start => {
+            *end = *start + to;
+            *start += from;
         }
         Change::Before => return *start >= 16,
         _ => return false,
@@ -129,7 +129,7 @@ fn apply(change: Change, frame: &mut Frame, chunks: &mut ChunkCache) -> bool {
         Change::Push(count) => frame.push_front(count).is_some(),
         Change::Pull(count) => frame.pull_front(count).is_some(),
         Change::Extend(count) => frame.extend_back(count).is_some(),
-        Change::Keep(offset, len) => frame.keep(offset, len).is_some(),
+        Change::Keep(from, to) => frame.keep(from..to).is_some(),
         Change::Before => frame.before_mut::<16>().is_some(),
         Change::Truncate(len) => {
             frame.truncate(len, chunks);

@@ -34,7 +34,7 @@
 //! # Unsafe
 //!
 //! Denied by default in this crate, too; allowed in `sys` (system calls), `umem` and `chunk` (addresses), `frame` (views of
-//! a chunk's bytes) and `ring` (the words shared with the kernel). Everything in plain memory runs under Miri:
+//! a chunk's bytes), `ring` (the words shared with the kernel) and `prefetch`. Everything in plain memory runs under Miri:
 //! `cargo miri test -p spanwire-xsk`.
 
 #![deny(unsafe_code)]
@@ -49,6 +49,8 @@ mod frame;
 #[allow(unsafe_code, reason = "chunks that come back from the kernel")]
 mod lent;
 pub mod nic;
+#[allow(unsafe_code, reason = "an instruction that the language has no other name for")]
+mod prefetch;
 #[allow(unsafe_code, reason = "index words and slots shared with the kernel")]
 pub mod ring;
 mod socket;
@@ -64,6 +66,7 @@ pub use chunk_cache::ChunkCache;
 pub use chunk_pool::{BLOCK, ChunkPool};
 pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
 pub use lent::Held;
+pub use prefetch::prefetch;
 pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};
 pub use statistics::{KernelStatistics, QueueCounts};
 pub use tx_metadata::{ChecksumRequest, TX_METADATA_BYTES};

@@ -16,6 +16,9 @@ use crate::workspace;
 /// How much more a case may take than its baseline. Units: percent.
 const TOLERANCE: f64 = 3.0;
 
+/// Instructions of libraries for each frame that are a call of one: fewer are a call once per round.
+const LIBRARY_INSTRUCTIONS: f64 = 3.0;
+
 /// How the baseline is renewed, for people.
 pub(super) const RENEW: &str =
     "if this is meant, renew the baseline with `cargo xtask bench --renew`, and say in the commit why";
@@ -94,6 +97,7 @@ impl Baseline {
                 None => comparison.faults.push(format!("{name}: in the baseline, and not counted any more")),
             }
         }
+        comparison.faults.extend(counts.iter().filter_map(library_calls));
         let is_new = |counts: &&Counts| !self.instructions_per_frame.contains_key(&counts.name);
         for counts in counts.iter().filter(is_new) {
             comparison.faults.push(format!("{}: counted, and not in the baseline", counts.name));
@@ -103,6 +107,15 @@ impl Baseline {
         }
         comparison
     }
+}
+
+/// What is wrong with a case that calls a library for each frame: `memcpy` for headers of fixed size is such a call.
+fn library_calls(counts: &Counts) -> Option<String> {
+    let per_frame = counts.library_per_frame();
+    let line = || {
+        format!("{}: {per_frame:.1} instructions per frame in libraries, where none should be", counts.name)
+    };
+    (per_frame >= LIBRARY_INSTRUCTIONS).then(line)
 }
 
 impl Comparison {
@@ -175,6 +188,17 @@ mod tests {
     fn four_percent_less_is_remarked_and_passes() {
         let comparison = compared(&[counts("encap", 9_600), counts("decap", 20_000)]);
         assert_eq!((comparison.faults.len(), comparison.remarks.len()), (0, 1), "{comparison:?}");
+    }
+
+    #[test]
+    fn a_call_of_a_library_for_each_frame_fails_and_one_per_round_does_not() {
+        let with = |library_instructions| Counts { library_instructions, ..counts("encap", 10_000) };
+        assert_eq!(compared(&[with(299), counts("decap", 20_000)]), Comparison::default());
+        let comparison = compared(&[with(300), counts("decap", 20_000)]);
+        assert_eq!(
+            comparison.faults,
+            ["encap: 3.0 instructions per frame in libraries, where none should be"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -24,11 +24,16 @@ use crate::{
     },
 };
 
-const OURS: Ipv4Addr = Ipv4Addr::new(10, 200, 100, 6);
+/// Least length of an inner frame that every session's good packets are taken with: an ARP request that nobody padded. Units: bytes.
+const LEAST_BYTES: usize = 42;
+
+/// Bytes of the longest headers, and a few more.
+const HEADER_BYTES: usize = 100;
 
 /// How packets of a session look.
 #[derive(Clone, Copy, Debug)]
 struct Look {
+    is_v6: bool,
     peer: u8,
     transport: Transport,
     id: u32,
@@ -36,15 +41,27 @@ struct Look {
     sublayer: Sublayer,
 }
 
-/// Sessions that are quick, all of one peer's ids at several peers and over both carriers.
+impl Look {
+    /// Our address, and the peer's.
+    fn addresses(&self) -> [IpAddr; 2] {
+        if self.is_v6 {
+            let at = |host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xDB8, 0, 7, 0, 0, 0, host));
+            [at(6), at(0x100 + u16::from(self.peer))]
+        } else {
+            [IpAddr::V4(Ipv4Addr::new(10, 200, 100, 6)), IpAddr::V4(Ipv4Addr::new(10, 0, 0, self.peer))]
+        }
+    }
+}
+
+/// Sessions that are quick, all of one peer's ids at several peers, of both IP versions and over both carriers. The first half is of IPv4.
 fn looks() -> Vec<Look> {
     let mut looks = Vec::new();
     let cookies = [Cookie::NONE, Cookie::four([1, 2, 3, 4]), Cookie::eight([8, 7, 6, 5, 4, 3, 2, 1])];
-    for peer in [1, 2] {
+    for (is_v6, peer) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
         for transport in [Transport::udp_unchecked(5001, 6001), Transport::L2TP_IP] {
             for (id, cookie) in (1..).zip(cookies) {
                 for (high, sublayer) in [(0, Sublayer::None), (0x0300_0000, Sublayer::Default)] {
-                    looks.push(Look { peer, transport, id: high | id, cookie, sublayer });
+                    looks.push(Look { is_v6, peer, transport, id: high | id, cookie, sublayer });
                 }
             }
         }
@@ -52,18 +69,24 @@ fn looks() -> Vec<Look> {
     looks
 }
 
+/// Makes the IPv4 header's checksum right again, where there is one.
+fn seal(look: &Look, bytes: &mut [u8]) {
+    if !look.is_v6 {
+        Ipv4Header::mut_from_prefix(&mut bytes[14..]).unwrap().0.seal(&[]);
+    }
+}
+
 fn session(look: &Look, position: u32) -> RxSession {
     let (protocol, remote_port, local_port) = match look.transport {
         Transport::Udp { source_port, destination_port, .. } => (17, source_port, destination_port),
         Transport::Protocol(protocol) => (protocol, 0, 0),
     };
-    let endpoint = Endpoint {
-        local: Endpoint::map_v4(OURS.octets()),
-        remote: Endpoint::map_v4([10, 0, 0, look.peer]),
-        local_port,
-        remote_port,
-        protocol,
+    let number = |address| match address {
+        IpAddr::V4(v4) => Endpoint::map_v4(v4.octets()),
+        IpAddr::V6(v6) => v6.to_bits(),
     };
+    let [local, remote] = look.addresses().map(number);
+    let endpoint = Endpoint { local, remote, local_port, remote_port, protocol };
     let mut attachment = Attachment::default();
     attachment.attach_whole(DomainId(3), MemberId(u16::try_from(position).unwrap()));
     let id = SessionId::new(look.id).unwrap();
@@ -81,12 +104,8 @@ fn tables(sessions: Vec<RxSession>) -> Tables {
 
 /// A packet as the peer sends it.
 fn packet(look: &Look, inner: &[u8]) -> Vec<u8> {
-    let spec = FrameSpec {
-        source_ip: IpAddr::V4(Ipv4Addr::new(10, 0, 0, look.peer)),
-        destination_ip: IpAddr::V4(OURS),
-        transport: look.transport,
-        ..FrameSpec::default()
-    };
+    let [destination_ip, source_ip] = look.addresses();
+    let spec = FrameSpec { source_ip, destination_ip, transport: look.transport, ..FrameSpec::default() };
     let header = DataHeader::new(SessionId::new(look.id).unwrap(), look.cookie, look.sublayer);
     let mut bytes = vec![0; 2048];
     let len = build::l2tp_frame(&mut bytes, &spec, &header, inner).unwrap();
@@ -99,8 +118,9 @@ fn chunks() -> ChunkCache {
     ChunkCache::new(Umem::map(&config).unwrap().1, 128)
 }
 
-/// What became of a packet: slot and bytes, and what the sessions counted.
-fn outcome(slot: &Slot, frame: &Frame, tables: &Tables) -> String {
+/// What became of the packets of a batch: slots and bytes, and what the sessions counted.
+fn outcome(batch: &mut Batch, tables: &Tables) -> String {
+    let became: Vec<_> = batch.all().map(|(frame, slot)| format!("{slot:?} {:?}", frame.linear())).collect();
     let counted: Vec<_> = tables
         .sessions
         .iter()
@@ -109,33 +129,49 @@ fn outcome(slot: &Slot, frame: &Frame, tables: &Tables) -> String {
             (counters.rx_frames.get(), counters.rx_bytes.get(), counters.last_heard_s.load(Relaxed))
         })
         .collect();
-    format!("{slot:?} {:?} {counted:?}", frame.linear())
+    format!("{became:?} {counted:?}")
 }
 
-/// What becomes of the packet here, or `None`; and what of it when it is looked at closely.
+/// Takes packets as `decap` does, but for those that it has to look at more closely. Returns how many were taken.
+fn take_all(context: &Context<'_>, batch: &mut Batch) -> usize {
+    let (frames, slots) = batch.parts();
+    let (mut quick, mut at, mut taken) = (QuickDecap::new(context), 0, 0);
+    while at < frames.len() {
+        let count = quick.run(&mut frames[at..], &mut slots[at..]);
+        (at, taken) = (at + count.max(1), taken + count);
+    }
+    taken
+}
+
+/// What becomes of a packet here, or `None`; and what of it when it is looked at closely. Alone, and as one of three that are alike, the
+/// last two of which are a row.
 fn both(sessions: &dyn Fn() -> Vec<RxSession>, bytes: &[u8]) -> (Option<String>, String) {
     let counters = WorkerCounters::default();
     let mut cache = chunks();
-    let mut run = |is_quick: bool| {
+    let mut run = |is_quick: bool, count: usize| {
         let tables = tables(sessions());
         let context = Context { tables: &tables, counters: &counters, worker: 0, now_s: 7 };
         let mut batch = Batch::default();
-        batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, bytes).unwrap());
-        batch.open();
-        let (frame, slot) = batch.undecided().next().unwrap();
-        let before = outcome(slot, frame, &tables);
-        if !is_quick {
-            decap::look_closely(&context, frame, slot, &mut cache);
-            return Some(outcome(slot, frame, &tables));
+        for _ in 0..count {
+            batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, bytes).unwrap());
         }
-        let mut quick = QuickDecap::new(&context);
-        let taken = quick.run(frame, slot);
-        quick.count();
-        let after = outcome(slot, frame, &tables);
-        assert!(taken.is_some() || before == after, "left as it was");
-        taken.map(|()| after)
+        batch.open();
+        if !is_quick {
+            batch.all().for_each(|(frame, slot)| decap::look_closely(&context, frame, slot, &mut cache));
+            return Some(outcome(&mut batch, &tables));
+        }
+        let before = outcome(&mut batch, &tables);
+        let taken = take_all(&context, &mut batch);
+        let after = outcome(&mut batch, &tables);
+        assert!([0, count].contains(&taken), "{taken} of {count} that are alike");
+        assert!(taken > 0 || before == after, "left as it was");
+        (taken > 0).then_some(after)
     };
-    (run(true), run(false).unwrap())
+    let (row, row_closely) = (run(true, 3), run(false, 3));
+    let (alone, closely) = (run(true, 1), run(false, 1).unwrap());
+    assert_eq!(row.is_some(), alone.is_some(), "whether it is one of a row or not");
+    assert!(row.is_none() || row == row_closely, "{row:?} is {row_closely:?}");
+    (alone, closely)
 }
 
 /// A change to a packet's bytes.
@@ -149,20 +185,24 @@ proptest! {
     #[test]
     fn what_is_taken_becomes_what_a_closer_look_makes_of_it(
         which: Index, inner in vec(any::<u8>(), 0..200), padding in vec(any::<u8>(), 0..20),
-        changes in vec(change(), 0..3), seals: bool, cut in 0usize..8,
+        changes in vec(change(), 0..3), seals: bool, cut in 0usize..8, has_checksum: bool, needs_checksum: bool,
     ) {
         let looks = looks();
-        let mut bytes = packet(which.get(&looks), &inner);
+        let mut look = *which.get(&looks);
+        if let Transport::Udp { checksum: wanted, .. } = &mut look.transport {
+            *wanted = has_checksum;
+        }
+        let mut bytes = packet(&look, &inner);
         bytes.extend(padding);
         for (at, flipped) in changes {
-            let at = at.index(bytes.len().min(80));
+            let at = at.index(bytes.len().min(HEADER_BYTES));
             bytes[at] ^= flipped;
         }
         if seals {
-            let (header, _) = Ipv4Header::mut_from_prefix(&mut bytes[14..]).unwrap();
-            header.seal(&[]);
+            seal(&look, &mut bytes);
         }
         bytes.truncate(bytes.len() - if cut < 4 { 0 } else { cut });
+        let sessions = || sessions().into_iter().map(|session| RxSession { needs_checksum, ..session }).collect();
         let (quick, closely) = both(&sessions, &bytes);
         if let Some(quick) = quick {
             prop_assert_eq!(quick, closely);
@@ -171,7 +211,9 @@ proptest! {
 
     /// No good packet of a quick session takes the long way, with or without a UDP checksum.
     #[test]
-    fn good_packets_are_taken(which: Index, inner in vec(any::<u8>(), 14..200), checksum: bool, padding in 0usize..20) {
+    fn good_packets_are_taken(
+        which: Index, inner in vec(any::<u8>(), LEAST_BYTES..200), checksum: bool, padding in 0usize..20,
+    ) {
         let looks = looks();
         let mut look = *which.get(&looks);
         if let Transport::Udp { checksum: wanted, .. } = &mut look.transport {
@@ -189,18 +231,18 @@ proptest! {
 fn no_bit_of_the_headers_is_overlooked() {
     let looks = looks();
     let mut taken = 0;
-    for look in [5, 6, 11].map(|position: usize| looks[position]) {
+    for look in [5, 6, 11, 29, 35].map(|position: usize| looks[position]) {
         let good = {
             let mut bytes = packet(&look, &[2; 60]);
             bytes.extend([0; 40]);
             bytes
         };
-        for bit in 0..8 * 80 {
+        for bit in 0..8 * if look.is_v6 { HEADER_BYTES } else { 80 } {
             for seals in [false, true] {
                 let mut bytes = good.clone();
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 if seals {
-                    Ipv4Header::mut_from_prefix(&mut bytes[14..]).unwrap().0.seal(&[]);
+                    seal(&look, &mut bytes);
                 }
                 let (quick, closely) = both(&sessions, &bytes);
                 taken += usize::from(quick.is_some());
@@ -256,7 +298,7 @@ fn sessions_in_turn_are_counted_each() {
     let context = Context { tables: &tables, counters: &counters, worker: 0, now_s: 7 };
     let mut cache = chunks();
     let mut batch = Batch::default();
-    for look in [5, 5, 6, 5].map(|position: usize| looks[position]) {
+    for look in [5, 5, 6, 5, 29, 29, 5, 30].map(|position: usize| looks[position]) {
         let bytes = packet(&look, &[2; 60]);
         batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, &bytes).unwrap());
     }
@@ -266,5 +308,5 @@ fn sessions_in_turn_are_counted_each() {
         let counters = tables.sessions.at(position).unwrap().counters.of(0).unwrap();
         (counters.rx_frames.get(), counters.rx_bytes.get())
     };
-    assert_eq!((counted(5), counted(6)), ((3, 180), (1, 60)));
+    assert_eq!([5, 6, 29, 30].map(counted), [(4, 240), (1, 60), (2, 120), (1, 60)]);
 }

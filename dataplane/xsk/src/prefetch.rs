@@ -1,0 +1,19 @@
+//! Prefetch: asks the CPU for memory that is needed soon.
+//!
+//! Place on the path: before a pass that looks up a table larger than the caches, once for each of its looks; and some time before frames
+//! that another CPU had are looked at. What is not here: which tables and frames those are. It is in this crate because it takes `unsafe`, of which the engine has none.
+
+/// Asks the CPU to bring the cache line that `place` begins in nearer. A hint: nothing is read, and nothing happens where the CPU has no
+/// such instruction.
+#[inline(always)]
+pub fn prefetch<T>(place: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction reads no memory that a program could see, and faults for no address; SSE, which has it, is part of
+        // x86-64. The address is that of a live reference.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(place).cast()) }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = place;
+}
