@@ -62,7 +62,7 @@ fn a_link_that_became_smaller_is_learned_from_its_router() {
     let over_v4 = running("nspath4", gateway_v4, "fragmentation = \"drop\"\ndf = true\n");
     expect_learned(&over_v4, "10.9.0.1", 40);
     // What the gateway has learned, its PCs are told.
-    let refusal = over_v4.ping(0, &["-M", "do", "-s", "1472"]).unwrap_err().to_string();
+    let refusal = over_v4.refused_ping(0, &["-M", "do", "-s", "1472"]);
     assert!(refusal.contains("100% packet loss"), "{refusal}");
     let route = over_v4.pcs[0].ip(&format!("route get {}", PCS[1])).unwrap();
     assert!(route.contains(&format!("mtu {}", 1400 - TAKEN_V4)), "{route}");
@@ -129,14 +129,14 @@ fn a_pc_behind_a_tunnel_that_drops_learns_its_path_mtu() {
         assert!(!known(pc).contains("mtu"), "{}", known(pc));
     }
     // The first packet is answered with an error, the second is not sent: its sender knows by then.
-    let refusal = pair.ping(0, &["-M", "do", "-s", "1472"]).unwrap_err().to_string();
+    let refusal = pair.refused_ping(0, &["-M", "do", "-s", "1472"]);
     assert!(refusal.contains("100% packet loss"), "{refusal}");
     assert!(known(0).contains(&learned), "{}", known(0));
     let fits = (inner - 28).to_string();
     let text = pair.ping(0, &["-M", "do", "-s", &fits]).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     // A packet that may be fragmented is dropped in silence.
-    let lost = pair.ping(1, &["-M", "dont", "-s", "1472"]).unwrap_err().to_string();
+    let lost = pair.refused_ping(1, &["-M", "dont", "-s", "1472"]);
     assert!(lost.contains("100% packet loss"), "{lost}");
     assert!(!known(1).contains("mtu"), "{}", known(1));
     for side in 0..2 {
@@ -159,7 +159,7 @@ fn packets_that_may_be_fragmented_go_through_in_pieces() {
         assert_eq!((&session["inner_fragmented"], &session["drops"]), (&json!(3), &json!({})), "{session}");
     }
     // Those that may not are answered, as with "drop".
-    let refusal = pair.ping(0, &["-M", "do", "-s", "1472"]).unwrap_err().to_string();
+    let refusal = pair.refused_ping(0, &["-M", "do", "-s", "1472"]);
     assert!(refusal.contains("100% packet loss"), "{refusal}");
     let route = pair.pcs[0].ip(&format!("route get {}", PCS[1])).unwrap();
     assert!(route.contains(&format!("mtu {}", 1400 - TAKEN_V4)), "{route}");

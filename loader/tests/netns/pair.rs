@@ -237,6 +237,13 @@ impl Pair {
         self.pcs[from].run(&[&head, words, &[PCS[1 - from]]].concat())
     }
 
+    /// Pings as [`Self::ping`] does, until something refuses it or nothing has answered for ten seconds, and returns what is printed.
+    pub(crate) fn refused_ping(&self, from: usize, words: &[&str]) -> String {
+        // With a deadline ping ends with the first ICMP error.
+        let head = ["ping", "-c", "3", "-i", "0.05", "-w", "10"];
+        self.pcs[from].run(&[&head, words, &[PCS[1 - from]]].concat()).unwrap_err().to_string()
+    }
+
     /// Pings both ways and expects no loss.
     pub(crate) fn expect_pings(&self) {
         for from in 0..2 {
