@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use libbpf_rs::Link;
-use xsk::{ChunkCache, Frame, SocketConfig, Umem, UmemConfig, XskQueue};
+use xsk::{ChunkCache, Frame, SocketConfig, TX_METADATA_BYTES, Umem, UmemConfig, XskQueue};
 
 use crate::interface;
 use crate::null_forward::Mode;
@@ -88,7 +88,7 @@ impl Sender {
     /// Puts one copy into the ring; whether it had room, and memory was free.
     fn send_one(&mut self) -> bool {
         let Some(chunk) = self.cache.take() else { return false };
-        match Frame::from_bytes(chunk, 0, &self.bytes) {
+        match Frame::from_bytes(chunk, TX_METADATA_BYTES, &self.bytes) {
             Ok(frame) => self.queue.transmit(frame).map_err(|frame| self.cache.give_frame(frame)).is_ok(),
             Err(chunk) => {
                 self.cache.give(chunk);
