@@ -1,8 +1,8 @@
 //! Goals: the numbers that the gateway has to hold against other systems, and whether it does.
 
-use super::results::{Results, Spread};
+use super::results::Results;
 use super::uml::Ratios;
-use crate::report::Grid;
+use crate::report::{Grid, Spread};
 
 /// The size at which goals are held: cost per frame shows most with the smallest. Units: bytes without FCS.
 const SMALL: u32 = 64;

@@ -2,12 +2,12 @@
 
 use super::goals::{self, Goal};
 use super::plan::Plan;
-use super::results::{LatencyAt, Measured, Results, Spread};
+use super::results::{LatencyAt, Measured, Results};
 use super::systems::{self, SYSTEMS, System};
 use super::uml::Ratios;
 use crate::report::{
     Axis, BarSeries, Bars, Figure, Grid, Headline, LineSeries, Lines, Places, Plot, Point, Scale, Section,
-    Value,
+    Spread, Value,
 };
 
 /// Of all commands, this has the picture that says most.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reports::{Latency, Usage};
 use super::systems::{self, System};
+use crate::report::Spread;
 
 /// Everything that was measured of one system with one frame size.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,30 +72,6 @@ pub(super) struct Results {
     pub(super) measured: Vec<Measured>,
     /// What was not measured.
     pub(super) absent: Vec<Absent>,
-}
-
-/// The middle of some rounds, with the lowest and the highest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spread {
-    pub(super) low: f64,
-    pub(super) median: f64,
-    pub(super) high: f64,
-}
-
-impl Spread {
-    /// Of some numbers; `None` of none.
-    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = numbers.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (*sorted.first()?, *sorted.last()?);
-        let (upper, lower) = (sorted.len() / 2, (sorted.len() - 1) / 2);
-        Some(Self { low, median: f64::midpoint(sorted[lower], sorted[upper]), high })
-    }
-
-    /// Of the inverse.
-    pub(super) fn inverse(self, of: f64) -> Self {
-        Self { low: of / self.high, median: of / self.median, high: of / self.low }
-    }
 }
 
 impl Cost {

@@ -15,6 +15,7 @@ pub(crate) mod environment;
 pub(crate) mod folder;
 mod page;
 mod render;
+mod spread;
 mod svg;
 mod text;
 
@@ -25,4 +26,5 @@ pub(crate) use document::{
 pub(crate) use environment::Environment;
 pub(crate) use folder::ResultsFolder;
 pub(crate) use render::{ReportArgs, run};
+pub(crate) use spread::Spread;
 pub(crate) use text::text;

@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::pages::shown;
-use super::super::results::Spread;
 use super::super::systems;
 use super::guest::Run;
-use crate::report::{Grid, Section};
+use crate::report::{Grid, Section, Spread};
 
 /// Runs with fewer frames than this share of those sent say nothing.
 const LEAST_CAME: f64 = 0.99;

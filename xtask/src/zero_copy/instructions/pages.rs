@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use super::results::{Cell, Load, Ratio, Results, Spread};
+use super::results::{Cell, Load, Ratio, Results};
 use super::systems::System;
 use super::trial::{BURST, Direction};
-use crate::report::{BarSeries, Bars, Figure, Grid, Plot, Section, Value};
+use crate::report::{BarSeries, Bars, Figure, Grid, Plot, Section, Spread, Value};
 
 /// The goal: instructions of spanwire by those of the kernel's `l2tp_eth` and bridge.
 const MUST: f64 = 1.0 / 3.0;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::systems::System;
 use super::trial::{Direction, Outcome};
+use crate::report::Spread;
 
 /// How much is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,25 +49,6 @@ pub(super) struct Round {
     pub(super) system: Outcome,
     /// The same generators at the same times, with cards that take nothing.
     pub(super) ends: Outcome,
-}
-
-/// The middle of some rounds, with the lowest and the highest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spread {
-    pub(super) low: f64,
-    pub(super) median: f64,
-    pub(super) high: f64,
-}
-
-impl Spread {
-    /// Of some numbers; `None` of none.
-    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = numbers.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (*sorted.first()?, *sorted.last()?);
-        let (upper, lower) = (sorted.len() / 2, (sorted.len() - 1) / 2);
-        Some(Self { low, median: f64::midpoint(sorted[lower], sorted[upper]), high })
-    }
 }
 
 impl Round {
