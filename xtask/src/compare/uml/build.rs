@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::super::packages;
 use crate::workspace::{self, succeed};
@@ -21,19 +21,28 @@ pub(super) const PACKAGES: &[&str] = &["gcc", "libc6-dev", "make", "flex", "biso
 /// What is configured besides `tinyconfig`.
 const CONFIG: &str = include_str!("kernel.config");
 
+/// Where it says how much room the processor's extended state has, and what stands there: what AVX-512 takes.
+const STATE_FILE: &str = "arch/x86/um/user-offsets.c";
+const STATE_ROOM: &str = "DEFINE_LONGS(HOST_FP_SIZE, 2696)";
+
+/// Room for the state of processors with AMX, 11008 bytes, too. The host's kernel takes such a state back as a whole only, so with less
+/// the guest's first process ends at once: "ptrace set fp regs failed". Where the host has less state, less is used.
+const WIDER_ROOM: &str = "DEFINE_LONGS(HOST_FP_SIZE, 12288)";
+
 /// The kernel's program; built if there is none of this source and configuration.
 ///
 /// # Errors
 /// The source cannot be had, or it does not build.
 pub(super) fn kernel(folder: &Path) -> Result<PathBuf> {
     let (program, stamp) = (folder.join("linux"), folder.join("built"));
-    let wanted = format!("{SOURCE}\n{CONFIG}");
+    let wanted = format!("{SOURCE}\n{WIDER_ROOM}\n{CONFIG}");
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
         return Ok(program);
     }
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let source = folder.join("source");
     unpack(folder, &source)?;
+    widen_state(&source)?;
     eprintln!("      building User-mode Linux: 5 to 10 minutes on two cores");
     build(&source)?;
     fs::copy(source.join("linux"), &program).context("keeping the kernel that was built")?;
@@ -49,6 +58,19 @@ fn unpack(folder: &Path, source: &Path) -> Result<()> {
     let mut tar = Command::new("tar");
     succeed(tar.args(["--strip-components=1", "-xf"]).arg(root.join(ARCHIVE)).arg("-C").arg(source))?;
     fs::remove_dir_all(folder.join("package")).context("removing the unpacked package")
+}
+
+/// Makes the guest's room for extended state large enough for any host.
+fn widen_state(source: &Path) -> Result<()> {
+    let path = source.join(STATE_FILE);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    ensure!(
+        text.contains(STATE_ROOM),
+        "{} has no line {STATE_ROOM:?}: another kernel than expected",
+        path.display()
+    );
+    fs::write(&path, text.replace(STATE_ROOM, WIDER_ROOM))
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 fn build(source: &Path) -> Result<()> {
