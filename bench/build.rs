@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs: `bpf/<name>.bpf.c` becomes `<OUT_DIR>/<name>.bpf.o`.
-const PROGRAMS: [&str; 3] = ["generate", "redirect", "sink"];
+const PROGRAMS: [&str; 4] = ["generate", "live_frames", "redirect", "sink"];
 
 fn main() {
     println!("cargo:rerun-if-changed=bpf");

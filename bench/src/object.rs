@@ -31,6 +31,12 @@ pub(crate) const REDIRECT: ObjectFile = ObjectFile {
 pub(crate) const SINK: ObjectFile =
     ObjectFile { name: "sink", elf: &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/sink.bpf.o"))) };
 
+/// The redirection to AF_XDP sockets that sends live frames as well.
+pub(crate) const LIVE_FRAMES: ObjectFile = ObjectFile {
+    name: "live_frames",
+    elf: &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/live_frames.bpf.o"))),
+};
+
 /// Reads an object; nothing is in the kernel yet.
 pub(crate) fn open(file: ObjectFile) -> anyhow::Result<OpenObject> {
     ObjectBuilder::default()

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use anyhow::Context as _;
 use libbpf_rs::{Link, Object};
 
+use crate::sys::live_frames::{self, Transmitter};
 use crate::{interface, object};
 
 /// One interface with its program; frames go to the sockets in it while the link lives.
@@ -20,6 +21,16 @@ impl Port {
         let ifindex = interface::index(name)?;
         let object = object::load(object::open(object::REDIRECT)?, object::REDIRECT)?;
         Ok(Self { name: name.to_owned(), ifindex, object })
+    }
+
+    /// Loads the program with which so many workers can send live frames as well, once it is attached.
+    pub(crate) fn load_with_transmitters(
+        name: &str,
+        workers: u32,
+    ) -> anyhow::Result<(Self, Vec<Transmitter>)> {
+        let ifindex = interface::index(name)?;
+        let (object, transmitters) = live_frames::load(workers)?;
+        Ok((Self { name: name.to_owned(), ifindex, object }, transmitters))
     }
 
     /// Puts the socket of a queue into the program's map.

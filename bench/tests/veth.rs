@@ -201,8 +201,8 @@ impl Row {
     }
 }
 
-/// Sends paced frames through a null forwarder, and checks that all of them come, in order.
-fn assert_passes_every_frame(test: &str, options: &[&str]) {
+/// Sends paced frames through a null forwarder, and checks that all of them come, in order. Returns what the forwarder says.
+fn assert_passes_every_frame(test: &str, options: &[&str]) -> Value {
     let Row { left, right, forwarder, _lab } = Row::lay(test, options);
     let sink = start_sink(&right, &["--flows=10", "--silence=1"]);
     let generated = generate(&left, &["--count=10000", "--rate=5000", "--flows=10"]);
@@ -213,6 +213,7 @@ fn assert_passes_every_frame(test: &str, options: &[&str]) {
     assert_all_accounted_for(&generated, &sunk);
     assert!(number(&forwarded, "/directions/0/frames") >= 10_000, "{forwarded}");
     assert_eq!(number(&forwarded, "/directions/0/tx_ring_full_frames"), 0, "{forwarded}");
+    forwarded
 }
 
 #[test]
@@ -231,6 +232,66 @@ fn a_null_forwarder_that_sleeps_when_idle_passes_every_paced_frame_in_order() {
 #[ignore = "needs root and network namespaces"]
 fn the_null_forwarder_over_xsk_rs_passes_every_paced_frame_in_order() {
     assert_passes_every_frame("xskrs", &["--rings=xsk-rs", "--idle-rounds=8"]);
+}
+
+/// The same without the sockets' TX rings: nearly all frames have to have left the other way.
+fn assert_redirects_every_frame(test: &str, options: &[&str]) {
+    let forwarded = assert_passes_every_frame(test, options);
+    assert!(number(&forwarded, "/directions/0/redirected_frames") >= 10_000, "{forwarded}");
+    assert_eq!(number(&forwarded, "/directions/0/tx_lost_frames"), 0, "{forwarded}");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_null_forwarder_that_sends_live_frames_passes_every_paced_frame_in_order() {
+    assert_redirects_every_frame("live", &["--transmit=live-frames", "--live-from=1", "--idle-rounds=8"]);
+}
+
+/// Sends echo requests of many lengths, whose bytes `ping` compares, through a null forwarder and back.
+fn assert_changes_no_byte(test: &str, options: &[&str]) {
+    let Row { left, right, forwarder, _lab } = Row::lay(test, options);
+    for (node, address) in [(&left, "192.0.2.1/24"), (&right, "192.0.2.2/24")] {
+        node.ip(&format!("address add {address} dev eth0")).expect("an address");
+        // A veth takes redirected frames when its other end has an XDP program or GRO.
+        let status = node
+            .command(&["ethtool", "-K", "eth0", "gro", "on", "tx", "off"])
+            .status()
+            .expect("ethtool runs");
+        assert!(status.success(), "ethtool: {status}");
+    }
+    for bytes in ["18", "100", "999", "1472"] {
+        let words = [
+            "ping",
+            "-n",
+            "-M",
+            "do",
+            "-c",
+            "20",
+            "-i",
+            "0.01",
+            "-W",
+            "5",
+            "-p",
+            "a55a3cc301",
+            "-s",
+            bytes,
+            "192.0.2.2",
+        ];
+        let output = left.command(&words).output().expect("ping runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(" 20 received") && !said.contains("wrong data"), "{bytes}: {said}");
+    }
+    let forwarded = terminate(forwarder);
+    for direction in 0..2 {
+        let redirected = number(&forwarded, &format!("/directions/{direction}/redirected_frames"));
+        assert!(redirected >= 80, "{forwarded}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and network namespaces"]
+fn a_null_forwarder_that_sends_live_frames_changes_no_byte() {
+    assert_changes_no_byte("livebytes", &["--transmit=live-frames", "--live-from=1", "--idle-rounds=8"]);
 }
 
 #[test]

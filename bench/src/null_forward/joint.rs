@@ -23,6 +23,10 @@ const TX_SLEEP: Duration = Duration::from_millis(1);
 pub(super) struct Counts {
     pub(super) frames: u64,
     pub(super) tx_ring_full_frames: u64,
+    /// Of `frames`, those that were redirected to the driver.
+    pub(super) redirected_frames: u64,
+    /// Frames that the kernel took and did not give to the driver.
+    pub(super) tx_lost_frames: u64,
 }
 
 /// What the kernel tells of one queue.

@@ -5,12 +5,13 @@
 //! rings and the same rules of sleep ([`joint`]): so the two also tell what our own sockets are worth.
 
 mod joint;
+mod live_frames;
 mod own;
 mod xsk_rs;
 
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use xsk::BindMode;
@@ -28,6 +29,12 @@ pub struct Args {
     /// Whose AF_XDP sockets to use.
     #[arg(long, value_enum, default_value_t = Rings::Own)]
     rings: Rings,
+    /// How frames leave.
+    #[arg(long, value_enum, default_value_t = Transmit::Socket)]
+    transmit: Transmit,
+    /// The fewest frames of a turn that leave as live frames; fewer leave by the sockets.
+    #[arg(long, default_value_t = 8, value_name = "FRAMES")]
+    live_from: usize,
     /// Workers; worker n serves queue n of both interfaces.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
@@ -61,6 +68,16 @@ pub enum Rings {
     XskRs,
 }
 
+/// How frames leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transmit {
+    /// By the TX rings of the sockets.
+    Socket,
+    /// As live XDP frames of a test run, whose program redirects them to the driver.
+    LiveFrames,
+}
+
 /// How frames get from the driver into the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -77,6 +94,8 @@ pub enum Mode {
 pub struct Report {
     /// Whose sockets did it.
     pub rings: Rings,
+    /// How frames left.
+    pub transmit: Transmit,
     /// From the first turn to the last.
     pub seconds: f64,
     /// Frames forwarded per second, both ways together.
@@ -94,8 +113,12 @@ pub struct Direction {
     pub to: String,
     /// Whether every receiving socket is zero-copy.
     pub is_zero_copy: bool,
-    /// Frames put on the TX ring.
+    /// Frames put on the TX ring, or given to the driver by redirection.
     pub frames: u64,
+    /// Of those, the redirected ones.
+    pub redirected_frames: u64,
+    /// Frames that the kernel took and did not give to the driver.
+    pub tx_lost_frames: u64,
     /// Frames that found the TX ring full.
     pub tx_ring_full_frames: u64,
     /// Frames that the kernel dropped because the RX ring was full.
@@ -112,6 +135,12 @@ pub fn run(args: &Args) -> anyhow::Result<Report> {
     let [first, second] = args.interface.as_slice() else {
         return Err(anyhow!("{} interfaces named, 2 needed", args.interface.len()));
     };
+    if args.transmit == Transmit::LiveFrames {
+        ensure!(args.rings == Rings::Own, "live frames go with the gateway's own sockets only");
+        let (first, transmitters) = Port::load_with_transmitters(first, args.workers)?;
+        let ports = [first, Port::load(second)?];
+        return forward(args, live_frames::open(args, &ports, transmitters)?, ports);
+    }
     let ports = [Port::load(first)?, Port::load(second)?];
     match args.rings {
         Rings::Own => forward(args, own::open(args, &ports)?, ports),
@@ -138,7 +167,8 @@ fn forward(args: &Args, mut workers: Vec<impl Joint>, mut ports: [Port; 2]) -> a
     ];
     workers.into_iter().for_each(Joint::close);
     let frames: u64 = directions.iter().map(|direction| direction.frames).sum();
-    Ok(Report { rings: args.rings, seconds, frames_per_s: frames as f64 / seconds, directions })
+    let frames_per_s = frames as f64 / seconds;
+    Ok(Report { rings: args.rings, transmit: args.transmit, seconds, frames_per_s, directions })
 }
 
 /// Adds up one direction: what came in by the queues of one side.
@@ -150,6 +180,8 @@ fn direction(workers: &[impl Joint], side: usize, from: &str, to: &str) -> anyho
         Ok(Direction {
             is_zero_copy: sum.is_zero_copy && kernel.is_zero_copy,
             frames: sum.frames + counts.frames,
+            redirected_frames: sum.redirected_frames + counts.redirected_frames,
+            tx_lost_frames: sum.tx_lost_frames + counts.tx_lost_frames,
             tx_ring_full_frames: sum.tx_ring_full_frames + counts.tx_ring_full_frames,
             rx_ring_full_frames: sum.rx_ring_full_frames + kernel.rx_ring_full_frames,
             rx_dropped_frames: sum.rx_dropped_frames + kernel.rx_dropped_frames,

@@ -13,10 +13,10 @@ const CACHE_CHUNKS: usize = 512;
 
 /// One worker's queues, of the first and the second interface.
 pub(super) struct Worker {
-    queues: [XskQueue; 2],
-    cache: ChunkCache,
+    pub(super) queues: [XskQueue; 2],
+    pub(super) cache: ChunkCache,
     batch: FrameBatch,
-    counts: [Counts; 2],
+    pub(super) counts: [Counts; 2],
 }
 
 /// Maps the frame memory and opens every worker's two queues.
@@ -54,6 +54,20 @@ impl Worker {
         ];
         Ok(Self { queues, cache, batch: FrameBatch::new(), counts: [Counts::default(); 2] })
     }
+
+    /// Writes a batch that came in by one side to the TX ring of the other.
+    pub(super) fn transmit(&mut self, from: usize, batch: &mut FrameBatch) {
+        transmit(&mut self.queues[1 - from], &mut self.cache, batch, &mut self.counts[from]);
+    }
+
+    /// Makes the kernel send what waits, and keeps the rings full.
+    pub(super) fn renew(&mut self) {
+        for queue in &mut self.queues {
+            queue.flush();
+            queue.reap(&mut self.cache);
+            queue.refill(&mut self.cache);
+        }
+    }
 }
 
 impl Joint for Worker {
@@ -71,7 +85,11 @@ impl Joint for Worker {
     }
 
     fn counts(&self) -> [Counts; 2] {
-        self.counts
+        [0, 1].map(|from| {
+            let counted = self.counts[from];
+            let tx_lost_frames = counted.tx_lost_frames + self.queues[1 - from].counts().tx_lost;
+            Counts { tx_lost_frames, ..counted }
+        })
     }
 
     fn kernel(&self, side: usize) -> anyhow::Result<Kernel> {
@@ -101,6 +119,15 @@ fn one_way(
     counts: &mut Counts,
 ) -> usize {
     let received = from.receive(cache, batch);
+    transmit(to, cache, batch, counts);
+    to.flush();
+    to.reap(cache);
+    from.refill(cache);
+    received
+}
+
+/// Writes a batch to a TX ring.
+fn transmit(to: &mut XskQueue, cache: &mut ChunkCache, batch: &mut FrameBatch, counts: &mut Counts) {
     for frame in batch.drain(..) {
         match to.transmit(frame) {
             Ok(()) => counts.frames += 1,
@@ -110,8 +137,4 @@ fn one_way(
             }
         }
     }
-    to.flush();
-    to.reap(cache);
-    from.refill(cache);
-    received
 }

@@ -93,7 +93,7 @@ impl System {
 
     /// What it is compared with: none for a null forwarder itself.
     pub(super) fn null(&self) -> Option<&'static str> {
-        self.family.null().filter(|null| *null != self.name && self.name != "null-xsk-rs")
+        self.family.null().filter(|null| *null != self.name && !self.name.starts_with("null-"))
     }
 }
 
@@ -127,6 +127,7 @@ const OPENVPN: Need = Need::Package("openvpn", "openvpn");
 pub(super) const SYSTEMS: &[System] = &[
     plain("wire", "wire only", Family::Wire, |_, _| Ok(Vec::new())).short(),
     plain("null", "null forwarder, own rings", Family::AfXdp, null::own).short(),
+    plain("null-live-frames", "null forwarder, sends live frames", Family::AfXdp, null::live_frames),
     plain("null-xsk-rs", "null forwarder, xsk-rs", Family::AfXdp, null::xsk_rs),
     plain("spanwire-udp", "spanwire, L2TPv3 over UDP", Family::AfXdp, spanwire::udp).short(),
     plain("spanwire-ip", "spanwire, L2TPv3 over IP", Family::AfXdp, spanwire::ip),
