@@ -295,6 +295,9 @@ fn command_line(args: &CompareArgs) -> String {
         words.push(format!("--sizes {} --rounds {}", sizes.join(","), args.rounds));
     }
     words.push(format!("--loss {}", args.loss));
+    if args.uml {
+        words.push("--uml".to_owned());
+    }
     if !args.only.is_empty() {
         words.push(format!("--only {}", args.only.join(",")));
     }

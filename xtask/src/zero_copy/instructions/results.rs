@@ -125,6 +125,7 @@ pub(super) mod tests {
         let outcome = |per_frame: f64| Outcome {
             frames: 1000,
             sent: 1100,
+            refused: 0,
             passed: 1100,
             late_bursts: 0,
             seconds: 0.1,

@@ -82,6 +82,8 @@ pub(super) struct Outcome {
     pub(super) frames: u64,
     /// Frames sent, those before the measurement included.
     pub(super) sent: u64,
+    /// Frames that a generator's card did not take.
+    pub(super) refused: u64,
     /// Of these, frames that left by the gateway's other card.
     pub(super) passed: u64,
     /// Bursts that began more than an interval too late.
@@ -98,15 +100,16 @@ struct Report {
     is_zero_copy: bool,
     warm_up_frames: u64,
     frames: u64,
+    tx_ring_full_frames: u64,
     late_bursts: u64,
     seconds: f64,
     busy_ns: Option<f64>,
 }
 
 impl Outcome {
-    /// Whether every frame came through, and the generators kept to their time.
+    /// Whether every frame was sent and came through, and the generators kept to their time.
     pub(super) fn is_whole(&self) -> bool {
-        self.passed == self.sent && self.late_bursts == 0
+        self.passed == self.sent && self.refused == 0 && self.late_bursts == 0
     }
 
     /// Instructions of the whole machine per frame.
@@ -172,9 +175,11 @@ fn outcome(said: &str, direction: Direction) -> Result<Outcome> {
     let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
     let measured = reports.iter().find_map(|report| report.busy_ns.map(|busy_ns| (report.seconds, busy_ns)));
     let (seconds, instructions) = measured.context("no generator measured")?;
+    ensure!(reports.iter().all(|report| report.frames > 0), "a generator sent nothing");
     Ok(Outcome {
         frames: sum(|report| report.frames),
         sent: sum(|report| report.warm_up_frames + report.frames),
+        refused: sum(|report| report.tx_ring_full_frames),
         passed: passed.sum(),
         late_bursts: sum(|report| report.late_bursts),
         seconds,
@@ -198,6 +203,14 @@ mod tests {
         assert_eq!((back.sent, back.passed, back.is_whole()), (110, 100, false));
         let both = outcome(&format!("{said}{REPORT}"), Direction::Both).unwrap();
         assert_eq!((both.frames, both.sent, both.passed), (200, 220, 210));
+    }
+
+    #[test]
+    fn frames_that_a_card_did_not_take_make_a_trial_no_whole_one_and_none_at_all_is_a_fault() {
+        let some = REPORT.replace("\"tx_ring_full_frames\": 0", "\"tx_ring_full_frames\": 1");
+        assert!(!outcome(&format!("5 7\n115 107\n{some}\n"), Direction::Encap).unwrap().is_whole());
+        let none = REPORT.replace("\"frames\": 100", "\"frames\": 0");
+        assert!(outcome(&format!("5 7\n15 7\n{none}\n"), Direction::Encap).is_err());
     }
 
     #[test]
