@@ -14,6 +14,9 @@ use loader::cli::exit::Exit;
 /// The rows' definitions; their documentation is the documentation of the JSON.
 const API: &str = include_str!("../src/control/api.rs");
 
+/// The definitions of the words in them.
+const WORDS: &str = include_str!("../src/control/api/words.rs");
+
 /// Which command shows which row.
 const ROWS: [(&str, &str); 12] = [
     ("GatewayStatus", "`gateway show --json`: one object"),
@@ -198,7 +201,7 @@ fn json_type(kind: &str) -> String {
 
 /// The words of an enum, as they stand in the code that displays them.
 fn words_of(name: &str) -> String {
-    let (_, words) = API.split_once(&format!("\n    {name} {{ ")).unwrap();
+    let (_, words) = WORDS.split_once(&format!("\n    {name} {{ ")).unwrap();
     let (words, _) = words.split_once(" }").unwrap();
     let words = words.split(", ").map(|pair| pair.split_once(" => ").unwrap().1.trim_matches('"'));
     words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
