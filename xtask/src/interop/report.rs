@@ -89,7 +89,10 @@ impl Report {
     /// A case failed, or something besides.
     pub(super) fn verdict(&self) -> Result<()> {
         let Self { failed, cases, faults, .. } = self;
-        ensure!(*failed == 0, "{failed} of {} cases failed", cases.len());
+        // With the lines of those cases: in a long log the summary at its end is what is read first.
+        let lines =
+            || cases.iter().filter(|row| !row.ok).map(|row| format!("\n{}", row.line())).collect::<String>();
+        ensure!(*failed == 0, "{failed} of {} cases failed{}", cases.len(), lines());
         ensure!(faults.is_empty(), "{}", faults.join("; "));
         Ok(())
     }
