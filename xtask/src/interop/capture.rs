@@ -96,16 +96,27 @@ impl Capture {
         &self.process
     }
 
-    /// Ends the capture and returns what it has.
+    /// How much there is by now. Units: bytes of the file.
+    ///
+    /// # Errors
+    /// There is no file.
+    pub(super) fn size(&self) -> Result<u64> {
+        let about =
+            fs::metadata(&self.file).with_context(|| format!("looking at {}", self.file.display()))?;
+        Ok(about.len())
+    }
+
+    /// Ends the capture and returns what it had at a [size](Capture::size): what came behind is in nobody's books.
     ///
     /// # Errors
     /// tcpdump lost packets, or its file cannot be read.
-    pub(super) fn end(self) -> Result<Seen> {
+    pub(super) fn end(self, size: u64) -> Result<Seen> {
         self.process.terminate()?;
         let log = self.process.log();
         ensure!(log.contains("\n0 packets dropped by kernel"), "tcpdump lost packets:\n{log}");
         let bytes = fs::read(&self.file).with_context(|| format!("reading {}", self.file.display()))?;
-        seen(&bytes).with_context(|| format!("{} is no capture", self.file.display()))
+        let seen = usize::try_from(size).ok().and_then(|size| seen(bytes.get(..size)?));
+        seen.with_context(|| format!("{} is no capture", self.file.display()))
     }
 }
 

@@ -77,8 +77,8 @@ impl Trial<'_> {
         let count = if breakage.is_some() { PINGS_WHEN_BROKEN } else { PINGS };
         let pings = progress.step("sending", || self.send(cases, count))?;
         progress.step("reading both sides' counters", || {
-            let books = self.books_at_rest(cases)?;
-            let seen = capture.end()?;
+            let (books, size) = self.books_at_rest(cases, &capture)?;
+            let seen = capture.end(size)?;
             let evidence = Evidence { tunnels: &self.matrix.tunnels, cases, books: &books, seen: &seen };
             let row = |(case, pings): (&&Case, &pings::Pings)| Row::new(case, pings, &evidence, *breakage);
             let rows: Vec<Row> = cases.iter().zip(&pings).map(row).collect();
@@ -119,14 +119,17 @@ impl Trial<'_> {
         diagnosis::of(&self.ours, self.guest, &self.matrix.tunnels, (&self.current, failed))
     }
 
-    /// What both sides count, as soon as that stands still.
-    fn books_at_rest(&mut self, cases: &[&Case]) -> Result<Books> {
+    /// What both sides count, and how much is captured, as soon as all of it stands still. Stations say something of their own accord at times:
+    /// what is captured while nothing is counted, or the other way round, would be no fault of anybody.
+    fn books_at_rest(&mut self, cases: &[&Case], capture: &Capture) -> Result<(Books, u64)> {
         let mut last = None;
         let (ours, guest) = (self.ours, &mut *self.guest);
         ours.lab.wait_until("all counters to stand still", REST_DEADLINE, || {
-            let now = read(&ours, guest, cases).map_err(|fault| format!("{fault:#}"))?;
-            let books = now.clone();
-            if last.replace(now).as_ref() == Some(&books) { Ok(books) } else { Err("they move".to_owned()) }
+            let now = read(&ours, guest, cases)
+                .and_then(|books| Ok((books, capture.size()?)))
+                .map_err(|fault| format!("{fault:#}"))?;
+            let rest = now.clone();
+            if last.replace(now).as_ref() == Some(&rest) { Ok(rest) } else { Err("they move".to_owned()) }
         })
     }
 }
