@@ -11,7 +11,7 @@
 //!
 //! ```text
 //!  worker 0 --+                   +--> worker 1, once per round: up to a batch of fragments, some batches of packets
-//!  worker 2 --+--> lanes of 1 ----+
+//!  worker 2 --+--> lanes to 1 ----+
 //!                  bounded, no lock; asleep? then its eventfd is written, once per round and sender
 //! ```
 //! A frame in a lane is nobody's: its chunk left the books of the worker that gave it and enters those of the worker that
@@ -24,7 +24,7 @@ mod fragment_lane;
 mod packets;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{
         AtomicBool, AtomicU8,
         Ordering::{Relaxed, SeqCst},
@@ -33,12 +33,12 @@ use std::sync::{
 };
 
 use crossbeam::utils::CachePadded;
-use xsk::{ChunkCache, ChunkPool, Frame, FrameBatch};
+use xsk::{ChunkCache, ChunkPool, Frame, FrameBatch, LaneReceiver};
 
 use crate::waker::Waker;
 use fragment_lane::FragmentLane;
 pub use fragment_lane::LANE_CHUNKS;
-use packets::{PacketLane, Packets};
+use packets::Packets;
 
 /// Most workers that exchange frames: one bit each of a word. The configuration allows no more.
 pub const MAX_WORKERS: usize = 64;
@@ -55,7 +55,8 @@ const _: () = assert!(MAX_WORKERS < NOBODY as usize && OWNED_GROUPS.is_power_of_
 #[derive(Debug)]
 struct Lane {
     fragments: FragmentLane,
-    packets: PacketLane,
+    /// Whether the worker has ended: nobody will take anything.
+    is_gone: AtomicBool,
     /// Whether the worker sleeps, or is about to: who gives it a frame has to wake it.
     is_asleep: AtomicBool,
     waker: Waker,
@@ -67,6 +68,8 @@ struct Lanes {
     lanes: Box<[CachePadded<Lane>]>,
     /// By group of tunnels: the worker that their fragments belong to.
     owners: Box<[AtomicU8]>,
+    /// Lanes to workers that have ended. Others may have put packets there at that very moment.
+    abandoned: Mutex<Vec<LaneReceiver>>,
     pool: Arc<ChunkPool>,
 }
 
@@ -80,8 +83,6 @@ pub struct Exchange {
     to_wake: u64,
     /// Chunks of frames taken less those of frames given.
     net_chunks: i64,
-    /// Whether packets wait until their block is full, in this round.
-    holds_back: bool,
 }
 
 /// Joins the workers with these wakers, in the order of their numbers. Frames are of the memory of `pool`.
@@ -95,7 +96,7 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
     let lane = |waker: &Waker| {
         CachePadded::new(Lane {
             fragments: FragmentLane::new(OWNED_GROUPS),
-            packets: PacketLane::new(wakers.len()),
+            is_gone: AtomicBool::new(false),
             is_asleep: AtomicBool::new(false),
             waker: waker.clone(),
         })
@@ -103,17 +104,13 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
     let lanes = Arc::new(Lanes {
         lanes: wakers.iter().map(lane).collect(),
         owners: (0..OWNED_GROUPS).map(|_| AtomicU8::new(NOBODY)).collect(),
+        abandoned: Mutex::default(),
         pool: Arc::clone(pool),
     });
-    let end = |worker| Exchange {
-        worker,
-        lanes: Arc::clone(&lanes),
-        packets: Packets::new(worker, wakers.len()),
-        to_wake: 0,
-        net_chunks: 0,
-        holds_back: false,
+    let end = |(worker, packets)| {
+        Some(Exchange { worker, lanes: Arc::clone(&lanes), packets, to_wake: 0, net_chunks: 0 })
     };
-    (0..wakers.len()).map(|worker| Some(end(worker))).collect()
+    packets::join(wakers.len()).into_iter().enumerate().map(end).collect()
 }
 
 /// The group that a tunnel with this hash is of.
@@ -155,56 +152,31 @@ impl Exchange {
         self.packets.worker_of(flow_hash)
     }
 
-    /// Gives a packet of a spread session to another worker. It may wait for others until [`Exchange::push_packets`].
+    /// Gives a packet of a spread session to another worker, who does not see it until [`Exchange::publish_packets`].
     ///
     /// # Errors
     /// Gives it back when too many wait for that worker, or there is no such worker any more.
     #[inline]
     pub fn give_packet(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
-        let Some(lane) = self.lanes.lanes.get(worker) else { return Err(frame) };
-        let chunks = frame.segment_count();
-        if self.packets.give(worker, &lane.packets, frame)? {
-            self.to_wake |= 1 << (worker % MAX_WORKERS);
+        if self.lanes.is_gone(worker) {
+            return Err(frame);
         }
+        let chunks = frame.segment_count();
+        self.packets.give(worker, frame)?;
         self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
         Ok(())
     }
 
-    /// Lets others have the packets that were given, at the end of the round at the latest. `is_more_due`: this worker cannot keep up with
-    /// what it receives, so blocks will soon be full: they wait for that, one round at most. Handing a block over costs the same
-    /// however much is in it.
-    ///
-    /// Bench: `scaling`, the tunnel that is spread.
+    /// Lets the others see the packets that were given to them; [`Exchange::wake`] has to follow.
     #[inline]
-    pub fn offer_packets(&mut self, is_more_due: bool) {
-        if is_more_due {
-            self.holds_back = true;
-        } else {
-            self.push_packets();
-        }
-    }
-
-    /// Lets others have the packets that were given; [`Exchange::wake`] has to follow. One queue operation for each other worker.
-    /// What does not fit waits until this is called again.
-    #[inline]
-    pub fn push_packets(&mut self) {
-        let mut outgoing = self.packets.has_outgoing();
-        while outgoing != 0 {
-            let worker = outgoing.trailing_zeros() as usize;
-            outgoing &= outgoing - 1;
-            if let Some(lane) = self.lanes.lanes.get(worker)
-                && self.packets.push(worker, &lane.packets)
-            {
-                self.to_wake |= 1 << (worker % MAX_WORKERS);
-            }
-        }
+    pub fn publish_packets(&mut self) {
+        self.to_wake |= self.packets.publish();
     }
 
     /// Moves packets that wait for this worker to an empty batch, the oldest first. Returns how many.
     #[inline]
     pub fn take_packets(&mut self, batch: &mut FrameBatch) -> usize {
-        let Some(lane) = self.lanes.lanes.get(self.worker) else { return 0 };
-        self.packets.take(&lane.packets, batch);
+        self.packets.take(batch);
         let chunks = batch.iter().map(Frame::segment_count).sum::<usize>();
         self.net_chunks += i64::try_from(chunks).unwrap_or(0);
         batch.len()
@@ -213,15 +185,13 @@ impl Exchange {
     /// Says that the packets taken so far have left, or were dropped; once per round, behind the flush of the TX rings.
     #[inline]
     pub fn finish_packets(&mut self) {
-        if let Some(lane) = self.lanes.lanes.get(self.worker) {
-            self.packets.finish(&lane.packets);
-        }
+        self.packets.finish();
     }
 
     /// Whether all packets that this worker gave have left or were dropped, but for those given to a worker that has ended.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.packets.is_settled(self.lanes.lanes.iter().map(|lane| &lane.packets))
+    pub fn is_settled(&mut self) -> bool {
+        self.packets.is_settled(|worker| self.lanes.is_gone(worker))
     }
 
     /// Gives a fragment of a tunnel to another worker, by the tunnel's hash; [`Exchange::wake`] has to follow.
@@ -252,12 +222,10 @@ impl Exchange {
         self.net_chunks
     }
 
-    /// Wakes those that got frames and sleep; once per round. Tries packets again that found no room. A system call for each of them, none else.
+    /// Wakes those that got frames and sleep; once per round. A system call for each of them, none else.
     #[inline]
     pub fn wake(&mut self) {
-        if !core::mem::take(&mut self.holds_back) {
-            self.push_packets();
-        }
+        self.publish_packets();
         if self.to_wake != 0 {
             self.wake_sleepers();
         }
@@ -276,14 +244,13 @@ impl Exchange {
         self.to_wake = 0;
     }
 
-    /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it, or packets for room.
+    /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it.
     #[must_use]
-    pub fn may_sleep(&self) -> bool {
-        let Some(lane) = self.own() else { return true };
+    pub fn may_sleep(&mut self) -> bool {
+        let Some(lane) = self.lanes.lanes.get(self.worker) else { return true };
         lane.is_asleep.store(true, Relaxed);
         fence(SeqCst);
-        let has_nothing = lane.fragments.is_empty() && lane.packets.is_empty() && !self.packets.has_ahead();
-        let may_sleep = has_nothing && self.packets.has_outgoing() == 0;
+        let may_sleep = lane.fragments.is_empty() && self.packets.is_empty();
         if !may_sleep {
             self.awake();
         }
@@ -303,11 +270,24 @@ impl Exchange {
     }
 }
 
+impl Lanes {
+    /// Whether a worker has ended, or there is none of that number.
+    #[inline]
+    fn is_gone(&self, worker: usize) -> bool {
+        self.lanes.get(worker).is_none_or(|lane| lane.is_gone.load(Relaxed))
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(lane) = self.lanes.lanes.get(self.worker) {
-            let mut cache = ChunkCache::new(Arc::clone(&self.lanes.pool), 0);
-            self.packets.close(&lane.packets, &mut cache);
+            lane.is_gone.store(true, Relaxed);
+        }
+        let mut cache = ChunkCache::new(Arc::clone(&self.lanes.pool), 0);
+        let mut abandoned = self.lanes.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut lane in self.packets.close() {
+            drain(&mut lane, &mut cache);
+            abandoned.push(lane);
         }
     }
 }
@@ -315,10 +295,18 @@ impl Drop for Exchange {
 impl Drop for Lanes {
     fn drop(&mut self) {
         let mut cache = ChunkCache::new(Arc::clone(&self.pool), 0);
+        let abandoned = self.abandoned.get_mut().unwrap_or_else(PoisonError::into_inner);
+        abandoned.iter_mut().for_each(|lane| drain(lane, &mut cache));
         for lane in &self.lanes {
             lane.fragments.drain(&mut cache);
-            lane.packets.drain(&mut cache);
         }
+    }
+}
+
+/// Gives everything that nobody took back to `cache`.
+fn drain(lane: &mut LaneReceiver, cache: &mut ChunkCache) {
+    while let Some(frame) = lane.pop() {
+        cache.give_frame(frame);
     }
 }
 

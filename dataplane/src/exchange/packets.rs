@@ -1,38 +1,32 @@
 //! Packets of spread sessions on their way from worker to worker: whole, and many at a time.
 //!
 //! ```text
-//!  spread: group of the inner flow -> worker        blocks of up to 64, one queue operation each
-//!  batch --+--> own ------------------> decap            +--> batch -> decap -> ... -> TX ring
-//!          +--> outgoing[1] --push--> lane of worker 1 --+
+//!  spread: group of the inner flow -> worker          a lane from each worker to each other one
+//!  batch --+--> own -----------------------> decap           +--> batch -> decap -> ... -> TX ring
+//!          +--> lane to worker 1, published once per batch --+
 //! ```
 //! A flow is of one of [`GROUPS`] groups, and a group of one worker's reception belongs to one worker for as long as both live. A
 //! lane keeps order, and so does whoever takes from it: frames of one flow that one worker received leave in the order they came.
 //!
 //! A worker that receives has work that it cannot give away, so it keeps less than an even share: see [`groups`].
 //!
-//! [`Packets::is_settled`] tells when nothing given is on its way any more. A worker waits for that when the spread sessions change:
-//! frames of a flow that it now keeps must not pass those that it gave away.
+//! A taker gives places of a lane back only when what stood there has left. So [`Packets::is_settled`] tells when nothing given is on
+//! its way any more. A worker waits for that when the spread sessions change: frames of a flow that it now keeps must not pass those that it gave away.
 
-use core::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
-
-use arrayvec::ArrayVec;
-use crossbeam::queue::ArrayQueue;
-use xsk::{BATCH, ChunkCache, Frame, FrameBatch};
+use xsk::{BATCH, Frame, FrameBatch, LaneReceiver, LaneSender, lane};
 
 use super::MAX_WORKERS;
 
-/// Most packets in one block.
-pub(super) const BLOCK: usize = BATCH;
+/// Packets that wait for one worker at most, from all others together.
+const WAITING: usize = 4096;
 
-/// Blocks that wait for one worker at most: 4096 packets, but for [`EAGER_BLOCKS`].
-pub(super) const LANE_BLOCKS: usize = 64;
+/// Packets that one lane holds at least, however many workers there are.
+const SHORTEST_LANE: usize = 256;
 
-/// So many blocks may wait for a worker and another one is put there although it is not full. A worker that is behind, or does not
-/// run for a while, gets full ones only, so that its lane holds what it should.
-pub(super) const EAGER_BLOCKS: usize = 2;
+/// What one lane between workers holds, with so many of them. Units: packets.
+pub(super) fn lane_packets(workers: usize) -> usize {
+    (WAITING / workers.saturating_sub(1).max(1)).max(SHORTEST_LANE).next_power_of_two()
+}
 
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
@@ -45,81 +39,57 @@ const DISPATCH_PERCENT: usize = 35;
 /// What a packet costs more when it comes from another worker, likewise.
 const TAKING_PERCENT: usize = 30;
 
-/// Packets that change hands at once, all from one worker.
-#[derive(Debug, Default)]
-struct Block {
-    from: usize,
-    frames: ArrayVec<Frame, BLOCK>,
-}
-
-/// Packets that wait for one worker.
+/// Packets that come from one worker.
 #[derive(Debug)]
-pub(super) struct PacketLane {
-    blocks: ArrayQueue<Block>,
-    /// By sender: packets from it that this worker has sent on or dropped.
-    finished: Box<[AtomicU64]>,
-    /// Whether the worker has ended: nobody will take anything.
-    is_gone: AtomicBool,
+struct Source {
+    lane: LaneReceiver,
+    /// How many of those that are taken next the CPU was asked for.
+    fetched: usize,
 }
 
-impl PacketLane {
-    pub(super) fn new(workers: usize) -> Self {
-        Self {
-            blocks: ArrayQueue::new(LANE_BLOCKS),
-            finished: (0..workers).map(|_| AtomicU64::new(0)).collect(),
-            is_gone: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
-    }
-
-    /// Gives everything that nobody took back to `cache`.
-    pub(super) fn drain(&self, cache: &mut ChunkCache) {
-        while let Some(block) = self.blocks.pop() {
-            block.frames.into_iter().for_each(|frame| cache.give_frame(frame));
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.is_gone.load(Relaxed)
-    }
-}
-
-/// What one worker has on its way to others, and took from them.
+/// What one worker has on its way to others, and takes from them.
 #[derive(Debug)]
 pub(super) struct Packets {
     worker: usize,
     /// By group: the worker that it belongs to.
     groups: [u8; GROUPS],
-    /// By worker: what is for it and not in its lane yet.
-    outgoing: Box<[ArrayVec<Frame, BLOCK>]>,
-    /// By worker: packets that were put into its lane.
-    given: Box<[u64]>,
-    /// By worker: packets that came from it and are not among the finished yet.
-    taken: Box<[u64]>,
-    /// What is taken next: off the lane already, so that its packets come into this CPU's caches while those before are dealt with.
-    ahead: Block,
-    /// Workers for which there is something in `outgoing`, a bit each; and those in `taken`.
-    has_outgoing: u64,
-    has_taken: u64,
+    /// By worker; `None` at its own number.
+    to: Box<[Option<LaneSender>]>,
+    /// From each other worker.
+    from: Box<[Source]>,
+    /// Which of those is looked at first.
+    first: usize,
+    /// Workers for which there is something that they do not see yet, a bit each.
+    unpublished: u64,
+}
+
+/// The ends of all workers, each joined with each other one.
+pub(super) fn join(workers: usize) -> Vec<Packets> {
+    let mut all: Vec<(Vec<_>, Vec<_>)> = (0..workers).map(|_| (Vec::new(), Vec::new())).collect();
+    let frames = u32::try_from(lane_packets(workers)).unwrap_or(u32::MAX);
+    for from in 0..workers {
+        for to in 0..workers {
+            if from == to {
+                all[from].0.push(None);
+                continue;
+            }
+            let (sender, receiver) = lane(frames);
+            all[from].0.push(Some(sender));
+            all[to].1.push(Source { lane: receiver, fetched: 0 });
+        }
+    }
+    let packets = |(worker, (to, from)): (usize, (Vec<_>, Vec<_>))| Packets {
+        worker,
+        groups: groups(worker, workers),
+        to: to.into(),
+        from: from.into(),
+        first: 0,
+        unpublished: 0,
+    };
+    all.into_iter().enumerate().map(packets).collect()
 }
 
 impl Packets {
-    pub(super) fn new(worker: usize, workers: usize) -> Self {
-        Self {
-            worker,
-            groups: groups(worker, workers),
-            outgoing: (0..workers).map(|_| ArrayVec::new()).collect(),
-            given: vec![0; workers].into(),
-            taken: vec![0; workers].into(),
-            ahead: Block::default(),
-            has_outgoing: 0,
-            has_taken: 0,
-        }
-    }
-
     /// The worker that a flow belongs to.
     #[inline]
     pub(super) fn worker_of(&self, flow_hash: u64) -> usize {
@@ -130,117 +100,87 @@ impl Packets {
     /// Takes a packet for another worker.
     ///
     /// # Errors
-    /// Gives it back when that worker's lane is full, or it has ended.
+    /// Gives it back when the lane to that worker is full, or there is none.
     #[inline]
-    pub(super) fn give(&mut self, worker: usize, lane: &PacketLane, frame: Frame) -> Result<bool, Frame> {
-        let Some(outgoing) = self.outgoing.get_mut(worker) else { return Err(frame) };
-        if !outgoing.is_full() {
-            outgoing.push(frame);
-            self.has_outgoing |= 1 << (worker % MAX_WORKERS);
-            return Ok(false);
-        }
-        if !self.push(worker, lane) {
-            return Err(frame);
-        }
-        self.give(worker, lane, frame).map(|_| true)
+    pub(super) fn give(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
+        let Some(Some(lane)) = self.to.get_mut(worker) else { return Err(frame) };
+        lane.push(frame)?;
+        self.unpublished |= 1 << (worker % MAX_WORKERS);
+        Ok(())
     }
 
-    /// Puts what is for a worker into its lane, as one block. Returns whether it is there; otherwise it stays, for the next time:
-    /// the lane is full, or the block is not and the worker has others to take first.
-    pub(super) fn push(&mut self, worker: usize, lane: &PacketLane) -> bool {
-        let (Some(outgoing), Some(given)) = (self.outgoing.get_mut(worker), self.given.get_mut(worker))
-        else {
-            return false;
-        };
-        // How many wait stands in the caches of whoever takes them: a full block does not ask, and comes back when there is no room.
-        if lane.is_gone() || !outgoing.is_full() && lane.blocks.len() >= EAGER_BLOCKS {
-            return false;
-        }
-        let block = Block { from: self.worker, frames: core::mem::take(outgoing) };
-        let count = block.frames.len() as u64;
-        match lane.blocks.push(block) {
-            Ok(()) => {
-                *given += count;
-                self.has_outgoing &= !(1 << (worker % MAX_WORKERS));
-                true
+    /// Lets the others see what was given to them. Returns those for which there is something new, a bit each.
+    #[inline]
+    pub(super) fn publish(&mut self) -> u64 {
+        let workers = core::mem::take(&mut self.unpublished);
+        let mut left = workers;
+        while left != 0 {
+            if let Some(Some(lane)) = self.to.get_mut(left.trailing_zeros() as usize) {
+                lane.publish();
             }
-            Err(refused) => {
-                *outgoing = refused.frames;
-                false
-            }
+            left &= left - 1;
         }
+        workers
     }
 
-    /// The workers for which there are packets that are not in their lane yet, a bit each.
+    /// Moves packets that wait for this worker to `batch`, the oldest of each sender first, as many as fit.
     #[inline]
-    pub(super) const fn has_outgoing(&self) -> u64 {
-        self.has_outgoing
+    pub(super) fn take(&mut self, batch: &mut FrameBatch) {
+        let Some((before, behind)) = self.from.split_at_mut_checked(self.first) else { return };
+        for source in behind.iter_mut().chain(before) {
+            source.take(batch);
+        }
+        // In turns, so that no sender's packets always come last.
+        self.first = if self.first + 1 < self.from.len() { self.first + 1 } else { 0 };
     }
 
-    /// Moves blocks from this worker's lane to `batch`, the oldest first, as long as they fit as a whole.
-    #[inline]
-    pub(super) fn take(&mut self, lane: &PacketLane, batch: &mut FrameBatch) {
-        if self.ahead.frames.is_empty() {
-            self.look_ahead(lane);
-        }
-        while !self.ahead.frames.is_empty() && self.ahead.frames.len() <= batch.remaining_capacity() {
-            if let Some(taken) = self.taken.get_mut(self.ahead.from) {
-                *taken += self.ahead.frames.len() as u64;
-                self.has_taken |= 1 << (self.ahead.from % MAX_WORKERS);
-            }
-            batch.extend(self.ahead.frames.drain(..));
-            self.look_ahead(lane);
-        }
-    }
-
-    /// Takes the next block off the lane. Its packets lie in the caches of another CPU, from where one after the other would take as
-    /// long as dealing with it.
-    ///
-    /// Bench: `scaling`, the tunnel that is spread.
-    #[inline]
-    fn look_ahead(&mut self, lane: &PacketLane) {
-        if let Some(block) = lane.blocks.pop() {
-            block.frames.iter().filter_map(|frame| frame.head().first()).for_each(xsk::prefetch);
-            self.ahead = block;
-        }
-    }
-
-    /// Whether there are packets that are off the lane and in no batch yet.
-    pub(super) fn has_ahead(&self) -> bool {
-        !self.ahead.frames.is_empty()
+    /// Whether nothing waits for this worker.
+    pub(super) fn is_empty(&mut self) -> bool {
+        self.from.iter_mut().all(|source| source.lane.available(1) == 0)
     }
 
     /// Says that all packets taken so far are on their TX rings, or nowhere.
     #[inline]
-    pub(super) fn finish(&mut self, lane: &PacketLane) {
-        if self.has_taken != 0 {
-            self.finish_taken(lane);
+    pub(super) fn finish(&mut self) {
+        for source in &mut self.from {
+            source.lane.release();
         }
     }
 
-    fn finish_taken(&mut self, lane: &PacketLane) {
-        for (finished, taken) in lane.finished.iter().zip(&mut self.taken) {
-            // This worker alone writes here.
-            finished.store(finished.load(Relaxed) + core::mem::take(taken), Release);
-        }
-        self.has_taken = 0;
+    /// Whether every packet given was finished, but for those to workers of which `is_gone`.
+    pub(super) fn is_settled(&mut self, is_gone: impl Fn(usize) -> bool) -> bool {
+        let mut lanes = self.to.iter_mut().enumerate();
+        lanes.all(|(worker, lane)| lane.as_mut().is_none_or(|lane| lane.is_settled() || is_gone(worker)))
     }
 
-    /// Whether every packet given was finished by those who are still there. `lanes` are those of all workers.
-    pub(super) fn is_settled<'l>(&self, lanes: impl Iterator<Item = &'l PacketLane>) -> bool {
-        let mut lanes = lanes.zip(&self.given).zip(&self.outgoing);
-        lanes.all(|((lane, given), outgoing)| {
-            let finished = lane.finished.get(self.worker).map_or(0, |finished| finished.load(Acquire));
-            lane.is_gone() || outgoing.is_empty() && finished == *given
-        })
+    /// At the worker's end: the lanes to it, into which others may still put something.
+    pub(super) fn close(&mut self) -> impl Iterator<Item = LaneReceiver> {
+        self.publish();
+        core::mem::take(&mut self.from).into_iter().map(|source| source.lane)
     }
+}
 
-    /// At the worker's end: everything that is not in a lane goes back to `cache`, and `lane`, its own, takes no more.
-    pub(super) fn close(&mut self, lane: &PacketLane, cache: &mut ChunkCache) {
-        lane.is_gone.store(true, Relaxed);
-        for outgoing in self.outgoing.iter_mut().chain([&mut self.ahead.frames]) {
-            outgoing.drain(..).for_each(|frame| cache.give_frame(frame));
+impl Source {
+    /// Moves packets to `batch`, as many as fit. They lie in the caches of another CPU, from where one after the other would take as long as
+    /// dealing with it; so the CPU is asked for all of them, and for those of the next batch as far as they are there.
+    ///
+    /// Bench: `scaling`, the tunnel that is spread.
+    #[inline]
+    fn take(&mut self, batch: &mut FrameBatch) {
+        let room = batch.remaining_capacity();
+        let wanted = u32::try_from(room).unwrap_or(0);
+        if self.lane.available(wanted) == 0 {
+            return;
         }
+        let before = batch.len();
+        batch.extend(core::iter::from_fn(|| self.lane.pop()).take(room));
+        let taken = batch.get(before..).unwrap_or_default();
+        let fresh = taken.get(self.fetched..).unwrap_or_default();
+        fresh.iter().filter_map(|frame| frame.head().first()).for_each(xsk::prefetch);
+        let left = self.fetched.saturating_sub(taken.len());
+        let ahead = BATCH.min(self.lane.available(0) as usize);
+        (left..ahead).for_each(|ahead| self.lane.prefetch(u32::try_from(ahead).unwrap_or(0)));
+        self.fetched = ahead.max(left);
     }
 }
 

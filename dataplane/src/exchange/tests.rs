@@ -121,120 +121,100 @@ fn give_packets(end: &mut Exchange, worker: usize, cache: &mut ChunkCache, bytes
 }
 
 #[test]
-fn packets_wait_to_be_pushed_and_come_out_in_order_as_blocks() {
+fn packets_are_seen_once_published_and_come_out_in_order_as_many_as_a_batch_takes() {
     let (pool, [mut one, mut other], _wakers) = two();
     let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
     give_packets(&mut one, 1, &mut cache, 0..5);
-    assert_eq!((other.take_packets(&mut batch), one.net_chunks()), (0, -5), "not pushed yet");
-    one.push_packets();
+    assert_eq!((other.take_packets(&mut batch), one.net_chunks()), (0, -5), "not published yet");
+    one.publish_packets();
     give_packets(&mut one, 1, &mut cache, 5..100);
-    one.push_packets();
-    // 64 of the 95 went by themselves, the rest upon the push.
-    for (count, first) in [(5, 0), (64, 5), (31, 69)] {
+    one.publish_packets();
+    for (count, first) in [(64, 0), (36, 64)] {
         assert_eq!(other.take_packets(&mut batch), count);
         for (byte, frame) in (first..).zip(batch.drain(..)) {
             assert_eq!(frame.linear(), Some(&[byte; 60][..]));
             cache.give_frame(frame);
         }
-        // The last ones waited until the taker had caught up.
-        one.wake();
     }
     assert_eq!((other.take_packets(&mut batch), other.net_chunks(), one.net_chunks()), (0, 100, -100));
 }
 
 #[test]
-fn a_worker_that_is_behind_gets_full_blocks_and_refuses_no_packet_before_its_lane_is_full_of_them() {
-    let (pool, [mut one, mut other], _wakers) = two();
-    let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
-    for _ in 0..packets::EAGER_BLOCKS + 1 {
-        give_packets(&mut one, 1, &mut cache, 0..1);
-        one.push_packets();
+fn senders_come_first_in_turns() {
+    let (pool, ends, _wakers) = joined(3);
+    let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 256), FrameBatch::new());
+    let [mut taker, mut one, mut other] =
+        <[Exchange; 3]>::try_from(ends.into_iter().flatten().collect::<Vec<_>>()).unwrap();
+    for (sender, byte) in [(&mut one, 1), (&mut other, 2)] {
+        (0..100).for_each(|_| sender.give_packet(0, frame(&mut cache, byte)).unwrap());
+        sender.publish_packets();
     }
-    assert!(!one.may_sleep(), "one packet waits for others");
-    give_packets(&mut one, 1, &mut cache, 1..64);
-    one.push_packets();
-    assert!(one.may_sleep(), "the block was full");
-    one.awake();
-    give_packets(&mut one, 1, &mut cache, 64..65);
-    one.push_packets();
-    let mut counts = Vec::new();
-    loop {
-        match other.take_packets(&mut batch) {
-            0 => break,
-            count => counts.push(count),
-        }
+    let mut firsts = Vec::new();
+    while taker.take_packets(&mut batch) > 0 {
+        firsts.push(batch[0].head()[0]);
         batch.drain(..).for_each(|frame| cache.give_frame(frame));
-        one.wake();
+        taker.finish_packets();
     }
-    assert_eq!(counts, [2, 64, 1]);
+    assert_eq!(firsts.len(), 4, "200 packets in batches of 64");
+    assert_ne!(firsts[0], firsts[1]);
 }
 
 #[test]
-fn packets_of_a_worker_that_gets_more_wait_until_their_block_is_full_or_the_round_after() {
+fn packets_that_did_not_fit_a_batch_keep_their_worker_awake_and_go_back_at_its_end() {
     let (pool, [mut one, mut other], _wakers) = two();
     let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
-    let mut take = |other: &mut Exchange, cache: &mut ChunkCache| {
-        let count = other.take_packets(&mut batch);
-        batch.drain(..).for_each(|frame| cache.give_frame(frame));
-        count
-    };
-    give_packets(&mut one, 1, &mut cache, 0..40);
-    one.offer_packets(true);
-    one.wake();
-    assert_eq!(take(&mut other, &mut cache), 0, "the block is not full");
-    give_packets(&mut one, 1, &mut cache, 40..80);
-    one.offer_packets(true);
-    one.wake();
-    assert_eq!(take(&mut other, &mut cache), 64);
-    assert!(!one.may_sleep(), "16 packets wait");
-    one.wake();
-    assert_eq!(take(&mut other, &mut cache), 16, "a round without a full batch lets them go");
-    give_packets(&mut one, 1, &mut cache, 80..81);
-    one.offer_packets(false);
-    assert_eq!(take(&mut other, &mut cache), 1, "and so does a batch that is not full");
-}
-
-#[test]
-fn packets_off_the_lane_and_in_no_batch_keep_their_worker_awake_and_go_back_at_its_end() {
-    let (pool, [mut one, mut other], _wakers) = two();
-    let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
-    // Two blocks that do not fit one batch together.
-    for range in [0..60, 60..120] {
-        give_packets(&mut one, 1, &mut cache, range);
-        one.push_packets();
-    }
-    assert_eq!(other.take_packets(&mut batch), 60);
-    assert!(!other.may_sleep(), "60 wait");
-    assert_eq!((one.net_chunks(), other.net_chunks()), (-120, 60), "nobody's before they are in a batch");
+    give_packets(&mut one, 1, &mut cache, 0..120);
+    one.publish_packets();
+    assert_eq!(other.take_packets(&mut batch), 64);
+    assert!(!other.may_sleep(), "56 wait");
+    assert_eq!((one.net_chunks(), other.net_chunks()), (-120, 64), "nobody's before they are in a batch");
     batch.drain(..).for_each(|frame| cache.give_frame(frame));
     cache.flush();
     let (before, _) = (pool.free_count(), drop(other));
-    assert_eq!(pool.free_count(), before + 60);
+    assert_eq!(pool.free_count(), before + 56);
 }
 
 #[test]
-fn a_full_lane_keeps_one_block_back_and_refuses_the_next_packet() {
+fn packets_for_a_worker_that_has_just_ended_come_back_with_the_last_one() {
+    let (pool, [mut one, other], _wakers) = two();
+    let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
+    give_packets(&mut one, 1, &mut cache, 0..3);
+    drop(other);
+    let refused = one.give_packet(1, frame(&mut cache, 7)).unwrap_err();
+    cache.give_frame(refused);
+    cache.flush();
+    one.publish_packets();
+    assert_eq!(pool.free_count(), CHUNKS - 3, "in the lane behind its taker's end");
+    drop(one);
+    assert_eq!(pool.free_count(), CHUNKS);
+}
+
+#[test]
+fn a_full_lane_refuses_the_next_packet_until_its_taker_is_done_with_some() {
     let (pool, [mut one, mut other], _wakers) = two_with(8192);
     let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
-    let room = (packets::LANE_BLOCKS + 1) * packets::BLOCK;
+    let room = packets::lane_packets(2);
     for _ in 0..room {
         give_packets(&mut one, 1, &mut cache, 0..1);
     }
     let refused = one.give_packet(1, frame(&mut cache, 7)).unwrap_err();
     assert_eq!(refused.linear(), Some(&[7; 60][..]));
-    assert!(!one.may_sleep(), "packets wait for room");
+    one.publish_packets();
     let mut count = other.take_packets(&mut batch);
-    one.wake();
-    assert!(one.may_sleep());
-    one.awake();
+    let refused = one.give_packet(1, refused).unwrap_err();
+    other.finish_packets();
     one.give_packet(1, refused).unwrap();
-    one.push_packets();
+    one.publish_packets();
     while !batch.is_empty() {
         batch.drain(..).for_each(|frame| cache.give_frame(frame));
-        one.wake();
         count += other.take_packets(&mut batch);
     }
     assert_eq!((count, one.net_chunks() + other.net_chunks()), (room + 1, 0));
+}
+
+#[test]
+fn all_lanes_to_one_worker_hold_as_much_however_many_there_are_but_none_is_short() {
+    assert_eq!([2, 3, 5, 9, 17, 64].map(packets::lane_packets), [4096, 2048, 1024, 512, 256, 256]);
 }
 
 #[test]
@@ -243,8 +223,8 @@ fn a_sender_is_settled_when_all_that_it_gave_is_finished_or_its_taker_has_ended(
     let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
     assert!(one.is_settled() && other.is_settled());
     give_packets(&mut one, 1, &mut cache, 0..3);
-    assert!(!one.is_settled(), "not pushed");
-    one.push_packets();
+    assert!(!one.is_settled(), "not published");
+    one.publish_packets();
     assert!(!one.is_settled(), "not taken");
     assert_eq!(other.take_packets(&mut batch), 3);
     assert!(!one.is_settled() && other.is_settled(), "not finished");
@@ -256,7 +236,7 @@ fn a_sender_is_settled_when_all_that_it_gave_is_finished_or_its_taker_has_ended(
     assert!(one.is_settled(), "nobody is there to finish them");
     cache.flush();
     drop(one);
-    assert_eq!(pool.free_count(), CHUNKS, "those that were not pushed come back too");
+    assert_eq!(pool.free_count(), CHUNKS, "those that nobody took come back too");
 }
 
 #[test]
@@ -307,7 +287,7 @@ fn exchange_numbered(mut end: Exchange, own: u8, pool: &Arc<ChunkPool>, count: u
                 }
             }
         }
-        end.push_packets();
+        end.publish_packets();
         end.take_packets(&mut batch);
         for frame in batch.drain(..) {
             let bytes = frame.linear().unwrap();

@@ -73,8 +73,8 @@ impl Fragments {
 
     /// Says that the worker is about to sleep. Returns whether it may: not when fragments wait for it.
     #[must_use]
-    pub fn may_sleep(&self) -> bool {
-        self.exchange.as_ref().is_none_or(Exchange::may_sleep)
+    pub fn may_sleep(&mut self) -> bool {
+        self.exchange.as_mut().is_none_or(Exchange::may_sleep)
     }
 
     /// Says that the worker sleeps no more.

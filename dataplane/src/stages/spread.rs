@@ -28,7 +28,6 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
     let Some(exchange) = fragments.exchange() else { return decap::run(context, batch, cache) };
     let mut glance = Glance::new(context.tables.sessions.spreading());
     let mut quick = QuickDecap::new(context);
-    let is_more_due = batch.frames.is_full();
     let mut handed = 0;
     batch.retain(|mut frame, slot| {
         if slot.fate != Fate::Undecided {
@@ -54,5 +53,5 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
         Some(frame)
     });
     context.counters.handed.add(handed);
-    exchange.offer_packets(is_more_due);
+    exchange.publish_packets();
 }

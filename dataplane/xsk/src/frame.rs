@@ -26,6 +26,7 @@ use arrayvec::ArrayVec;
 pub use chain::{Chunks, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
 
 use crate::chunk::Chunk;
+use crate::ring::Slot;
 
 /// Frames that one pass of the worker handles at most.
 pub const BATCH: usize = 64;
@@ -50,6 +51,33 @@ pub struct Frame {
     room: u16,
     /// Bytes of all further segments; 0 when there is none.
     rest: u16,
+}
+
+/// What a [`Frame`] is made of, while it is nobody's: nothing but numbers, which anyone may copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts {
+    base: *mut u8,
+    start: u16,
+    len: u16,
+    room: u16,
+    rest: u16,
+}
+
+// SAFETY: nothing is done with the address but through the `Frame` that is made of it, which is `Send` itself.
+unsafe impl Send for Parts {}
+
+// SAFETY: a pointer and four integers, none of which has a forbidden bit pattern, behind one another without padding (8 + 4 * 2 = 16 bytes).
+unsafe impl Slot for Parts {}
+
+impl Parts {
+    /// Those of no frame.
+    pub(crate) const NONE: Self = Self { base: core::ptr::null_mut(), start: 0, len: 0, room: 0, rest: 0 };
+
+    /// Where the frame's first byte stands. Nothing is behind it for whoever does not have the frame.
+    #[inline]
+    pub(crate) fn first_byte(&self) -> *const u8 {
+        self.base.wrapping_add(usize::from(self.start))
+    }
 }
 
 // Invariant of every `Frame`: `start + len <= room`, and it consumed the one `Chunk` that the window of `room` bytes at `base` is,
@@ -83,6 +111,25 @@ impl Frame {
         let mut frame = Self::new(chunk, start, bytes.len())?;
         frame.head_mut().copy_from_slice(bytes);
         Ok(frame)
+    }
+
+    /// Takes the frame apart. Its chunks are lost, unless it is put together again.
+    #[inline]
+    pub(crate) fn into_parts(self) -> Parts {
+        let Self { base, start, len, room, rest } = self;
+        Parts { base: base.as_ptr(), start, len, room, rest }
+    }
+
+    /// Puts a frame together again.
+    ///
+    /// # Safety
+    ///
+    /// The parts are of a frame that was taken apart, and nobody puts it together a second time.
+    #[inline]
+    pub(crate) unsafe fn from_parts(Parts { base, start, len, room, rest }: Parts) -> Self {
+        // SAFETY: it was a `NonNull` before (promise of the caller).
+        let base = unsafe { NonNull::new_unchecked(base) };
+        Self { base, start, len, room, rest }
     }
 
     /// First byte of the window, which lies in the chunk and is at least its first byte.

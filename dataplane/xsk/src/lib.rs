@@ -34,7 +34,7 @@
 //! # Unsafe
 //!
 //! Denied by default in this crate, too; allowed in `sys` (system calls), `umem` and `chunk` (addresses), `frame` (views of
-//! a chunk's bytes), `ring` (the words shared with the kernel) and `prefetch`. Everything in plain memory runs under Miri:
+//! a chunk's bytes), `ring` (the words shared with the kernel), `lane` and `prefetch`. Everything in plain memory runs under Miri:
 //! `cargo miri test -p spanwire-xsk`.
 
 #![deny(unsafe_code)]
@@ -46,6 +46,8 @@ mod chunk_cache;
 mod chunk_pool;
 #[allow(unsafe_code, reason = "views of a chunk's bytes")]
 mod frame;
+#[allow(unsafe_code, reason = "frames that another thread gave up")]
+mod lane;
 #[allow(unsafe_code, reason = "chunks that come back from the kernel")]
 mod lent;
 pub mod nic;
@@ -65,6 +67,7 @@ pub use chunk::Chunk;
 pub use chunk_cache::ChunkCache;
 pub use chunk_pool::{BLOCK, ChunkPool};
 pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
+pub use lane::{LaneReceiver, LaneSender, lane};
 pub use lent::Held;
 pub use prefetch::prefetch;
 pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};

@@ -7,12 +7,18 @@
 /// such instruction.
 #[inline(always)]
 pub fn prefetch<T>(place: &T) {
+    prefetch_at(core::ptr::from_ref(place).cast());
+}
+
+/// The same for the line that an address, of anything or nothing, lies in.
+#[inline(always)]
+pub(crate) fn prefetch_at(place: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: the instruction reads no memory that a program could see, and faults for no address; SSE, which has it, is part of
-        // x86-64. The address is that of a live reference.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(place).cast()) }
+        // x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = place;
