@@ -193,6 +193,7 @@ fn groups(worker: usize, workers: usize) -> [u8; GROUPS] {
     let others = workers.saturating_sub(1).max(1);
     let each_percent = (100 + TAKING_PERCENT) / others;
     let own = each_percent.saturating_sub(DISPATCH_PERCENT) * GROUPS / (100 + each_percent);
+    let own = std::env::var("OWN").ok().and_then(|v| v.parse().ok()).unwrap_or(own);
     let own = if workers < 2 { GROUPS } else { own };
     core::array::from_fn(|group| {
         let to = if group < own { worker } else { (worker + 1 + (group - own) % others) % workers.max(1) };
