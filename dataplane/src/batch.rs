@@ -111,34 +111,18 @@ impl Batch {
         self.frames.iter_mut().zip(&mut self.slots)
     }
 
-    /// Lets `keep` take frames out that nobody decided about: those that it does not give back. The others stay, in order. Goes group by group,
-    /// and lets `look` see what stayed of each, while its frames are still at hand. Both have the use of `common`.
-    #[inline(always)]
-    pub fn sift<C>(
-        &mut self,
-        group: usize,
-        common: &mut C,
-        mut keep: impl FnMut(&mut C, Frame) -> Option<Frame>,
-        mut look: impl FnMut(&mut C, &mut [Frame], &mut [Slot]),
-    ) {
-        let mut arrived = core::mem::take(&mut self.frames).into_iter();
-        let mut position = 0;
-        while arrived.len() > 0 {
-            let first = self.frames.len();
-            for frame in arrived.by_ref().take(group) {
-                let kept = self.frames.len();
-                let is_decided = self.slots.get(position).is_some_and(|slot| slot.fate != Fate::Undecided);
-                if is_decided {
-                    // Slots of frames that nobody decided about are alike; only others have to move with their frame.
-                    self.slots.swap(kept, position);
-                    self.frames.push(frame);
-                } else if let Some(frame) = keep(common, frame) {
-                    self.frames.push(frame);
-                }
-                position += 1;
-            }
-            if let (Some(frames), Some(slots)) = (self.frames.get_mut(first..), self.slots.get_mut(first..)) {
-                look(common, frames, slots);
+    /// Lets `keep` take frames out that nobody decided about, by their position: those that it does not give back. The others stay, in order.
+    #[inline]
+    pub fn sift(&mut self, mut keep: impl FnMut(usize, Frame) -> Option<Frame>) {
+        for (position, frame) in core::mem::take(&mut self.frames).into_iter().enumerate() {
+            let kept = self.frames.len();
+            let is_decided = self.slots.get(position).is_some_and(|slot| slot.fate != Fate::Undecided);
+            if is_decided {
+                // Slots of frames that nobody decided about are alike; only others have to move with their frame.
+                self.slots.swap(kept, position);
+                self.frames.push(frame);
+            } else if let Some(frame) = keep(position, frame) {
+                self.frames.push(frame);
             }
         }
         self.slots.truncate(self.frames.len());

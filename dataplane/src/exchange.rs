@@ -152,6 +152,12 @@ impl Exchange {
         self.packets.worker_of(flow_hash)
     }
 
+    /// Says that a batch of so many packets comes, some of which are given away.
+    #[inline]
+    pub fn prepare_packets(&self, count: usize) {
+        self.packets.prepare(count);
+    }
+
     /// Gives a packet of a spread session to another worker, who does not see it until [`Exchange::publish_packets`].
     ///
     /// # Errors

@@ -40,6 +40,7 @@ fn scenarios() -> [Scenario; 3] {
     [over_ip(Way::Decap), over_ip(Way::Relay), checksum]
 }
 
+static GO: AtomicBool = AtomicBool::new(false);
 /// What the second worker's thread and the first one's have in common.
 struct Shared {
     start: Barrier,
@@ -125,6 +126,12 @@ fn help(site: &Site, cpu: usize, shared: &Shared) -> anyhow::Result<()> {
         }
         if let Some(rig) = &mut rig {
             shared.is_awake.store(true, Release);
+            if std::env::var_os("HOLD").is_some() {
+                while !GO.load(Acquire) {
+                    std::hint::spin_loop();
+                }
+                GO.store(false, Release);
+            }
             while shared.is_running.load(Acquire) {
                 rig.round();
                 shared.left.store(rig.left(), Release);
@@ -195,9 +202,15 @@ impl Leader<'_> {
         let first = tsc::ticks();
         // Beyond any time that a pass takes, so that a lost frame ends the measurement.
         let deadline = first + (1 << 33);
+        let mut t_a = 0;
+        GO.store(false, Release);
         loop {
             // What the other worker counts is looked at only when there is nothing else to do: it lies in that worker's cache.
             let is_idle = self.rig.round() == 0;
+            if is_idle && t_a == 0 {
+                t_a = tsc::ticks() - first;
+                GO.store(true, Release);
+            }
             if is_idle
                 && (self.rig.left() + shared.left.load(Acquire) >= SPREAD_FRAMES || tsc::ticks() > deadline)
             {
@@ -205,6 +218,9 @@ impl Leader<'_> {
             }
         }
         let ticks = tsc::ticks() - first;
+        if is_spread && std::env::var_os("TA").is_some() {
+            eprintln!("{} {}", t_a / 4096, ticks / 4096);
+        }
         if is_spread {
             shared.is_running.store(false, Release);
             shared.end.wait();

@@ -97,6 +97,17 @@ impl Packets {
         self.groups.get(usize::from(group)).map_or(self.worker, |worker| usize::from(*worker))
     }
 
+    /// Asks the CPU for room for so many packets, most of which others will take.
+    ///
+    /// Bench: `scaling`, the tunnel that is spread.
+    #[inline]
+    pub(super) fn prepare(&self, count: usize) {
+        let each = count.div_ceil(self.from.len().max(1));
+        for lane in self.to.iter().flatten() {
+            lane.prefetch(u32::try_from(each).unwrap_or(0));
+        }
+    }
+
     /// Takes a packet for another worker.
     ///
     /// # Errors
@@ -193,6 +204,7 @@ fn groups(worker: usize, workers: usize) -> [u8; GROUPS] {
     let others = workers.saturating_sub(1).max(1);
     let each_percent = (100 + TAKING_PERCENT) / others;
     let own = each_percent.saturating_sub(DISPATCH_PERCENT) * GROUPS / (100 + each_percent);
+    let own = std::env::var("OWN").ok().and_then(|v| v.parse().ok()).unwrap_or(own);
     let own = std::env::var("OWN").ok().and_then(|v| v.parse().ok()).unwrap_or(own);
     let own = if workers < 2 { GROUPS } else { own };
     core::array::from_fn(|group| {

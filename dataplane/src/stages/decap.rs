@@ -35,18 +35,8 @@ use crate::{
 /// Every packet of a batch, or what `admit` left of it.
 #[inline(never)]
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
-    let (frames, slots) = batch.parts();
-    run_some(context, &mut QuickDecap::new(context), (frames, slots), cache);
-}
-
-/// Frames that follow each other, with their slots.
-#[inline(always)]
-pub(super) fn run_some(
-    context: &Context<'_>,
-    quick: &mut QuickDecap<'_>,
-    (mut frames, mut slots): (&mut [Frame], &mut [Slot]),
-    cache: &mut ChunkCache,
-) {
+    let (mut frames, mut slots) = batch.parts();
+    let mut quick = QuickDecap::new(context);
     while !frames.is_empty() {
         let taken = quick.run(frames, slots);
         let (Some(rest), Some(rest_slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) else {

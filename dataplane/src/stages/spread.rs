@@ -11,18 +11,27 @@
 
 mod glance;
 
-use super::{Context, Exits, decap, quick_decap::QuickDecap, send::count_at_session};
+use xsk::{BATCH, Frame};
+
+use super::{Context, Exits, decap, send::count_at_session};
 use crate::{
     batch::Batch,
     verdict::{DropReason, Verdict},
 };
 use glance::Glance;
 
-/// Packets that are looked at, and then opened as far as they stay: so many that their headers stay in the first cache meanwhile. Chunks
-/// lie 2048 bytes apart, so all headers fall on two sets of it.
+/// Packets that the CPU is asked for before they are looked at.
 ///
 /// Bench: `scaling`, the tunnel that is spread.
-const GROUP: usize = 16;
+const AHEAD: usize = 12;
+
+/// Asks the CPU for what tells a packet's session and flow.
+#[inline(always)]
+fn fetch(frame: &Frame) {
+    let head = frame.head();
+    head.first().map(xsk::prefetch);
+    head.get(64).map(xsk::prefetch);
+}
 
 /// Gives away what other workers have to take, and takes the outer headers off the rest, which stays in the batch, in order.
 #[inline(never)]
@@ -30,30 +39,35 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
     let Exits { fragments, cache, .. } = exits;
     // A worker on its own.
     let Some(exchange) = fragments.exchange() else { return decap::run(context, batch, cache) };
+    exchange.prepare_packets(batch.frames.len());
     let mut glance = Glance::new(context.tables.sessions.spreading());
-    let mut quick = QuickDecap::new(context);
+    let mut takers = [(u8::MAX, 0u32); BATCH];
+    let own = exchange.worker();
+    let frames = batch.frames.as_slice();
+    frames.iter().take(AHEAD).for_each(fetch);
+    for (position, (frame, taker)) in frames.iter().zip(&mut takers).enumerate() {
+        frames.get(position + AHEAD).map(fetch);
+        if let Some((entry, flow)) = glance.flow(frame.head()) {
+            *taker = (u8::try_from(exchange.worker_of(flow)).unwrap_or(0), entry.position);
+        }
+    }
     let mut handed = 0;
-    batch.sift(
-        GROUP,
-        *cache,
-        |cache, frame| {
-            let Some((entry, flow)) = glance.flow(frame.head()) else { return Some(frame) };
-            let worker = exchange.worker_of(flow);
-            if worker == exchange.worker() {
-                return Some(frame);
+    batch.sift(|position, frame| {
+        let (worker, session) = takers.get(position).copied().unwrap_or((u8::MAX, 0));
+        if usize::from(worker) == own || worker == u8::MAX {
+            return Some(frame);
+        }
+        match exchange.give_packet(usize::from(worker), frame) {
+            Ok(()) => handed += 1,
+            Err(frame) => {
+                cache.give_frame(frame);
+                context.counters.count(Verdict::Dropped(DropReason::HandOverFull));
+                count_at_session(context, session, DropReason::HandOverFull);
             }
-            match exchange.give_packet(worker, frame) {
-                Ok(()) => handed += 1,
-                Err(frame) => {
-                    cache.give_frame(frame);
-                    context.counters.count(Verdict::Dropped(DropReason::HandOverFull));
-                    count_at_session(context, entry.position, DropReason::HandOverFull);
-                }
-            }
-            None
-        },
-        |cache, frames, slots| decap::run_some(context, &mut quick, (frames, slots), cache),
-    );
+        }
+        None
+    });
     context.counters.handed.add(handed);
     exchange.publish_packets();
+    decap::run(context, batch, cache);
 }

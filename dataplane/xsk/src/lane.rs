@@ -50,6 +50,13 @@ impl LaneSender {
         Ok(())
     }
 
+    /// Asks the CPU for room for the next `frames`: it lies in the caches of the other end's CPU.
+    #[inline]
+    pub fn prefetch(&self, frames: u32) {
+        self.0.prefetch(frames);
+        self.0.prefetch_word();
+    }
+
     /// Lets the other end see what was pushed; tells how many frames that are.
     #[inline]
     pub fn publish(&mut self) -> u32 {

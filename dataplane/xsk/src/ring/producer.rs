@@ -3,6 +3,10 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{NEED_WAKEUP, RingMemory, Shared, Slot};
+use crate::prefetch::prefetch_for_write;
+
+/// Bytes that move between CPUs at once.
+const LINE_BYTES: usize = 64;
 
 /// The writing end of a ring. Entries become visible to the other end with [`publish`](Producer::publish).
 #[derive(Debug)]
@@ -59,6 +63,22 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         unsafe { slot.write(entry) };
         self.next = self.next.wrapping_add(1);
         Ok(())
+    }
+
+    /// Asks the CPU for the next `count` slots, to be written soon: the other end's CPU has them. No more than are free by the last view.
+    #[inline]
+    pub fn prefetch(&self, count: u32) {
+        let count = count.min(self.free_by_last_view());
+        let per_line = u32::try_from(LINE_BYTES / size_of::<T>().clamp(1, LINE_BYTES)).unwrap_or(1);
+        for ahead in (0..count).step_by(per_line as usize) {
+            prefetch_for_write(self.shared.slot(self.next.wrapping_add(ahead)).as_ptr().cast());
+        }
+    }
+
+    /// Asks the CPU for the word that [`publish`](Producer::publish) writes.
+    #[inline]
+    pub fn prefetch_word(&self) {
+        prefetch_for_write(core::ptr::from_ref(self.shared.producer()).cast());
     }
 
     /// Makes all written entries visible to the other end; tells how many were new.
