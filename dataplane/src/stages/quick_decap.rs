@@ -106,6 +106,8 @@ impl<'t> QuickDecap<'t> {
     }
 }
 
+const AHEAD: usize = 8;
+
 /// Takes packets of a session until there comes one that is not, or that is not right in every respect. Returns how many, and the bytes of
 /// their frames. A function of its own: what it compares with stays in registers.
 #[inline(never)]
@@ -116,7 +118,10 @@ fn row<H: Headers, const N: usize>(
 ) -> (usize, usize) {
     let (session, expected, mask) = (found.session, *found.expected(), *found.mask);
     let (mut taken, mut bytes) = (0, 0);
-    for (frame, slot) in frames.iter_mut().zip(slots) {
+    frames.iter().take(AHEAD).for_each(|frame| xsk::prefetch_head(frame));
+    for position in 0..frames.len().min(slots.len()) {
+        if let Some(frame) = frames.get(position + AHEAD) { xsk::prefetch_head(frame); }
+        let (Some(frame), Some(slot)) = (frames.get_mut(position), slots.get_mut(position)) else { break };
         let front = frame.linear().and_then(Front::of);
         if slot.fate != Fate::Undecided || !front.is_some_and(|front| front.is_like(&mask, &expected)) {
             break;

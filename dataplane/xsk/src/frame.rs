@@ -137,6 +137,12 @@ impl Frame {
         self.base
     }
 
+    /// Where its first byte stands.
+    #[inline]
+    pub(crate) fn first_byte(&self) -> *const u8 {
+        self.at(self.start).as_ptr()
+    }
+
     /// Offset of the frame's first byte from [`base`](Frame::base). Units: bytes.
     #[inline]
     pub(crate) fn start(&self) -> usize {

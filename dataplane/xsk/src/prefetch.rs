@@ -39,3 +39,9 @@ pub(crate) fn prefetch_for_write(place: *const u8) {
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = place;
 }
+
+/// Asks the CPU for the first bytes of a frame.
+#[inline(always)]
+pub fn prefetch_head(frame: &crate::Frame) {
+    prefetch_at(frame.first_byte());
+}
