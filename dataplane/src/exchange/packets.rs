@@ -183,15 +183,7 @@ impl Source {
         if self.lane.available(wanted) == 0 {
             return;
         }
-        let before = batch.len();
         batch.extend(core::iter::from_fn(|| self.lane.pop()).take(room));
-        let taken = batch.get(before..).unwrap_or_default();
-        let fresh = taken.get(self.fetched..).unwrap_or_default();
-        fresh.iter().filter_map(|frame| frame.head().first()).for_each(xsk::prefetch);
-        let left = self.fetched.saturating_sub(taken.len());
-        let ahead = BATCH.min(self.lane.available(0) as usize);
-        (left..ahead).for_each(|ahead| self.lane.prefetch(u32::try_from(ahead).unwrap_or(0)));
-        self.fetched = ahead.max(left);
     }
 }
 

@@ -106,7 +106,7 @@ impl<'t> QuickDecap<'t> {
     }
 }
 
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// Takes packets of a session until there comes one that is not, or that is not right in every respect. Returns how many, and the bytes of
 /// their frames. A function of its own: what it compares with stays in registers.
