@@ -152,7 +152,7 @@ fn lead(
     shared: &Shared,
 ) -> anyhow::Result<Vec<[f64; 2]>> {
     pin::pin(cpu)?;
-    let mut leader = Leader { rig: Rig::alone(site)?, shared, order: Order::new(scenario) };
+    let mut leader = Leader { evict: vec![1; 1 << std::env::var("EVICT").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(3)], rig: Rig::alone(site)?, shared, order: Order::new(scenario) };
     // Once each, to bring everything into the caches.
     leader.pass(site, false)?;
     leader.pass(site, true)?;
@@ -179,6 +179,7 @@ fn undisturbed(mut rates: Vec<f64>) -> Option<f64> {
 }
 
 struct Leader<'s> {
+    evict: Vec<u64>,
     rig: Rig,
     shared: &'s Shared,
     order: Order,
@@ -190,6 +191,11 @@ impl Leader<'_> {
         site.set_spread(is_spread);
         self.rig.prepare();
         let shared = self.shared;
+        if std::env::var_os("EVICT").is_some() {
+            let mut sum = 0u64;
+            for at in (0..self.evict.len()).step_by(8) { sum = sum.wrapping_add(self.evict[at]); }
+            std::hint::black_box(sum);
+        }
         shared.left.store(0, Relaxed);
         if is_spread {
             shared.is_running.store(true, Release);
