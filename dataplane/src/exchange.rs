@@ -148,8 +148,8 @@ impl Exchange {
     /// The worker that takes the packets of an inner flow which this one receives, by the flow's hash: always the same.
     #[must_use]
     #[inline]
-    pub fn worker_of(&self, flow_hash: u64) -> usize {
-        self.packets.worker_of(flow_hash)
+    pub fn taker_of(&self, flow_hash: u64) -> u8 {
+        self.packets.taker_of(flow_hash)
     }
 
     /// Says that a batch of so many packets comes, some of which are given away.

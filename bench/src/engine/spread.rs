@@ -152,7 +152,12 @@ fn lead(
     shared: &Shared,
 ) -> anyhow::Result<Vec<[f64; 2]>> {
     pin::pin(cpu)?;
-    let mut leader = Leader { evict: vec![1; 1 << std::env::var("EVICT").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(3)], rig: Rig::alone(site)?, shared, order: Order::new(scenario) };
+    let mut leader = Leader {
+        evict: vec![1; 1 << std::env::var("EVICT").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(3)],
+        rig: Rig::alone(site)?,
+        shared,
+        order: Order::new(scenario),
+    };
     // Once each, to bring everything into the caches.
     leader.pass(site, false)?;
     leader.pass(site, true)?;
@@ -193,7 +198,9 @@ impl Leader<'_> {
         let shared = self.shared;
         if std::env::var_os("EVICT").is_some() {
             let mut sum = 0u64;
-            for at in (0..self.evict.len()).step_by(8) { sum = sum.wrapping_add(self.evict[at]); }
+            for at in (0..self.evict.len()).step_by(8) {
+                sum = sum.wrapping_add(self.evict[at]);
+            }
             std::hint::black_box(sum);
         }
         shared.left.store(0, Relaxed);

@@ -13,7 +13,7 @@
 //! A taker gives places of a lane back only when what stood there has left. So [`Packets::is_settled`] tells when nothing given is on
 //! its way any more. A worker waits for that when the spread sessions change: frames of a flow that it now keeps must not pass those that it gave away.
 
-use xsk::{BATCH, Frame, FrameBatch, LaneReceiver, LaneSender, lane};
+use xsk::{Frame, FrameBatch, LaneReceiver, LaneSender, lane};
 
 use super::MAX_WORKERS;
 
@@ -50,7 +50,6 @@ struct Source {
 /// What one worker has on its way to others, and takes from them.
 #[derive(Debug)]
 pub(super) struct Packets {
-    worker: usize,
     /// By group: the worker that it belongs to.
     groups: [u8; GROUPS],
     /// By worker; `None` at its own number.
@@ -79,7 +78,6 @@ pub(super) fn join(workers: usize) -> Vec<Packets> {
         }
     }
     let packets = |(worker, (to, from)): (usize, (Vec<_>, Vec<_>))| Packets {
-        worker,
         groups: groups(worker, workers),
         to: to.into(),
         from: from.into(),
@@ -92,9 +90,9 @@ pub(super) fn join(workers: usize) -> Vec<Packets> {
 impl Packets {
     /// The worker that a flow belongs to.
     #[inline]
-    pub(super) fn worker_of(&self, flow_hash: u64) -> usize {
+    pub(super) fn taker_of(&self, flow_hash: u64) -> u8 {
         let [.., group] = flow_hash.to_le_bytes();
-        self.groups.get(usize::from(group)).map_or(self.worker, |worker| usize::from(*worker))
+        self.groups.get(usize::from(group)).copied().unwrap_or(0)
     }
 
     /// Asks the CPU for room for so many packets, most of which others will take.

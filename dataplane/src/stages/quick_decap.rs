@@ -120,7 +120,9 @@ fn row<H: Headers, const N: usize>(
     let (mut taken, mut bytes) = (0, 0);
     frames.iter().take(AHEAD).for_each(|frame| xsk::prefetch_head(frame));
     for position in 0..frames.len().min(slots.len()) {
-        if let Some(frame) = frames.get(position + AHEAD) { xsk::prefetch_head(frame); }
+        if let Some(frame) = frames.get(position + AHEAD) {
+            xsk::prefetch_head(frame);
+        }
         let (Some(frame), Some(slot)) = (frames.get_mut(position), slots.get_mut(position)) else { break };
         let front = frame.linear().and_then(Front::of);
         if slot.fate != Fate::Undecided || !front.is_some_and(|front| front.is_like(&mask, &expected)) {

@@ -11,27 +11,14 @@
 
 mod glance;
 
-use xsk::{BATCH, Frame};
+use xsk::BATCH;
 
 use super::{Context, Exits, decap, send::count_at_session};
 use crate::{
     batch::Batch,
     verdict::{DropReason, Verdict},
 };
-use glance::Glance;
-
-/// Packets that the CPU is asked for before they are looked at.
-///
-/// Bench: `scaling`, the tunnel that is spread.
-const AHEAD: usize = 12;
-
-/// Asks the CPU for what tells a packet's session and flow.
-#[inline(always)]
-fn fetch(frame: &Frame) {
-    let head = frame.head();
-    head.first().map(xsk::prefetch);
-    head.get(64).map(xsk::prefetch);
-}
+use glance::{Glance, NOBODY};
 
 /// Gives away what other workers have to take, and takes the outer headers off the rest, which stays in the batch, in order.
 #[inline(never)]
@@ -40,29 +27,24 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
     // A worker on its own.
     let Some(exchange) = fragments.exchange() else { return decap::run(context, batch, cache) };
     exchange.prepare_packets(batch.frames.len());
-    let mut glance = Glance::new(context.tables.sessions.spreading());
-    let mut takers = [(u8::MAX, 0u32); BATCH];
-    let own = exchange.worker();
-    let frames = batch.frames.as_slice();
-    frames.iter().take(AHEAD).for_each(fetch);
-    for (position, (frame, taker)) in frames.iter().zip(&mut takers).enumerate() {
-        frames.get(position + AHEAD).map(fetch);
-        if let Some((entry, flow)) = glance.flow(frame.head()) {
-            *taker = (u8::try_from(exchange.worker_of(flow)).unwrap_or(0), entry.position);
-        }
-    }
-    let mut handed = 0;
+    let mut glance = Glance::new(&context.tables.sessions);
+    let mut takers = [NOBODY; BATCH];
+    glance.run(&batch.frames, &mut takers, exchange);
+    let (own, mut handed) = (exchange.worker(), 0);
     batch.sift(|position, frame| {
-        let (worker, session) = takers.get(position).copied().unwrap_or((u8::MAX, 0));
-        if usize::from(worker) == own || worker == u8::MAX {
+        let taker = takers.get(position).copied().unwrap_or(NOBODY);
+        let worker = usize::from(taker);
+        if worker == own || taker == NOBODY {
             return Some(frame);
         }
-        match exchange.give_packet(usize::from(worker), frame) {
+        match exchange.give_packet(worker, frame) {
             Ok(()) => handed += 1,
             Err(frame) => {
-                cache.give_frame(frame);
                 context.counters.count(Verdict::Dropped(DropReason::HandOverFull));
-                count_at_session(context, session, DropReason::HandOverFull);
+                if let Some((session, _)) = glance.flow(frame.head()) {
+                    count_at_session(context, session.position, DropReason::HandOverFull);
+                }
+                cache.give_frame(frame);
             }
         }
         None

@@ -54,7 +54,6 @@ impl LaneSender {
     #[inline]
     pub fn prefetch(&self, frames: u32) {
         self.0.prefetch(frames);
-
     }
 
     /// Lets the other end see what was pushed; tells how many frames that are.

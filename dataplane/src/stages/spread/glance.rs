@@ -1,131 +1,140 @@
 //! glance: the session of a packet and the flow of its inner frame, read and not checked.
 //!
-//! Place on the path: `spread` asks here for each packet. Nearly all are IPv4 without options and of the session of the packet before: what
-//! tells that is read at fixed offsets and compared. Anything else is read header by header and looked up.
+//! Place on the path: `spread` asks here for each batch. Nearly all packets are of the session of the packet before, and alike: that is compared
+//! at once, as `decap` does it after. Anything else is read header by header and looked up.
 
 use wire::{
-    ethernet::{self, EtherType, EthernetHeader},
+    ethernet::{self, EtherType},
     inner_flow,
-    ipv4::{self, FLAG_DONT_FRAGMENT, Ipv4Header},
+    ipv4::{self, Ipv4Header},
     ipv6::{self, Ipv6Header},
-    l2tpv3::{self, SessionHeader, SessionId, UdpDataHeader},
-    udp::UdpHeader,
+    l2tpv3::{self, SessionId},
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use xsk::Frame;
+use zerocopy::FromBytes;
 
 use super::super::outer;
-use crate::tables::{
-    sessions::Endpoint,
-    spreading::{Entry, Spreading},
+use crate::{
+    exchange::{Exchange, MAX_WORKERS},
+    tables::{
+        quick_sessions::{Found, Front, QuickTable},
+        sessions::{Endpoint, SessionTable},
+        spreading::Entry,
+    },
 };
-
-/// Version 4 and a header of five words.
-const V4_WITHOUT_OPTIONS: u8 = 0x45;
 
 /// Ports, length and checksum of UDP. Units: bytes.
 const UDP_BYTES: usize = 8;
 
-/// A packet over IP, up to the session id.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct OverIp {
-    link: EthernetHeader,
-    ip: Ipv4Header,
-    session: SessionHeader,
-}
+/// Packets that the CPU is asked for before they are looked at.
+///
+/// Bench: `scaling`, the tunnel that is spread.
+const AHEAD: usize = 12;
 
-/// A packet over UDP, likewise.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct OverUdp {
-    link: EthernetHeader,
-    ip: Ipv4Header,
-    udp: UdpHeader,
-    flags: UdpDataHeader,
-    session: SessionHeader,
-}
+/// Bytes that the CPU fetches at once. Chunks begin with a line.
+const LINE_BYTES: usize = 64;
 
-/// All that tells an IPv4 packet's session, as it stands in the packet.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
-    addresses: u64,
-    /// Ports, or zeros over IP, and session id.
-    ids: u64,
-    protocol: u8,
-}
+/// What stands for the worker of a packet that stays where it is, whatever its flow.
+pub(super) const NOBODY: u8 = u8::MAX;
 
-/// The session of the packet before.
+const _: () = assert!(MAX_WORKERS < NOBODY as usize);
+
+/// The session of the packets before.
 pub(super) struct Glance<'t> {
-    spreading: &'t Spreading,
-    key: Key,
-    /// `None`: it is not spread.
-    entry: Option<Entry>,
+    sessions: &'t SessionTable,
+    /// Position of that session.
+    before: u32,
+    /// Whether it is spread.
+    is_spread: bool,
 }
 
 impl<'t> Glance<'t> {
     /// No packet came before.
     #[inline]
-    pub(super) const fn new(spreading: &'t Spreading) -> Self {
-        Self { spreading, key: Key { addresses: 0, ids: 0, protocol: 0 }, entry: None }
+    pub(super) const fn new(sessions: &'t SessionTable) -> Self {
+        Self { sessions, before: u32::MAX, is_spread: false }
     }
 
-    /// The session of a packet, and the hash of its inner flow. `None`: no packet of a spread session, a fragment, or nothing that `decap`
-    /// would take.
+    /// The worker that each packet belongs to; [`NOBODY`]: it is not of a spread session, or a fragment, or nothing that `decap` would take.
+    pub(super) fn run(&mut self, frames: &[Frame], takers: &mut [u8], exchange: &Exchange) {
+        frames.iter().take(AHEAD).for_each(fetch);
+        let mut position = 0;
+        while let (Some(frames @ [first, ..]), Some(takers)) =
+            (frames.get(position..), takers.get_mut(position..))
+        {
+            let sessions = self.sessions.quick();
+            let taken = match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
+                Ok(EtherType::IPV4) => self.take(&sessions.v4, frames, takers, exchange),
+                Ok(EtherType::IPV6) => self.take(&sessions.v6, frames, takers, exchange),
+                _ => 0,
+            };
+            if let (0, Some(taker)) = (taken, takers.first_mut()) {
+                *taker = self.flow(first.head()).map_or(NOBODY, |(_, flow)| exchange.taker_of(flow));
+            }
+            position += taken.max(1);
+        }
+    }
+
+    /// Takes packets of one spread session that are like nearly all others; returns how many.
     #[inline(always)]
-    pub(super) fn flow(&mut self, head: &[u8]) -> Option<(Entry, u64)> {
-        let Some((key, rest)) = plain(head) else { return self.flow_closely(head) };
-        if key != self.key {
-            self.turn_to(key, head);
+    fn take<const N: usize>(
+        &mut self,
+        sessions: &QuickTable<N>,
+        frames: &[Frame],
+        takers: &mut [u8],
+        exchange: &Exchange,
+    ) -> usize {
+        let first = frames.first().map(Frame::head);
+        let Some(found) = first.and_then(Front::of).and_then(|front| sessions.find(front)) else { return 0 };
+        if self.before != found.session.position {
+            self.before = found.session.position;
+            self.is_spread = first.and_then(|head| self.flow(head)).is_some();
         }
-        let entry = self.entry?;
-        Some((entry, inner_flow::hash(rest.get(entry.before_frame_bytes as usize..)?)))
+        if self.is_spread { row(&found, frames, takers, exchange) } else { 0 }
     }
 
-    /// Goes on with another session.
+    /// The session of a packet, and the hash of its inner flow, header by header. `None`: no packet of a spread session, a fragment, or
+    /// nothing that `decap` would take.
     #[inline(never)]
-    fn turn_to(&mut self, key: Key, head: &[u8]) {
-        self.entry = read(head).and_then(|(id, endpoint, _)| self.spreading.find(id, &endpoint));
-        self.key = key;
-    }
-
-    /// The same for a packet that is not like nearly all others.
-    #[inline(never)]
-    fn flow_closely(&self, head: &[u8]) -> Option<(Entry, u64)> {
+    pub(super) fn flow(&self, head: &[u8]) -> Option<(Entry, u64)> {
         let (session_id, endpoint, rest) = read(head)?;
-        let entry = self.spreading.find(session_id, &endpoint)?;
+        let entry = self.sessions.spreading().find(session_id, &endpoint)?;
         Some((entry, inner_flow::hash(rest.get(entry.before_frame_bytes as usize..)?)))
     }
 }
 
-/// What tells the session of an IPv4 packet without tag and options, and what follows its session id.
+/// Asks the CPU for what tells a packet's session and flow.
 #[inline(always)]
-fn plain(head: &[u8]) -> Option<(Key, &[u8])> {
-    let (OverIp { link, ip, session }, rest) = OverIp::ref_from_prefix(head).ok()?;
-    let is_plain = link.ethertype() == EtherType::IPV4
-        && ip.version_ihl == V4_WITHOUT_OPTIONS
-        && ip.flags_fragment.get() & !FLAG_DONT_FRAGMENT == 0;
-    if !is_plain {
-        return None;
-    }
-    let addresses = joined(ip.source, ip.destination);
-    match ip.protocol {
-        ipv4::PROTOCOL_L2TP => {
-            let ids = joined([0; 4], session.session_id.to_bytes());
-            Some((Key { addresses, ids, protocol: ipv4::PROTOCOL_L2TP }, rest))
-        }
-        ipv4::PROTOCOL_UDP => {
-            let (OverUdp { udp, flags, session, .. }, rest) = OverUdp::ref_from_prefix(head).ok()?;
-            let ([s0, s1], [d0, d1]) = (udp.source_port.to_bytes(), udp.destination_port.to_bytes());
-            let ids = joined([s0, s1, d0, d1], session.session_id.to_bytes());
-            flags.is_data().then_some((Key { addresses, ids, protocol: ipv4::PROTOCOL_UDP }, rest))
-        }
-        _ => None,
-    }
+fn fetch(frame: &Frame) {
+    let head = frame.head();
+    head.first().map(xsk::prefetch);
+    head.get(LINE_BYTES).map(xsk::prefetch);
 }
 
-#[inline]
-const fn joined([a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]) -> u64 {
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+/// The workers of packets of a spread session, until there comes one that is not. Returns how many. A function of its own: what it
+/// compares with stays in registers.
+#[inline(never)]
+fn row<const N: usize>(
+    found: &Found<'_, N>,
+    frames: &[Frame],
+    takers: &mut [u8],
+    exchange: &Exchange,
+) -> usize {
+    let (expected, mask, start) = (*found.expected(), *found.mask, found.session.header_bytes());
+    let mut taken = 0;
+    for (frame, taker) in frames.iter().zip(takers) {
+        if let Some(frame) = frames.get(taken + AHEAD) {
+            fetch(frame);
+        }
+        let head = frame.head();
+        let (Some(front), Some(inner)) = (Front::of(head), head.get(start..)) else { break };
+        if !front.is_like(&mask, &expected) {
+            break;
+        }
+        *taker = exchange.taker_of(inner_flow::hash(inner));
+        taken += 1;
+    }
+    taken
 }
 
 /// What tells a packet's session, and what follows its session id. `None`: a fragment, or nothing that `decap` would take.
