@@ -31,21 +31,13 @@ pub(super) fn lane_packets(workers: usize) -> usize {
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
 
-/// What looking for a packet's worker costs, in percent of what the packet costs behind that. Measured: some 50 for the cheapest packets, in
-/// memory, and less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap
+/// What looking for a packet's worker costs, in percent of what the packet costs behind that. Measured: for the cheapest packets, in memory, as
+/// much again, and less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap
 /// (docs/src/performance/scaling.md).
-const DISPATCH_PERCENT: usize = 35;
+const DISPATCH_PERCENT: usize = 40;
 
 /// What a packet costs more when it comes from another worker, likewise.
 const TAKING_PERCENT: usize = 30;
-
-/// Packets that come from one worker.
-#[derive(Debug)]
-struct Source {
-    lane: LaneReceiver,
-    /// How many of those that are taken next the CPU was asked for.
-    fetched: usize,
-}
 
 /// What one worker has on its way to others, and takes from them.
 #[derive(Debug)]
@@ -55,7 +47,7 @@ pub(super) struct Packets {
     /// By worker; `None` at its own number.
     to: Box<[Option<LaneSender>]>,
     /// From each other worker.
-    from: Box<[Source]>,
+    from: Box<[LaneReceiver]>,
     /// Which of those is looked at first.
     first: usize,
     /// Workers for which there is something that they do not see yet, a bit each.
@@ -74,7 +66,7 @@ pub(super) fn join(workers: usize) -> Vec<Packets> {
             }
             let (sender, receiver) = lane(frames);
             all[from].0.push(Some(sender));
-            all[to].1.push(Source { lane: receiver, fetched: 0 });
+            all[to].1.push(receiver);
         }
     }
     let packets = |(worker, (to, from)): (usize, (Vec<_>, Vec<_>))| Packets {
@@ -136,8 +128,9 @@ impl Packets {
     #[inline]
     pub(super) fn take(&mut self, batch: &mut FrameBatch) {
         let Some((before, behind)) = self.from.split_at_mut_checked(self.first) else { return };
-        for source in behind.iter_mut().chain(before) {
-            source.take(batch);
+        for lane in behind.iter_mut().chain(before) {
+            let room = batch.remaining_capacity();
+            batch.extend(core::iter::from_fn(|| lane.pop()).take(room));
         }
         // In turns, so that no sender's packets always come last.
         self.first = if self.first + 1 < self.from.len() { self.first + 1 } else { 0 };
@@ -145,14 +138,14 @@ impl Packets {
 
     /// Whether nothing waits for this worker.
     pub(super) fn is_empty(&mut self) -> bool {
-        self.from.iter_mut().all(|source| source.lane.available(1) == 0)
+        self.from.iter_mut().all(LaneReceiver::is_empty)
     }
 
     /// Says that all packets taken so far are on their TX rings, or nowhere.
     #[inline]
     pub(super) fn finish(&mut self) {
-        for source in &mut self.from {
-            source.lane.release();
+        for lane in &mut self.from {
+            lane.release();
         }
     }
 
@@ -165,23 +158,7 @@ impl Packets {
     /// At the worker's end: the lanes to it, into which others may still put something.
     pub(super) fn close(&mut self) -> impl Iterator<Item = LaneReceiver> {
         self.publish();
-        core::mem::take(&mut self.from).into_iter().map(|source| source.lane)
-    }
-}
-
-impl Source {
-    /// Moves packets to `batch`, as many as fit. They lie in the caches of another CPU, from where one after the other would take as long as
-    /// dealing with it; so the CPU is asked for all of them, and for those of the next batch as far as they are there.
-    ///
-    /// Bench: `scaling`, the tunnel that is spread.
-    #[inline]
-    fn take(&mut self, batch: &mut FrameBatch) {
-        let room = batch.remaining_capacity();
-        let wanted = u32::try_from(room).unwrap_or(0);
-        if self.lane.available(wanted) == 0 {
-            return;
-        }
-        batch.extend(core::iter::from_fn(|| self.lane.pop()).take(room));
+        core::mem::take(&mut self.from).into_iter()
     }
 }
 
@@ -194,8 +171,6 @@ fn groups(worker: usize, workers: usize) -> [u8; GROUPS] {
     let others = workers.saturating_sub(1).max(1);
     let each_percent = (100 + TAKING_PERCENT) / others;
     let own = each_percent.saturating_sub(DISPATCH_PERCENT) * GROUPS / (100 + each_percent);
-    let own = std::env::var("OWN").ok().and_then(|v| v.parse().ok()).unwrap_or(own);
-    let own = std::env::var("OWN").ok().and_then(|v| v.parse().ok()).unwrap_or(own);
     let own = if workers < 2 { GROUPS } else { own };
     core::array::from_fn(|group| {
         let to = if group < own { worker } else { (worker + 1 + (group - own) % others) % workers.max(1) };

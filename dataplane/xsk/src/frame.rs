@@ -26,6 +26,7 @@ use arrayvec::ArrayVec;
 pub use chain::{Chunks, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
 
 use crate::chunk::Chunk;
+use crate::prefetch::{LINE_BYTES, prefetch_at};
 use crate::ring::Slot;
 
 /// Frames that one pass of the worker handles at most.
@@ -72,12 +73,6 @@ unsafe impl Slot for Parts {}
 impl Parts {
     /// Those of no frame.
     pub(crate) const NONE: Self = Self { base: core::ptr::null_mut(), start: 0, len: 0, room: 0, rest: 0 };
-
-    /// Where the frame's first byte stands. Nothing is behind it for whoever does not have the frame.
-    #[inline]
-    pub(crate) fn first_byte(&self) -> *const u8 {
-        self.base.wrapping_add(usize::from(self.start))
-    }
 }
 
 // Invariant of every `Frame`: `start + len <= room`, and it consumed the one `Chunk` that the window of `room` bytes at `base` is,
@@ -137,10 +132,16 @@ impl Frame {
         self.base
     }
 
-    /// Where its first byte stands.
-    #[inline]
-    pub(crate) fn first_byte(&self) -> *const u8 {
-        self.at(self.start).as_ptr()
+    /// Asks the CPU for the cache line that its first byte is in.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch_at(self.at(self.start).as_ptr());
+    }
+
+    /// The same for the line behind that.
+    #[inline(always)]
+    pub fn prefetch_second_line(&self) {
+        prefetch_at(self.at(self.start).as_ptr().wrapping_add(LINE_BYTES));
     }
 
     /// Offset of the frame's first byte from [`base`](Frame::base). Units: bytes.

@@ -12,7 +12,6 @@
 use std::sync::Arc;
 
 use crate::frame::{Frame, Parts};
-use crate::prefetch::prefetch_at;
 use crate::ring::{Consumer, HeapRing, Producer, pair};
 
 /// The end that frames go in.
@@ -85,19 +84,11 @@ impl LaneReceiver {
         self.0.release()
     }
 
-    /// How many frames can be popped. Looks at the other end's word only if it knows of fewer than `wanted`.
+    /// Whether nothing can be popped.
+    #[must_use]
     #[inline]
-    pub fn available(&mut self, wanted: u32) -> u32 {
-        self.0.available(wanted)
-    }
-
-    /// Asks the CPU for the first bytes of the frame that is popped after `ahead` others, if it is there: they lie in the caches of the
-    /// thread that had it.
-    #[inline]
-    pub fn prefetch(&mut self, ahead: u32) {
-        if let Some(parts) = self.0.peek(ahead) {
-            prefetch_at(parts.first_byte());
-        }
+    pub fn is_empty(&mut self) -> bool {
+        self.0.available(1) == 0
     }
 }
 
@@ -125,10 +116,11 @@ mod tests {
         let long = frame(&mut cache, 2).followed_by(frame(&mut cache, 3)).unwrap();
         sender.push(frame(&mut cache, 1)).unwrap();
         sender.push(long).unwrap();
-        assert!(receiver.pop().is_none() && !sender.is_settled(), "not published");
+        assert!(receiver.is_empty() && receiver.pop().is_none() && !sender.is_settled(), "not published");
+        // Beyond its room, too.
+        sender.prefetch(9);
         assert_eq!(sender.publish(), 2);
-        // Beyond what is there, too.
-        (0..4).for_each(|ahead| receiver.prefetch(ahead));
+        assert!(!receiver.is_empty());
         let (first, second) = (receiver.pop().unwrap(), receiver.pop().unwrap());
         assert_eq!((first.linear(), first.headroom_bytes()), (Some(&[0, 0, 0, 1][..]), 256));
         let segments: Vec<_> = second.segments().collect();
@@ -189,7 +181,6 @@ mod tests {
                     std::thread::yield_now();
                     continue;
                 };
-                receiver.prefetch(3);
                 assert_eq!(frame.linear(), Some(&expected.to_be_bytes()[..]));
                 cache.give_frame(frame);
                 expected += 1;

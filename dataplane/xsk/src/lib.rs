@@ -69,7 +69,7 @@ pub use chunk_pool::{BLOCK, ChunkPool};
 pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
 pub use lane::{LaneReceiver, LaneSender, lane};
 pub use lent::Held;
-pub use prefetch::{prefetch, prefetch_head};
+pub use prefetch::prefetch;
 pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};
 pub use statistics::{KernelStatistics, QueueCounts};
 pub use tx_metadata::{ChecksumRequest, TX_METADATA_BYTES};

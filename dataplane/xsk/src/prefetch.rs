@@ -3,6 +3,9 @@
 //! Place on the path: before a pass that looks up a table larger than the caches, once for each of its looks; and some time before frames
 //! that another CPU had are looked at. What is not here: which tables and frames those are. It is in this crate because it takes `unsafe`, of which the engine has none.
 
+/// Bytes that move between memory, caches and CPUs at once.
+pub(crate) const LINE_BYTES: usize = 64;
+
 /// Asks the CPU to bring the cache line that `place` begins in nearer. A hint: nothing is read, and nothing happens where the CPU has no
 /// such instruction.
 #[inline(always)]
@@ -38,10 +41,4 @@ pub(crate) fn prefetch_for_write(place: *const u8) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = place;
-}
-
-/// Asks the CPU for the first bytes of a frame.
-#[inline(always)]
-pub fn prefetch_head(frame: &crate::Frame) {
-    prefetch_at(frame.first_byte());
 }

@@ -3,10 +3,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::{NEED_WAKEUP, RingMemory, Shared, Slot};
-use crate::prefetch::prefetch_for_write;
-
-/// Bytes that move between CPUs at once.
-const LINE_BYTES: usize = 64;
+use crate::prefetch::{LINE_BYTES, prefetch_for_write};
 
 /// The writing end of a ring. Entries become visible to the other end with [`publish`](Producer::publish).
 #[derive(Debug)]
@@ -73,12 +70,6 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         for ahead in (0..count).step_by(per_line as usize) {
             prefetch_for_write(self.shared.slot(self.next.wrapping_add(ahead)).as_ptr().cast());
         }
-    }
-
-    /// Asks the CPU for the word that [`publish`](Producer::publish) writes.
-    #[inline]
-    pub fn prefetch_word(&self) {
-        prefetch_for_write(core::ptr::from_ref(self.shared.producer()).cast());
     }
 
     /// Makes all written entries visible to the other end; tells how many were new.
