@@ -140,3 +140,47 @@ impl Batch {
         (self.frames.drain(..), &self.slots)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use xsk::{ChunkCache, Umem, UmemConfig};
+
+    #[test]
+    fn what_is_sifted_stays_in_order_with_the_slots_of_those_that_were_decided_about() {
+        let config = UmemConfig { chunk_count: 64, chunk_bytes: 2048, headroom_bytes: 0, huge_pages: false };
+        let (_, pool) = Umem::map(&config).unwrap();
+        let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 64), Batch::default());
+        for number in 0..10 {
+            batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, &[number; 60]).unwrap());
+        }
+        batch.open();
+        // Admitted before, and to stay whatever is said of them.
+        let admitted = [2, 3, 7];
+        for (position, (_, slot)) in batch.all().enumerate() {
+            if admitted.contains(&position) {
+                (slot.fate, slot.session) = (Fate::Entered, u32::try_from(position).ok());
+            }
+        }
+        let mut asked = Vec::new();
+        batch.sift(|position, frame| {
+            asked.push(position);
+            if position % 3 == 0 {
+                return Some(frame);
+            }
+            cache.give_frame(frame);
+            None
+        });
+        assert_eq!(asked, [0, 1, 4, 5, 6, 8, 9]);
+        let left: Vec<_> =
+            batch.all().map(|(frame, slot)| (frame.head()[0], slot.fate, slot.session)).collect();
+        let undecided = |number| (number, Fate::Undecided, None);
+        let entered = |number| (number, Fate::Entered, Some(u32::from(number)));
+        let expected = [undecided(0), entered(2), entered(3), undecided(6), entered(7), undecided(9)];
+        assert_eq!(left, expected);
+        batch.drain().0.for_each(|frame| cache.give_frame(frame));
+        cache.flush();
+        assert_eq!(pool.free_count(), 64);
+    }
+}

@@ -18,7 +18,7 @@ use super::{
     Context, mss_clamp,
     outer::{self, Outer},
     outer_chained,
-    quick_decap::QuickDecap,
+    quick_decap::{AHEAD, QuickDecap},
     roam,
     send::count_clamped,
     sequence, traffic_class,
@@ -37,7 +37,11 @@ use crate::{
 pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
     let (mut frames, mut slots) = batch.parts();
     let mut quick = QuickDecap::new(context);
+    frames.iter().take(AHEAD).for_each(Frame::prefetch);
     while !frames.is_empty() {
+        if let Some(frame) = frames.get(AHEAD) {
+            frame.prefetch();
+        }
         let taken = quick.run(frames, slots);
         let (Some(rest), Some(rest_slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) else {
             return;
@@ -60,7 +64,12 @@ pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCac
 
 /// What becomes of a packet that is not like nearly all others.
 #[inline(never)]
-fn look_closely(context: &Context<'_>, frame: &mut Frame, slot: &mut Slot, cache: &mut ChunkCache) {
+pub(super) fn look_closely(
+    context: &Context<'_>,
+    frame: &mut Frame,
+    slot: &mut Slot,
+    cache: &mut ChunkCache,
+) {
     if !frame.is_linear() {
         return run_chained(context, frame, slot, cache);
     }

@@ -110,7 +110,7 @@ impl<'t> QuickDecap<'t> {
 /// other would take longer than dealing with it.
 ///
 /// Bench: `scaling`, the tunnel that is spread, with one worker: 4096 packets that are not in the first caches, 72 -> 56 cycles per frame.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// Takes packets of a session until there comes one that is not, or that is not right in every respect. Returns how many, and the bytes of
 /// their frames. A function of its own: what it compares with stays in registers.
@@ -122,7 +122,6 @@ fn row<H: Headers, const N: usize>(
 ) -> (usize, usize) {
     let (session, expected, mask) = (found.session, *found.expected(), *found.mask);
     let (mut taken, mut bytes) = (0, 0);
-    frames.iter().take(AHEAD).for_each(Frame::prefetch);
     for position in 0..frames.len().min(slots.len()) {
         if let Some(frame) = frames.get(position + AHEAD) {
             frame.prefetch();
