@@ -10,8 +10,6 @@
 //!
 //! [`SessionTable`]: super::sessions::SessionTable
 
-use core::ops::Range;
-
 use wire::ipv4::{PROTOCOL_L2TP, PROTOCOL_UDP};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -54,19 +52,13 @@ impl<const N: usize> Front<N> {
     /// Bench: `scaling`, the tunnel that is spread, whose frames come from memory that is not in the first caches.
     #[inline(always)]
     pub(crate) fn is_like(&self, mask: &Words<N>, expected: &Words<N>) -> bool {
-        let difference = |words: Range<usize>| {
-            let mut difference = 0;
-            for at in words {
-                if let (Some(bytes), Some(mask), Some(expected)) =
-                    (self.words.get(at), mask.0.get(at), expected.0.get(at))
-                {
-                    difference |= (u64::from_ne_bytes(*bytes) & mask) ^ expected;
-                }
-            }
-            difference
+        let words = || self.words.iter().zip(&mask.0).zip(&expected.0);
+        let differ = |all, ((bytes, mask), expected): ((&[u8; 8], &u64), &u64)| {
+            all | (u64::from_ne_bytes(*bytes) & mask) ^ expected
         };
         let has_more = mask.0.iter().skip(NEAR_WORDS).fold(0, |all, mask| all | mask) != 0;
-        difference(0..NEAR_WORDS) == 0 && (!has_more || difference(NEAR_WORDS..N) == 0)
+        words().take(NEAR_WORDS).fold(0, differ) == 0
+            && (!has_more || words().skip(NEAR_WORDS).fold(0, differ) == 0)
     }
 
     /// A hash, whose highest bits depend on every bit, of what names the session: addresses, ports, session id. Without a secret: the keys
