@@ -15,7 +15,8 @@
 //!                  bounded, no lock; asleep? then its eventfd is written, once per round and sender
 //! ```
 //! A frame in a lane is nobody's: its chunk left the books of the worker that gave it and enters those of the worker that
-//! takes it. [`WorkerCounters::handed`] less [`WorkerCounters::taken`], all workers together, is how many there are.
+//! takes it. [`WorkerCounters::handed`] less [`WorkerCounters::taken`], all workers together, is how many there are, and went back to the pool when their
+//! taker ended.
 //!
 //! [`WorkerCounters::handed`]: crate::counters::WorkerCounters::handed
 //! [`WorkerCounters::taken`]: crate::counters::WorkerCounters::taken
@@ -51,9 +52,9 @@ const NOBODY: u8 = u8::MAX;
 
 const _: () = assert!(MAX_WORKERS < NOBODY as usize && OWNED_GROUPS.is_power_of_two());
 
-/// What waits for one worker.
+/// What others need of one worker, and its fragments. Packets stand in lanes of their own: see [`packets`].
 #[derive(Debug)]
-struct Lane {
+struct Berth {
     fragments: FragmentLane,
     /// Whether the worker has ended: nobody will take anything.
     is_gone: AtomicBool,
@@ -62,10 +63,10 @@ struct Lane {
     waker: Waker,
 }
 
-/// All lanes. The last worker to go gives the chunks of frames that nobody took back to the pool.
+/// All of them. The last worker to go gives the chunks of frames that nobody took back to the pool.
 #[derive(Debug)]
-struct Lanes {
-    lanes: Box<[CachePadded<Lane>]>,
+struct Berths {
+    workers: Box<[CachePadded<Berth>]>,
     /// By group of tunnels: the worker that their fragments belong to.
     owners: Box<[AtomicU8]>,
     /// Lanes to workers that have ended. Others may have put packets there at that very moment.
@@ -77,7 +78,7 @@ struct Lanes {
 #[derive(Debug)]
 pub struct Exchange {
     worker: usize,
-    lanes: Arc<Lanes>,
+    berths: Arc<Berths>,
     packets: Packets,
     /// Workers that got a frame since they were last woken, a bit each.
     to_wake: u64,
@@ -93,22 +94,22 @@ pub fn exchange(wakers: &[Waker], pool: &Arc<ChunkPool>) -> Vec<Option<Exchange>
     if !(2..=MAX_WORKERS).contains(&wakers.len()) {
         return wakers.iter().map(|_| None).collect();
     }
-    let lane = |waker: &Waker| {
-        CachePadded::new(Lane {
+    let berth = |waker: &Waker| {
+        CachePadded::new(Berth {
             fragments: FragmentLane::new(OWNED_GROUPS),
             is_gone: AtomicBool::new(false),
             is_asleep: AtomicBool::new(false),
             waker: waker.clone(),
         })
     };
-    let lanes = Arc::new(Lanes {
-        lanes: wakers.iter().map(lane).collect(),
+    let berths = Arc::new(Berths {
+        workers: wakers.iter().map(berth).collect(),
         owners: (0..OWNED_GROUPS).map(|_| AtomicU8::new(NOBODY)).collect(),
         abandoned: Mutex::default(),
         pool: Arc::clone(pool),
     });
     let end = |(worker, packets)| {
-        Some(Exchange { worker, lanes: Arc::clone(&lanes), packets, to_wake: 0, net_chunks: 0 })
+        Some(Exchange { worker, berths: Arc::clone(&berths), packets, to_wake: 0, net_chunks: 0 })
     };
     packets::join(wakers.len()).into_iter().enumerate().map(end).collect()
 }
@@ -124,7 +125,7 @@ impl Exchange {
     #[must_use]
     #[inline]
     pub fn owner(&self, tunnel_hash: u64) -> usize {
-        let Some(owner) = self.lanes.owners.get(group_of(tunnel_hash)) else { return self.worker };
+        let Some(owner) = self.berths.owners.get(group_of(tunnel_hash)) else { return self.worker };
         match owner.load(Relaxed) {
             NOBODY => self.claim(owner),
             worker => usize::from(worker),
@@ -164,7 +165,7 @@ impl Exchange {
     /// Gives it back when too many wait for that worker, or there is no such worker any more.
     #[inline]
     pub fn give_packet(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
-        if self.lanes.is_gone(worker) {
+        if self.berths.is_gone(worker) {
             return Err(frame);
         }
         let chunks = frame.segment_count();
@@ -197,7 +198,7 @@ impl Exchange {
     /// Whether all packets that this worker gave have left or were dropped, but for those given to a worker that has ended.
     #[must_use]
     pub fn is_settled(&mut self) -> bool {
-        self.packets.is_settled(|worker| self.lanes.is_gone(worker))
+        self.packets.is_settled(|worker| self.berths.is_gone(worker))
     }
 
     /// Gives a fragment of a tunnel to another worker, by the tunnel's hash; [`Exchange::wake`] has to follow.
@@ -205,9 +206,9 @@ impl Exchange {
     /// # Errors
     /// Gives the frame back when the lane has no room for that tunnel or there is no such worker.
     pub fn give(&mut self, worker: usize, tunnel_hash: u64, frame: Frame) -> Result<(), Frame> {
-        let Some(lane) = self.lanes.lanes.get(worker) else { return Err(frame) };
+        let Some(berth) = self.berths.workers.get(worker) else { return Err(frame) };
         let chunks = frame.segment_count();
-        lane.fragments.push(group_of(tunnel_hash), frame)?;
+        berth.fragments.push(group_of(tunnel_hash), frame)?;
         self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
         self.to_wake |= 1 << (worker % MAX_WORKERS);
         Ok(())
@@ -241,10 +242,10 @@ impl Exchange {
     fn wake_sleepers(&mut self) {
         // Either this sees the flag, or the sleeper, who sets it before it looks, sees the frame.
         fence(SeqCst);
-        for (worker, lane) in self.lanes.lanes.iter().enumerate() {
+        for (worker, berth) in self.berths.workers.iter().enumerate() {
             let has_frames = self.to_wake >> (worker % MAX_WORKERS) & 1 == 1;
-            if has_frames && lane.is_asleep.load(Relaxed) && lane.is_asleep.swap(false, Relaxed) {
-                lane.waker.wake();
+            if has_frames && berth.is_asleep.load(Relaxed) && berth.is_asleep.swap(false, Relaxed) {
+                berth.waker.wake();
             }
         }
         self.to_wake = 0;
@@ -253,10 +254,10 @@ impl Exchange {
     /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it.
     #[must_use]
     pub fn may_sleep(&mut self) -> bool {
-        let Some(lane) = self.lanes.lanes.get(self.worker) else { return true };
-        lane.is_asleep.store(true, Relaxed);
+        let Some(berth) = self.berths.workers.get(self.worker) else { return true };
+        berth.is_asleep.store(true, Relaxed);
         fence(SeqCst);
-        let may_sleep = lane.fragments.is_empty() && self.packets.is_empty();
+        let may_sleep = berth.fragments.is_empty() && self.packets.is_empty();
         if !may_sleep {
             self.awake();
         }
@@ -265,32 +266,32 @@ impl Exchange {
 
     /// Says that this worker sleeps no more.
     pub fn awake(&self) {
-        if let Some(lane) = self.own() {
-            lane.is_asleep.store(false, Relaxed);
+        if let Some(berth) = self.own() {
+            berth.is_asleep.store(false, Relaxed);
         }
     }
 
     #[inline]
-    fn own(&self) -> Option<&Lane> {
-        self.lanes.lanes.get(self.worker).map(|lane| &**lane)
+    fn own(&self) -> Option<&Berth> {
+        self.berths.workers.get(self.worker).map(|berth| &**berth)
     }
 }
 
-impl Lanes {
+impl Berths {
     /// Whether a worker has ended, or there is none of that number.
     #[inline]
     fn is_gone(&self, worker: usize) -> bool {
-        self.lanes.get(worker).is_none_or(|lane| lane.is_gone.load(Relaxed))
+        self.workers.get(worker).is_none_or(|berth| berth.is_gone.load(Relaxed))
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(lane) = self.lanes.lanes.get(self.worker) {
-            lane.is_gone.store(true, Relaxed);
+        if let Some(berth) = self.berths.workers.get(self.worker) {
+            berth.is_gone.store(true, Relaxed);
         }
-        let mut cache = ChunkCache::new(Arc::clone(&self.lanes.pool), 0);
-        let mut abandoned = self.lanes.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = ChunkCache::new(Arc::clone(&self.berths.pool), 0);
+        let mut abandoned = self.berths.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
         for mut lane in self.packets.close() {
             drain(&mut lane, &mut cache);
             abandoned.push(lane);
@@ -298,13 +299,13 @@ impl Drop for Exchange {
     }
 }
 
-impl Drop for Lanes {
+impl Drop for Berths {
     fn drop(&mut self) {
         let mut cache = ChunkCache::new(Arc::clone(&self.pool), 0);
         let abandoned = self.abandoned.get_mut().unwrap_or_else(PoisonError::into_inner);
         abandoned.iter_mut().for_each(|lane| drain(lane, &mut cache));
-        for lane in &self.lanes {
-            lane.fragments.drain(&mut cache);
+        for berth in &self.workers {
+            berth.fragments.drain(&mut cache);
         }
     }
 }

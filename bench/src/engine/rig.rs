@@ -23,7 +23,7 @@ use crate::harness::{Case, Work};
 /// Frames that one pass of a base takes through the engine.
 pub(super) const FRAMES: usize = BASE_FRAMES as usize;
 
-/// Frames of a pass of one tunnel that is spread: enough that filling and draining the queues between the workers, about two blocks, is
+/// Frames of a pass of one tunnel that is spread: enough that filling and draining the lane between the workers is
 /// little beside it, as it is where a tunnel saturates a worker; and few enough to stay in a core's caches.
 pub(super) const SPREAD_FRAMES: usize = 4 * FRAMES;
 

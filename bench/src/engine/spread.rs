@@ -3,7 +3,7 @@
 //! ```text
 //!  without:  CPU A: belt -> worker A -> left                       CPU B: waits
 //!  with:     CPU A: belt -> worker A -> left
-//!                              \-- blocks of packets --> CPU B: worker B -> left
+//!                              \-- lane of packets ----> CPU B: worker B -> left
 //! ```
 //! Both kinds of passes follow each other at once, so that a slow spell of the machine falls on both. A pass is over when every frame has
 //! left; filling and draining the queues between the workers is part of it, waking the second worker is not: a tunnel that saturates one keeps
@@ -40,7 +40,6 @@ fn scenarios() -> [Scenario; 3] {
     [over_ip(Way::Decap), over_ip(Way::Relay), checksum]
 }
 
-static GO: AtomicBool = AtomicBool::new(false);
 /// What the second worker's thread and the first one's have in common.
 struct Shared {
     start: Barrier,
@@ -126,12 +125,6 @@ fn help(site: &Site, cpu: usize, shared: &Shared) -> anyhow::Result<()> {
         }
         if let Some(rig) = &mut rig {
             shared.is_awake.store(true, Release);
-            if std::env::var_os("HOLD").is_some() {
-                while !GO.load(Acquire) {
-                    std::hint::spin_loop();
-                }
-                GO.store(false, Release);
-            }
             while shared.is_running.load(Acquire) {
                 rig.round();
                 shared.left.store(rig.left(), Release);
@@ -152,12 +145,7 @@ fn lead(
     shared: &Shared,
 ) -> anyhow::Result<Vec<[f64; 2]>> {
     pin::pin(cpu)?;
-    let mut leader = Leader {
-        evict: vec![1; 1 << std::env::var("EVICT").ok().and_then(|v| v.parse::<u32>().ok()).unwrap_or(3)],
-        rig: Rig::alone(site)?,
-        shared,
-        order: Order::new(scenario),
-    };
+    let mut leader = Leader { rig: Rig::alone(site)?, shared, order: Order::new(scenario) };
     // Once each, to bring everything into the caches.
     leader.pass(site, false)?;
     leader.pass(site, true)?;
@@ -184,7 +172,6 @@ fn undisturbed(mut rates: Vec<f64>) -> Option<f64> {
 }
 
 struct Leader<'s> {
-    evict: Vec<u64>,
     rig: Rig,
     shared: &'s Shared,
     order: Order,
@@ -196,13 +183,6 @@ impl Leader<'_> {
         site.set_spread(is_spread);
         self.rig.prepare();
         let shared = self.shared;
-        if std::env::var_os("EVICT").is_some() {
-            let mut sum = 0u64;
-            for at in (0..self.evict.len()).step_by(8) {
-                sum = sum.wrapping_add(self.evict[at]);
-            }
-            std::hint::black_box(sum);
-        }
         shared.left.store(0, Relaxed);
         if is_spread {
             shared.is_running.store(true, Release);
@@ -215,15 +195,9 @@ impl Leader<'_> {
         let first = tsc::ticks();
         // Beyond any time that a pass takes, so that a lost frame ends the measurement.
         let deadline = first + (1 << 33);
-        let mut t_a = 0;
-        GO.store(false, Release);
         loop {
             // What the other worker counts is looked at only when there is nothing else to do: it lies in that worker's cache.
             let is_idle = self.rig.round() == 0;
-            if is_idle && t_a == 0 {
-                t_a = tsc::ticks() - first;
-                GO.store(true, Release);
-            }
             if is_idle
                 && (self.rig.left() + shared.left.load(Acquire) >= SPREAD_FRAMES || tsc::ticks() > deadline)
             {
@@ -231,9 +205,6 @@ impl Leader<'_> {
             }
         }
         let ticks = tsc::ticks() - first;
-        if is_spread && std::env::var_os("TA").is_some() {
-            eprintln!("{} {}", t_a / 4096, ticks / 4096);
-        }
         if is_spread {
             shared.is_running.store(false, Release);
             shared.end.wait();

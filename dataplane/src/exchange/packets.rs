@@ -17,7 +17,8 @@ use xsk::{Frame, FrameBatch, LaneReceiver, LaneSender, lane};
 
 use super::MAX_WORKERS;
 
-/// Packets that wait for one worker at most, from all others together.
+/// Packets that wait for one worker at most, from all others together, unless there are so many that each one's lane would be shorter than
+/// [`SHORTEST_LANE`].
 const WAITING: usize = 4096;
 
 /// Packets that one lane holds at least, however many workers there are.
@@ -25,15 +26,16 @@ const SHORTEST_LANE: usize = 256;
 
 /// What one lane between workers holds, with so many of them. Units: packets.
 pub(super) fn lane_packets(workers: usize) -> usize {
-    (WAITING / workers.saturating_sub(1).max(1)).max(SHORTEST_LANE).next_power_of_two()
+    let each = WAITING / workers.saturating_sub(1).max(1);
+    (1 << each.max(1).ilog2()).max(SHORTEST_LANE)
 }
 
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
 
-/// What looking for a packet's worker costs, in percent of what the packet costs behind that. Measured: for the cheapest packets, in memory, as
-/// much again, and less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap
-/// (docs/src/performance/scaling.md).
+/// What looking for a packet's worker costs, and giving it away where it is given, in percent of what the packet costs behind that. The cheapest packet, in memory: 16
+/// of 40 cycles for looking and as much for giving, less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap. So 40, and
+/// what is measured with other shares is as good or worse for packets that cost more (docs/src/performance/scaling.md).
 const DISPATCH_PERCENT: usize = 40;
 
 /// What a packet costs more when it comes from another worker, likewise.

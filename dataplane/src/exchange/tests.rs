@@ -214,7 +214,12 @@ fn a_full_lane_refuses_the_next_packet_until_its_taker_is_done_with_some() {
 
 #[test]
 fn all_lanes_to_one_worker_hold_as_much_however_many_there_are_but_none_is_short() {
-    assert_eq!([2, 3, 5, 9, 17, 64].map(packets::lane_packets), [4096, 2048, 1024, 512, 256, 256]);
+    for workers in 2..=MAX_WORKERS {
+        let each = packets::lane_packets(workers);
+        let all = each * (workers - 1);
+        assert!(each.is_power_of_two() && each >= 256, "{workers}");
+        assert!(all <= 4096 && all > 2048 || each == 256, "{workers}: {all}");
+    }
 }
 
 #[test]

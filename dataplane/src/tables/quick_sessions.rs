@@ -129,7 +129,7 @@ const _: () =
     assert!(size_of::<QuickSession<V4_WORDS>>() == 128 && size_of::<QuickSession<V6_WORDS>>() == 128);
 
 impl<const N: usize> QuickSession<N> {
-    /// A place that no session has. No packet is like that: no mask leaves the last bytes.
+    /// A place that no session has. No packet is like that: every mask leaves bytes of the first word out, length and traffic class.
     const VACANT: Self = Self {
         expected: Words([u64::MAX; N]),
         position: 0,

@@ -218,7 +218,10 @@ impl<P: Port> Worker<P> {
             }
         }
         let mut exits = Exits { ports, cache: &mut setup.cache, identification, fragments, answers };
-        received += stages::run_fragments(&context, batch, &mut exits);
+        if may_receive {
+            // What is put together from them is given away as well.
+            received += stages::run_fragments(&context, batch, &mut exits);
+        }
         received += stages::run_packets(&context, batch, &mut exits);
         drop(tables);
         counters.rounds.add(1);
@@ -255,7 +258,7 @@ impl<P: Port> Worker<P> {
         });
     }
 
-    /// Waits for a frame, a completion, a command or another worker's fragments.
+    /// Waits for a frame, a completion, a command or what another worker gives.
     fn sleep(&mut self) {
         if !self.fragments.may_sleep() {
             return;

@@ -56,6 +56,7 @@ pub struct Frame {
 
 /// What a [`Frame`] is made of, while it is nobody's: nothing but numbers, which anyone may copy.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Parts {
     base: *mut u8,
     start: u16,
@@ -67,7 +68,7 @@ pub(crate) struct Parts {
 // SAFETY: nothing is done with the address but through the `Frame` that is made of it, which is `Send` itself.
 unsafe impl Send for Parts {}
 
-// SAFETY: a pointer and four integers, none of which has a forbidden bit pattern, behind one another without padding (8 + 4 * 2 = 16 bytes).
+// SAFETY: a pointer and four integers, none of which has a forbidden bit pattern. The kernel sees none of them.
 unsafe impl Slot for Parts {}
 
 impl Parts {

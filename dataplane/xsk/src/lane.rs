@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::frame::{Frame, Parts};
 use crate::ring::{Consumer, HeapRing, Producer, pair};
 
-/// The end that frames go in.
+/// The end that frames go in. Dropping it loses the chunks of frames that were not published.
 #[derive(Debug)]
 pub struct LaneSender(Producer<Parts, Arc<HeapRing<Parts>>>);
 

@@ -59,6 +59,9 @@ impl<'t> Glance<'t> {
         while let (Some(frames @ [first, ..]), Some(takers)) =
             (frames.get(position..), takers.get_mut(position..))
         {
+            if let Some(frame) = frames.get(AHEAD) {
+                fetch(frame);
+            }
             let sessions = self.sessions.quick();
             let taken = match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
                 Ok(EtherType::IPV4) => self.take(&sessions.v4, frames, takers, exchange),
@@ -100,7 +103,7 @@ impl<'t> Glance<'t> {
     }
 }
 
-/// Asks the CPU for what tells a packet's session and flow. Inner addresses stand in the second line.
+/// Asks the CPU for what tells a packet's session and flow. Inner IPv4 addresses stand in the second line.
 #[inline(always)]
 fn fetch(frame: &Frame) {
     frame.prefetch();

@@ -36,7 +36,7 @@ const NEED_WAKEUP: u32 = 1;
 ///
 /// # Safety
 ///
-/// Every bit pattern is a value of the type, because the kernel may write anything; the layout is the kernel's.
+/// Every bit pattern is a value of the type, because the kernel may write anything; in a ring that is shared with it, the layout is the kernel's.
 pub unsafe trait Slot: Copy + Send + 'static {}
 
 // SAFETY: an integer has no forbidden bit pattern. Fill and completion rings hold `__u64` addresses.
