@@ -205,6 +205,38 @@ fn order_is_kept_while_spreading_is_switched_on_and_off() {
 }
 
 #[test]
+fn order_of_packets_put_together_from_fragments_of_two_queues_is_kept_while_spreading_is_switched() {
+    let (mut crew, wires) = spreading(2, u32::MAX);
+    let mut order = Order::new(&wires);
+    let mut sent = 0;
+    for number in 0..200 {
+        for flow in 0..FLOWS {
+            let packet = packet(0, flow, number, 1514);
+            let parts = pieces(&packet, number * u32::from(FLOWS) + u32::from(flow), 1480);
+            wait_until("the window is open", || {
+                order.take();
+                sent - order.count() < 60
+            });
+            for (part, worker) in parts.iter().zip(&wires) {
+                wait_until("a chunk is lent", || worker[1].send(part));
+            }
+            sent += 1;
+            if flow % 3 == 0 {
+                publish(&mut crew, [flow % 2 == 0, true]);
+                crew.free_retired();
+            }
+        }
+    }
+    wait_until("every packet comes out", || {
+        order.take();
+        order.count() == sent
+    });
+    assert!(order.came.iter().all(|came| *came > 200), "{:?}", order.came);
+    wait_until("replaced tables are let go of", || crew.free_retired() == 0);
+    crew.stop();
+}
+
+#[test]
 fn a_session_that_looks_at_sequence_numbers_is_never_spread() {
     let (mut crew, wires) = spreading(2, u32::MAX);
     let states = [(); 2].map(|()| Arc::new(SessionState::default()));
