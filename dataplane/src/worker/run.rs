@@ -1,7 +1,7 @@
 //! run: a worker's loop, the one endless loop of the engine.
 //!
 //! One round: answer the mailbox, load the newest tables, then for each queue take chunks back, receive a batch, take
-//! it through the stages; then take over fragments from other workers, and at the end send what was queued. A round that found nothing counts towards sleep;
+//! it through the stages; then take over fragments and packets from other workers, and at the end send what was queued. A round that found nothing counts towards sleep;
 //! a sleeping worker waits in `poll(2)` on all its sockets and its mailbox.
 //!
 //! In steady state a round makes no allocation, takes no lock, reads no clock (the main thread keeps [`Clock`]) and
