@@ -13,6 +13,8 @@ use dataplane::{
     ports::mem_port::MemWire,
     tables::{
         PortId,
+        bridge_domains::MemberId,
+        fdb::MacKey,
         oversize::{Fragmentation, MssClamp},
         session_state::RxSequencing,
         snapshot::Tables,
@@ -165,6 +167,33 @@ fn assert_publications_cost_the_worker_nothing(traffic: &[(PortId, Vec<u8>)]) {
     crew.stop();
 }
 
+/// Two workers, of which one gives the other packets of a spread session.
+fn assert_handing_over_costs_nothing() {
+    let mut crew = Crew::start(2, u32::MAX);
+    crew.fdb.learn(MacKey::new(PC_1), MemberId(0), 1);
+    let spread = Plan { spread: [true, true], ..Plan::default() };
+    crew.publish(Arc::new(tables(spread, &crew.fdb, &crew.sessions)));
+    let wires = [0, 1].map(|worker| [LAN_0, WAN].map(|id| crew.attach(worker, id, RING)));
+    wait_until("all queues are served", || {
+        crew.counters.iter().all(|worker| worker.chunks.read().fill == u64::from(2 * RING))
+    });
+    let packets: Vec<_> =
+        (0..50).map(|flow| packet_a(&lan_frame_of(PC_1, [2, 1, 0, 0, 0, flow], 60))).collect();
+    let pass = || {
+        for packet in &packets {
+            wait_until("a chunk is lent", || {
+                wires.iter().for_each(|[lan, _]| while lan.discard() {});
+                wires[0][1].send(packet)
+            });
+        }
+    };
+    pass();
+    let calls = (0..ATTEMPTS).map(|_| allocator_calls(|| (0..40).for_each(|_| pass()))).min();
+    assert_eq!(calls, Some(0), "in 2000 packets");
+    assert!(crew.count(0).handed.get() > 500, "{}", crew.count(0).handed.get());
+    crew.stop();
+}
+
 #[test]
 fn a_warm_path_does_not_touch_the_allocator() {
     let traffic = traffic();
@@ -181,4 +210,5 @@ fn a_warm_path_does_not_touch_the_allocator() {
     let cut_up = Plan { path_mtu_bytes: 1500, ..Plan::jumbo() };
     assert_stages_do_not_allocate(cut_up, &[jumbo_traffic(), traffic.clone()].concat());
     assert_publications_cost_the_worker_nothing(&traffic);
+    assert_handing_over_costs_nothing();
 }

@@ -291,6 +291,46 @@ fn forged_packets_are_dropped_for_their_reason_by_whoever_takes_them() {
 }
 
 #[test]
+fn whatever_bytes_a_packet_has_it_ends_once_and_its_chunk_comes_back() {
+    const PACKETS: u32 = 20_000;
+    let (crew, wires) = spreading(2, u32::MAX);
+    // Xorshift: the same bytes each time.
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let discard = || wires.iter().flatten().for_each(|wire| while wire.discard() {});
+    for number in 0..PACKETS {
+        let mut bytes =
+            packet(u8::from(number % 3 == 0), u16::try_from(number % 50).unwrap(), 0, 60 + random(200));
+        for _ in 0..random(4) {
+            // Headers of the packet and of what is in it, mostly.
+            let within = if random(4) == 0 { bytes.len() } else { 90 };
+            let at = random(within.min(bytes.len()));
+            bytes[at] = u8::try_from(random(256)).unwrap();
+        }
+        if random(8) == 0 {
+            bytes.truncate(1 + random(bytes.len()));
+        }
+        wait_until("a chunk is lent", || {
+            discard();
+            wires[0][1].send(&bytes)
+        });
+    }
+    wait_until("every packet has its end", || {
+        discard();
+        let parked = crew.counters.sum(|worker| worker.parked.get());
+        let [handed, taken] = exchanged(&crew);
+        crew.counters.sum(|worker| worker.ends()) + parked == u64::from(PACKETS) + taken && handed == taken
+    });
+    assert!(exchanged(&crew)[0] > 1000 && crew.counters.sum(|worker| worker.drops.total()) > 1000);
+    crew.stop();
+}
+
+#[test]
 fn packets_of_sessions_that_are_not_spread_stay_where_they_arrived() {
     let (mut crew, wires) = spreading(2, u32::MAX);
     publish_at_rest(&mut crew, Plan { spread: [false, true], ..Plan::default() });

@@ -223,8 +223,11 @@ impl Fdb {
     #[must_use]
     pub fn new(entries: usize, seed: u64) -> Self {
         let count = (entries.clamp(1, MAX_ENTRIES) * 2).next_power_of_two().max(PROBE_PLACES);
+        let mut places = Vec::with_capacity(count);
+        xsk::ask_for_huge_pages(places.spare_capacity_mut());
+        places.extend((0..count).map(|_| Place::default()));
         Self {
-            places: (0..count).map(|_| Place::default()).collect(),
+            places: places.into(),
             seed,
             multiplier: MULTIPLIER,
             shift: u64::BITS - count.trailing_zeros(),

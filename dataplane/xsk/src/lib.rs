@@ -72,5 +72,6 @@ pub use lent::Held;
 pub use prefetch::prefetch;
 pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};
 pub use statistics::{KernelStatistics, QueueCounts};
+pub use sys::ask_for_huge_pages;
 pub use tx_metadata::{ChecksumRequest, TX_METADATA_BYTES};
 pub use umem::{Umem, UmemConfig, UmemError};

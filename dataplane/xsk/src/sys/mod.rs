@@ -6,6 +6,7 @@
 mod error_queue;
 mod ethtool;
 mod frame_memory;
+mod huge_pages;
 mod packet_membership;
 mod released;
 mod ring_map;
@@ -15,6 +16,7 @@ mod xdp_socket;
 pub(crate) use error_queue::{next_error, refuse_data, report_errors};
 pub(crate) use ethtool::{FeatureBits, LinkControl};
 pub(crate) use frame_memory::{HUGE_PAGE_BYTES, map_frame_memory};
+pub use huge_pages::ask_for_huge_pages;
 pub(crate) use packet_membership::join_promiscuous;
 pub(crate) use released::{Released, Witness};
 pub(crate) use ring_map::RingMap;
