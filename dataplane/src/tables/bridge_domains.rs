@@ -103,8 +103,8 @@ impl BridgeDomain {
     }
 
     /// Forgets the addresses behind members that are down, so that frames for them are flooded until they are heard
-    /// elsewhere, as the kernel's bridge does. Main thread only; again some time after the tables were published, because
-    /// a worker may have learned from an older snapshot meanwhile.
+    /// elsewhere, as the kernel's bridge does. Main thread only; again when no worker has an older snapshot any more, because
+    /// one may have learned from it meanwhile.
     pub fn forget_members_down(&self) {
         self.fdb.flush(|id| self.member(id).is_none_or(|member| !member.is_up()));
     }

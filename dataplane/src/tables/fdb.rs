@@ -154,6 +154,8 @@ pub struct Fdb {
     multiplier: u64,
     /// Leaves as many bits of a 64-bit hash as count the places.
     shift: u32,
+    /// No address was last heard before this second. Written by the main thread alone, when it has looked at all.
+    oldest_s: AtomicU32,
 }
 
 /// What is nearly always enough of the table, for a pass over many frames: it stays in registers, where a table that others write to would be
@@ -231,6 +233,7 @@ impl Fdb {
             seed,
             multiplier: MULTIPLIER,
             shift: u64::BITS - count.trailing_zeros(),
+            oldest_s: AtomicU32::new(0),
         }
     }
 
@@ -288,8 +291,22 @@ impl Fdb {
     }
 
     /// Removes entries not heard for more than `ageing_s` seconds. Main thread only. Returns how many.
+    ///
+    /// Looks at the table only when there may be such an entry: else an idle gateway would do little but walk through its vacant places.
     pub fn age(&self, now_s: u32, ageing_s: u32) -> usize {
-        self.remove_if(|entry| now_s.saturating_sub(entry.heard_s) > ageing_s)
+        let is_old = |heard_s| now_s.saturating_sub(heard_s) > ageing_s;
+        if !is_old(self.oldest_s.load(Relaxed)) {
+            return 0;
+        }
+        let mut oldest_s = now_s;
+        let removed = self.remove_if(|entry| {
+            if !is_old(entry.heard_s) {
+                oldest_s = oldest_s.min(entry.heard_s);
+            }
+            is_old(entry.heard_s)
+        });
+        self.oldest_s.store(oldest_s, Relaxed);
+        removed
     }
 
     /// Removes all entries of members that `is_gone` picks. Main thread only. Returns how many.
@@ -298,7 +315,7 @@ impl Fdb {
     }
 
     /// Removes the entries that `condemned` picks. Returns how many.
-    fn remove_if(&self, condemned: impl Fn(FdbEntry) -> bool) -> usize {
+    fn remove_if(&self, mut condemned: impl FnMut(FdbEntry) -> bool) -> usize {
         let mut removed = 0;
         for place in &self.places {
             let seen = place.entry.load(Relaxed);

@@ -318,7 +318,12 @@ impl Gateway {
     pub(super) fn tick(&mut self) -> anyhow::Result<bool> {
         let now_s = self.now_s();
         self.shared.clock.set_s(now_s);
+        let has_retired = !self.retired.is_empty();
         self.retired.retain(|tables| Arc::strong_count(tables) > 1);
+        if has_retired && self.retired.is_empty() {
+            // What workers learned from replaced tables since those were replaced; none does any more.
+            self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
+        }
         if let Some(worker) = self.crew.lost() {
             bail!("worker {worker} has ended; this is a fault in spanwire");
         }
@@ -327,7 +332,6 @@ impl Gateway {
             for ((_, bridge), fdb) in self.plan.bridges().zip(&self.plan.fdbs) {
                 fdb.age(now_s, bridge.ageing_s);
             }
-            self.shared.tables.load().domains.iter().for_each(BridgeDomain::forget_members_down);
         }
         let has_moved = self.peers.look(&self.plan, Instant::now());
         let is_spread_anew = self.spreading.look(&self.plan);

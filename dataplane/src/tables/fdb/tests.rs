@@ -45,6 +45,23 @@ fn ageing_removes_what_was_silent_longer_than_the_limit() {
 }
 
 #[test]
+fn the_table_is_looked_through_again_when_the_oldest_entry_may_be_too_old_and_not_before() {
+    let fdb = Fdb::new(16, 1);
+    let oldest_s = || fdb.oldest_s.load(Relaxed);
+    fdb.learn(A, MemberId(1), 100);
+    fdb.learn(B, MemberId(1), 150);
+    assert_eq!((fdb.age(300, 300), oldest_s()), (0, 0), "nothing was heard before second 0");
+    assert_eq!((fdb.age(301, 300), oldest_s()), (0, 100));
+    fdb.learn(A, MemberId(1), 200);
+    assert_eq!((fdb.age(400, 300), oldest_s()), (0, 100), "not looked at");
+    assert_eq!((fdb.age(401, 300), oldest_s()), (0, 150), "looked at, and heard again since");
+    assert_eq!((fdb.age(451, 300), oldest_s()), (1, 200));
+    assert_eq!((fdb.age(501, 300), oldest_s()), (1, 501), "vacant: what comes is heard from now on");
+    fdb.learn(A, MemberId(1), 501);
+    assert_eq!((fdb.age(801, 300), fdb.age(802, 300)), (0, 1));
+}
+
+#[test]
 fn hearing_a_known_station_again_keeps_it_from_ageing() {
     let fdb = Fdb::new(16, 1);
     fdb.learn(A, MemberId(1), 100);
