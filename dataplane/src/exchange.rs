@@ -232,7 +232,6 @@ impl Exchange {
     /// Wakes those that got frames and sleep; once per round. A system call for each of them, none else.
     #[inline]
     pub fn wake(&mut self) {
-        self.publish_packets();
         if self.to_wake != 0 {
             self.wake_sleepers();
         }

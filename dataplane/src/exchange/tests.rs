@@ -250,8 +250,9 @@ fn packets_wake_a_sleeper() {
     let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
     assert!(other.may_sleep());
     give_packets(&mut one, 1, &mut cache, 0..1);
+    one.publish_packets();
     one.wake();
-    assert_eq!(wakers[1].clear(), 1, "pushed and woken");
+    assert_eq!(wakers[1].clear(), 1, "published and woken");
     assert!(!other.may_sleep(), "a packet waits");
     assert_eq!(other.take_packets(&mut batch), 1);
     batch.drain(..).for_each(|frame| cache.give_frame(frame));

@@ -5,8 +5,7 @@
 //!                            +-> learn -> forward -> flood -+
 //!  access port ---> admit ---+                              +---------> access port
 //! ```
-//! Where sessions are spread over the workers, [`spread`] stands in decap's place: it gives packets to the worker that has their flow, and takes
-//! the others through decap. Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
+//! Where sessions are spread over the workers, [`spread`] stands in front of decap: it gives packets to the worker that has their flow. Behind encap, a packet that the path does not carry whole goes through [`fragment`]; a fragment that decap met goes through
 //! [`reassemble`], and the packet that comes out of it through decap again.
 //!
 //! [`run`] is that picture in code. Stages know no sockets and no configuration: they see a [`Batch`], the [`Tables`]
@@ -152,11 +151,10 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
 /// Takes the outer headers off packets that no stage looked at, but for those that other workers have to take: these are given to them.
 #[inline]
 fn open_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    if context.tables.sessions.spreading().is_empty() {
-        decap::run(context, batch, exits.cache);
-    } else {
+    if !context.tables.sessions.spreading().is_empty() {
         spread::run(context, batch, exits);
     }
+    decap::run(context, batch, exits.cache);
 }
 
 /// The stages that all frames have in common.

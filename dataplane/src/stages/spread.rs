@@ -1,8 +1,7 @@
 //! spread: packets of a session that is spread go to the worker that has their inner flow.
 //!
-//! Place on the path: instead of `decap`, when there are such sessions. It gives packets away, and does what `decap` does with those that
-//! stay, group by group: what one has read is then still at hand for the other. Only as much of a packet is read as tells its session
-//! and where its inner frame starts ([`glance`]); everything is checked by the worker that takes it. What is not surely a packet of such a
+//! Place on the path: in front of `decap`, when there are such sessions. Only as much of a packet is read as tells its session and
+//! where its inner frame starts ([`glance`]); everything is checked by the worker that takes it. What is not surely a packet of such a
 //! session stays here, fragments among it; packets put together from fragments come by again.
 //!
 //! Deliberately not here: which worker has which flow ([`crate::exchange`]), what a flow is ([`wire::inner_flow`]).
@@ -13,19 +12,19 @@ mod glance;
 
 use xsk::BATCH;
 
-use super::{Context, Exits, decap, send::count_at_session};
+use super::{Context, Exits, send::count_at_session};
 use crate::{
     batch::Batch,
     verdict::{DropReason, Verdict},
 };
 use glance::{Glance, NOBODY};
 
-/// Gives away what other workers have to take, and takes the outer headers off the rest, which stays in the batch, in order.
+/// Gives away what other workers have to take. The rest stays in the batch, in order.
 #[inline(never)]
 pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
     let Exits { fragments, cache, .. } = exits;
     // A worker on its own.
-    let Some(exchange) = fragments.exchange() else { return decap::run(context, batch, cache) };
+    let Some(exchange) = fragments.exchange() else { return };
     exchange.prepare_packets(batch.frames.len());
     let mut glance = Glance::new(&context.tables.sessions);
     let mut takers = [NOBODY; BATCH];
@@ -51,5 +50,4 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
     });
     context.counters.handed.add(handed);
     exchange.publish_packets();
-    decap::run(context, batch, cache);
 }
