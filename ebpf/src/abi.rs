@@ -9,7 +9,8 @@
 //! | map | kind | key | value |
 //! |---|---|---|---|
 //! | [`PORTS`] | hash | interface index, `u32` | [`PortConfig`] |
-//! | [`ENDPOINTS`] | hash | [`EndpointKey`] | [`EndpointValue`] |
+//! | [`ENDPOINTS_V4`] | hash | [`EndpointV4`] | [`EndpointValue`] |
+//! | [`ENDPOINTS_V6`] | hash | [`EndpointV6`] | [`EndpointValue`] |
 //! | [`ACCESS_VLANS`] | hash | [`AccessVlanKey`] | [`COVERED`], `u8` |
 //! | [`SOCKETS`] | XSKMAP | slot, `u32` | file descriptor of an AF_XDP socket |
 //! | [`STATS`] | per-CPU array | [`stat_key`], `u32` | count of frames, `u64` |
@@ -25,8 +26,10 @@ pub use crate::stats::Stat;
 pub const PROGRAM: &str = "spanwire_steer";
 /// The map of ports: interface index to [`PortConfig`].
 pub const PORTS: &str = "PORTS";
-/// The map of tunnel endpoints: [`EndpointKey`] to [`EndpointValue`].
-pub const ENDPOINTS: &str = "ENDPOINTS";
+/// The map of tunnel endpoints between IPv4 addresses: [`EndpointV4`] to [`EndpointValue`].
+pub const ENDPOINTS_V4: &str = "ENDPOINTS_V4";
+/// The map of those between IPv6 addresses: [`EndpointV6`] to [`EndpointValue`].
+pub const ENDPOINTS_V6: &str = "ENDPOINTS_V6";
 /// The set of access VLANs: [`AccessVlanKey`] to [`COVERED`].
 pub const ACCESS_VLANS: &str = "ACCESS_VLANS";
 /// The map of AF_XDP sockets: [`PortConfig::slot`] to a socket.
@@ -47,7 +50,7 @@ pub const LOG_LEVEL_DEBUG: u8 = 4;
 
 /// Entries that [`PORTS`] has room for, unless the loader asks for more.
 pub const PORTS_MAX: usize = 256;
-/// Entries that [`ENDPOINTS`] has room for, unless the loader asks for more.
+/// Entries that [`ENDPOINTS_V4`] and [`ENDPOINTS_V6`] have room for each, unless the loader asks for more.
 pub const ENDPOINTS_MAX: usize = 65_536;
 /// Entries that [`ACCESS_VLANS`] has room for, unless the loader asks for more.
 pub const ACCESS_VLANS_MAX: usize = 65_536;
@@ -80,7 +83,7 @@ impl Roles {
     /// [`UNDERLAY`](Self::UNDERLAY) it covers nothing, since then only a VLAN tells the two apart.
     pub const ACCESS_WHOLE: Self = Self(2 | 4);
     /// Some tunnel over UDP learns its peer: a packet whose endpoint is not found is looked up again without its sender
-    /// ([`EndpointKey::from_anyone`]). Without it, as on most gateways, nobody pays for that.
+    /// ([`EndpointKey::without_peer`]). Without it, as on most gateways, nobody pays for that.
     pub const LEARNS_PEERS: Self = Self(8);
 
     /// Both sets together.
@@ -205,56 +208,90 @@ impl AccessVlanKey {
     }
 }
 
-/// A key of [`ENDPOINTS`]: what identifies the packets of a tunnel.
+/// What identifies the packets of a tunnel: the key of its map, which is of one family.
+///
+/// Local is the gateway: the packet's destination. Ports are 0 for protocols without ports; and a UDP tunnel needs a second entry with
+/// both ports 0 ([`for_fragments`](Self::for_fragments)), by which fragments are found. A tunnel that learns its peer has an entry with
+/// remote address and port 0 ([`without_peer`](Self::without_peer)), by which it hears a peer that moved, but for its fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndpointKey {
+    /// Between IPv4 addresses.
+    V4(EndpointV4),
+    /// Between IPv6 addresses.
+    V6(EndpointV6),
+}
+
+/// What the keys of both families have in common, for code that is compiled for each by itself.
+pub(crate) trait Endpoint: Copy + Into<EndpointKey> {
+    /// [`EndpointKey::with_ports`].
+    fn with_ports(self, local_port: u16, remote_port: u16) -> Self;
+
+    /// [`EndpointKey::without_peer`].
+    fn without_peer(self) -> Self;
+}
+
+/// A key of [`ENDPOINTS_V4`].
 ///
 /// ```text
-///  0        1          2            4             6          8       24       40
-/// +--------+----------+------------+-------------+----------+-------+--------+
-/// | family | protocol | local port | remote port | reserved | local | remote |
-/// +--------+----------+------------+-------------+----------+-------+--------+
+///  0          4            6             8       12       16
+/// +----------+------------+-------------+-------+--------+
+/// | protocol | local port | remote port | local | remote |
+/// +----------+------------+-------------+-------+--------+
 /// ```
 ///
-/// Local is the gateway: the packet's destination. An IPv4 address takes the first four bytes, zeros follow. Ports are 0
-/// for protocols without ports; and a UDP tunnel needs a second entry with both ports 0
-/// ([`for_fragments`](Self::for_fragments)), by which fragments are found. A tunnel that learns its peer has an entry with remote
-/// address and port 0 ([`from_anyone`](Self::from_anyone)), by which it hears a peer that moved, but for its fragments.
+/// Byte order: network. Short, because the kernel goes through all of it twice for each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct EndpointV4 {
+    /// A whole word, as the kernel's verifier takes no write to the stack that is not aligned.
+    protocol: U32,
+    local_port: U16,
+    remote_port: U16,
+    local: [u8; 4],
+    remote: [u8; 4],
+}
+
+/// A key of [`ENDPOINTS_V6`].
+///
+/// ```text
+///  0          4            6             8       24       40
+/// +----------+------------+-------------+-------+--------+
+/// | protocol | local port | remote port | local | remote |
+/// +----------+------------+-------------+-------+--------+
+/// ```
 ///
 /// Byte order: network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
-pub struct EndpointKey {
-    family: u8,
-    protocol: u8,
+pub struct EndpointV6 {
+    /// A whole word, as the kernel's verifier takes no write to the stack that is not aligned.
+    protocol: U32,
     local_port: U16,
     remote_port: U16,
-    reserved: [u8; 2],
     local: [u8; 16],
     remote: [u8; 16],
 }
 
 impl EndpointKey {
-    /// Bytes of a key of [`ENDPOINTS`].
-    pub const BYTES: usize = size_of::<Self>();
-    const FAMILY_IPV4: u8 = 4;
-    const FAMILY_IPV6: u8 = 6;
-
     /// An IPv4 endpoint of a protocol without ports (115, 50), or the fragments' entry of one with ports.
     #[must_use]
     pub fn ipv4(protocol: u8, local: Ipv4Addr, remote: Ipv4Addr) -> Self {
-        Self::from_ipv4_octets(protocol, local.octets(), remote.octets())
+        EndpointV4::new(protocol, local.octets(), remote.octets()).into()
     }
 
     /// An IPv6 endpoint of a protocol without ports (115, 50), or the fragments' entry of one with ports.
     #[must_use]
     pub fn ipv6(protocol: u8, local: Ipv6Addr, remote: Ipv6Addr) -> Self {
-        Self::from_ipv6_octets(protocol, local.octets(), remote.octets())
+        EndpointV6::new(protocol, local.octets(), remote.octets()).into()
     }
 
     /// The same endpoint with ports.
-    #[inline]
     #[must_use]
     pub fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
-        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
+        match self {
+            Self::V4(key) => key.with_ports(local_port, remote_port).into(),
+            Self::V6(key) => key.with_ports(local_port, remote_port).into(),
+        }
     }
 
     /// The entry by which this endpoint's fragments are found: the same without ports.
@@ -265,33 +302,23 @@ impl EndpointKey {
 
     /// The entry by which this endpoint's packets are found wherever they come from: the same without the peer's address and
     /// port.
-    #[inline(always)]
     #[must_use]
-    pub fn from_anyone(self) -> Self {
-        Self { remote_port: U16::ZERO, remote: [0; 16], ..self }
-    }
-
-    #[inline(always)]
-    pub(crate) fn from_ipv4_octets(protocol: u8, local: [u8; 4], remote: [u8; 4]) -> Self {
-        Self::from_parts(Self::FAMILY_IPV4, protocol, widen(local), widen(remote))
-    }
-
-    #[inline(always)]
-    pub(crate) fn from_ipv6_octets(protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
-        Self::from_parts(Self::FAMILY_IPV6, protocol, local, remote)
-    }
-
-    #[inline(always)]
-    fn from_parts(family: u8, protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
-        Self {
-            family,
-            protocol,
-            local_port: U16::ZERO,
-            remote_port: U16::ZERO,
-            reserved: [0; 2],
-            local,
-            remote,
+    pub fn without_peer(self) -> Self {
+        match self {
+            Self::V4(key) => key.without_peer().into(),
+            Self::V6(key) => key.without_peer().into(),
         }
+    }
+}
+
+impl EndpointV4 {
+    /// Bytes of a key of [`ENDPOINTS_V4`].
+    pub const BYTES: usize = size_of::<Self>();
+
+    #[inline(always)]
+    pub(crate) fn new(protocol: u8, local: [u8; 4], remote: [u8; 4]) -> Self {
+        let [local_port, remote_port] = [U16::ZERO; 2];
+        Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
     }
 
     /// The bytes to write into the map.
@@ -301,10 +328,59 @@ impl EndpointKey {
     }
 }
 
-#[inline(always)]
-fn widen(octets: [u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = octets;
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+impl Endpoint for EndpointV4 {
+    #[inline(always)]
+    fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
+        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
+    }
+
+    #[inline(always)]
+    fn without_peer(self) -> Self {
+        Self { remote_port: U16::ZERO, remote: [0; 4], ..self }
+    }
+}
+
+impl From<EndpointV4> for EndpointKey {
+    #[inline(always)]
+    fn from(key: EndpointV4) -> Self {
+        Self::V4(key)
+    }
+}
+
+impl EndpointV6 {
+    /// Bytes of a key of [`ENDPOINTS_V6`].
+    pub const BYTES: usize = size_of::<Self>();
+
+    #[inline(always)]
+    pub(crate) fn new(protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
+        let [local_port, remote_port] = [U16::ZERO; 2];
+        Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
+    }
+
+    /// The bytes to write into the map.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        zerocopy::transmute!(self)
+    }
+}
+
+impl Endpoint for EndpointV6 {
+    #[inline(always)]
+    fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
+        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
+    }
+
+    #[inline(always)]
+    fn without_peer(self) -> Self {
+        Self { remote_port: U16::ZERO, remote: [0; 16], ..self }
+    }
+}
+
+impl From<EndpointV6> for EndpointKey {
+    #[inline(always)]
+    fn from(key: EndpointV6) -> Self {
+        Self::V6(key)
+    }
 }
 
 /// What an endpoint's packets carry, and so how its control messages are told from its data.
@@ -317,7 +393,7 @@ pub enum Payload {
     Esp = 2,
 }
 
-/// A value of [`ENDPOINTS`].
+/// A value of [`ENDPOINTS_V4`] and [`ENDPOINTS_V6`].
 ///
 /// ```text
 ///  0         1          4
@@ -360,31 +436,36 @@ impl EndpointValue {
 mod tests {
     use super::*;
 
+    fn bytes(key: EndpointKey) -> Vec<u8> {
+        match key {
+            EndpointKey::V4(key) => key.to_bytes().into(),
+            EndpointKey::V6(key) => key.to_bytes().into(),
+        }
+    }
+
     #[test]
     fn ipv4_udp_endpoint_has_this_layout() {
         let key = EndpointKey::ipv4(17, Ipv4Addr::new(10, 200, 100, 2), Ipv4Addr::new(10, 200, 100, 6))
             .with_ports(5001, 6001);
-        let mut expected = [0; EndpointKey::BYTES];
-        expected[..8].copy_from_slice(&[
-            4, 17, // family, protocol
+        let expected = [
+            0, 0, 0, 17, // protocol
             0x13, 0x89, // local port 5001
             0x17, 0x71, // remote port 6001
-            0, 0, // reserved
-        ]);
-        expected[8..12].copy_from_slice(&[10, 200, 100, 2]);
-        expected[24..28].copy_from_slice(&[10, 200, 100, 6]);
-        assert_eq!(key.to_bytes(), expected);
+            10, 200, 100, 2, // local
+            10, 200, 100, 6, // remote
+        ];
+        assert_eq!(bytes(key), expected);
     }
 
     #[test]
     fn ipv6_endpoint_without_ports_has_this_layout() {
         let local = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
         let remote = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
-        let mut expected = [0; EndpointKey::BYTES];
-        expected[..2].copy_from_slice(&[6, 115]); // family, protocol
+        let mut expected = [0; EndpointV6::BYTES];
+        expected[3] = 115;
         expected[8..24].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
         expected[24..].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-        assert_eq!(EndpointKey::ipv6(115, local, remote).to_bytes(), expected);
+        assert_eq!(bytes(EndpointKey::ipv6(115, local, remote)), expected);
     }
 
     #[test]
@@ -397,11 +478,13 @@ mod tests {
     fn a_learning_endpoint_keeps_its_local_end_and_nothing_of_its_peer() {
         let key = EndpointKey::ipv4(17, Ipv4Addr::new(10, 200, 100, 2), Ipv4Addr::new(10, 200, 100, 6))
             .with_ports(5001, 6001);
-        let mut expected = [0; EndpointKey::BYTES];
-        expected[..4].copy_from_slice(&[4, 17, 0x13, 0x89]); // family, protocol, local port 5001
-        expected[8..12].copy_from_slice(&[10, 200, 100, 2]);
-        assert_eq!(key.from_anyone().to_bytes(), expected);
-        assert_ne!(key.from_anyone(), key.for_fragments());
+        let expected = [0, 0, 0, 17, 0x13, 0x89, 0, 0, 10, 200, 100, 2, 0, 0, 0, 0];
+        assert_eq!(bytes(key.without_peer()), expected);
+        assert_ne!(key.without_peer(), key.for_fragments());
+        let key = EndpointKey::ipv6(17, Ipv6Addr::LOCALHOST, Ipv6Addr::LOCALHOST).with_ports(5001, 6001);
+        let mut expected = [0; EndpointV6::BYTES];
+        (expected[3], expected[4], expected[5], expected[23]) = (17, 0x13, 0x89, 1);
+        assert_eq!(bytes(key.without_peer()), expected);
     }
 
     #[test]

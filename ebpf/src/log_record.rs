@@ -26,21 +26,22 @@ impl LogRecord {
     /// Bytes of every record; behind a short name the rest is unused.
     pub const BYTES: usize = TEMPLATE.1.name + Stat::NAME_BYTES;
 
-    /// The record of one decision.
+    /// What all records have in common.
+    pub const TEMPLATE: Self = Self(FITTED.0);
+
+    /// Makes it the record of one decision.
     #[inline(always)]
-    #[must_use]
-    pub fn new(stat: Stat, ifindex: u32, rx_queue: u32) -> Self {
-        let (mut bytes, at) = FITTED;
+    pub fn set(&mut self, stat: Stat, ifindex: u32, rx_queue: u32) {
+        let (Self(bytes), at) = (self, FITTED.1);
         let name = NAMES[stat as usize];
-        put(&mut bytes, 0, size_bytes(at.name + stat.name().len()));
-        put(&mut bytes, at.ifindex, ifindex.to_ne_bytes());
-        put(&mut bytes, at.rx_queue, rx_queue.to_ne_bytes());
-        put(&mut bytes, at.name - 2, size_bytes(stat.name().len()));
-        put(&mut bytes, at.name, name);
-        Self(bytes)
+        put(bytes, 0, size_bytes(at.name + stat.name().len()));
+        put(bytes, at.ifindex, ifindex.to_ne_bytes());
+        put(bytes, at.rx_queue, rx_queue.to_ne_bytes());
+        put(bytes, at.name - 2, size_bytes(stat.name().len()));
+        put(bytes, at.name, name);
     }
 
-    /// The bytes to send.
+    /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
@@ -166,7 +167,8 @@ mod tests {
     #[test]
     fn every_record_equals_the_librarys_encoding() {
         for stat in Stat::ALL {
-            let record = LogRecord::new(stat, 0x0102_0304, 7);
+            let mut record = LogRecord::TEMPLATE;
+            record.set(stat, 0x0102_0304, 7);
             let expected = encoded_by_library(stat.name(), 0x0102_0304, 7);
             assert_eq!(&record.as_bytes()[..expected.len()], expected, "{}", stat.name());
         }

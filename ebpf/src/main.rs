@@ -20,8 +20,8 @@ use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, xdp_action, xdp_md};
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
 use ebpf::abi::{
-    ACCESS_VLANS_MAX, AccessVlanKey, ENDPOINTS_MAX, EndpointKey, EndpointValue, LOG_LEVEL_DEBUG,
-    LOG_LEVEL_OFF, PORTS_MAX, PortConfig, SOCKETS_MAX, STATS_MAX, Stat, stat_key,
+    ACCESS_VLANS_MAX, AccessVlanKey, ENDPOINTS_MAX, EndpointKey, EndpointV4, EndpointV6, EndpointValue,
+    LOG_LEVEL_DEBUG, LOG_LEVEL_OFF, PORTS_MAX, PortConfig, SOCKETS_MAX, STATS_MAX, Stat, stat_key,
 };
 use ebpf::log_record::LogRecord;
 use ebpf::packet_view::{OFFSET_MAX, PacketView};
@@ -36,7 +36,9 @@ const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 #[btf_map]
 static PORTS: HashMap<u32, PortConfig, PORTS_MAX, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-static ENDPOINTS: HashMap<EndpointKey, EndpointValue, ENDPOINTS_MAX, NO_PREALLOC> = HashMap::new();
+static ENDPOINTS_V4: HashMap<EndpointV4, EndpointValue, ENDPOINTS_MAX, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static ENDPOINTS_V6: HashMap<EndpointV6, EndpointValue, ENDPOINTS_MAX, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static ACCESS_VLANS: HashMap<AccessVlanKey, u8, ACCESS_VLANS_MAX, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -96,8 +98,11 @@ impl Tables for KernelMaps {
 
     #[inline(always)]
     fn endpoint(&self, key: &EndpointKey) -> Option<EndpointValue> {
-        // SAFETY: the value is copied at once; any mix of old and new bytes is a valid `EndpointValue`: plain bytes.
-        unsafe { ENDPOINTS.get(key) }.copied()
+        // SAFETY, of both: the value is copied at once; any mix of old and new bytes is a valid `EndpointValue`: plain bytes.
+        match key {
+            EndpointKey::V4(key) => unsafe { ENDPOINTS_V4.get(key) }.copied(),
+            EndpointKey::V6(key) => unsafe { ENDPOINTS_V6.get(key) }.copied(),
+        }
     }
 }
 
@@ -149,9 +154,12 @@ fn log(stat: Stat, ingress: Ingress) {
     if AYA_LOG_LEVEL.load() < LOG_LEVEL_DEBUG {
         return;
     }
-    let record = LogRecord::new(stat, ingress.ifindex, ingress.rx_queue);
-    // A full ring buffer loses the record and nothing else.
-    let _ = AYA_LOGS.output_untyped::<[u8; LogRecord::BYTES]>(record.as_bytes(), 0);
+    // A full ring buffer loses the record and nothing else. It is written there: its fields stand at odd addresses, where the verifier takes
+    // no write to the stack.
+    if let Some(mut place) = AYA_LOGS.reserve_untyped::<LogRecord>(0) {
+        place.write(LogRecord::TEMPLATE).set(stat, ingress.ifindex, ingress.rx_queue);
+        place.submit(0);
+    }
 }
 
 #[panic_handler]

@@ -33,7 +33,8 @@ mod tests {
         for name in [
             abi::PROGRAM,
             abi::PORTS,
-            abi::ENDPOINTS,
+            abi::ENDPOINTS_V4,
+            abi::ENDPOINTS_V6,
             abi::ACCESS_VLANS,
             abi::SOCKETS,
             abi::STATS,

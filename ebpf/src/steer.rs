@@ -21,7 +21,7 @@ use wire::ethernet::EtherType;
 use wire::ipv4::{PROTOCOL_ESP, PROTOCOL_L2TP, PROTOCOL_UDP};
 use wire::udp::UdpHeader;
 
-use crate::abi::{AccessVlanKey, EndpointKey, EndpointValue, PortConfig, Roles, Stat};
+use crate::abi::{AccessVlanKey, Endpoint, EndpointKey, EndpointValue, PortConfig, Roles, Stat};
 use crate::packet_view::PacketView;
 
 use self::headers::{IpPacket, LinkLayer, read};
@@ -156,21 +156,35 @@ fn classify_underlay<View: PacketView>(
     link: &LinkLayer,
     roles: Roles,
 ) -> Result<Stat, Stat> {
-    let packet = match link.ethertype {
-        EtherType::IPV4 => IpPacket::parse_ipv4(frame, link.payload_offset)?,
-        EtherType::IPV6 => IpPacket::parse_ipv6(frame, link.payload_offset)?,
-        _ => return Err(Stat::PassNotIp),
-    };
+    match link.ethertype {
+        EtherType::IPV4 => {
+            classify_packet(frame, tables, IpPacket::parse_ipv4(frame, link.payload_offset)?, roles)
+        }
+        EtherType::IPV6 => {
+            classify_packet(frame, tables, IpPacket::parse_ipv6(frame, link.payload_offset)?, roles)
+        }
+        _ => Err(Stat::PassNotIp),
+    }
+}
+
+/// For each family by itself, so that its key is made where it is looked up.
+#[inline(always)]
+fn classify_packet<View: PacketView>(
+    frame: &View,
+    tables: &impl Tables,
+    packet: IpPacket<impl Endpoint>,
+    roles: Roles,
+) -> Result<Stat, Stat> {
     if !matches!(packet.protocol, PROTOCOL_UDP | PROTOCOL_L2TP | PROTOCOL_ESP) {
         return Err(Stat::PassNotTunnel);
     }
     if packet.is_fragment {
-        return tables.endpoint(&packet.key).map(|_| Stat::EngineFragment).ok_or(Stat::PassNotTunnel);
+        return tables.endpoint(&packet.key.into()).map(|_| Stat::EngineFragment).ok_or(Stat::PassNotTunnel);
     }
     let (key, payload_offset) = transport(frame, &packet)?;
-    let endpoint = match tables.endpoint(&key) {
+    let endpoint = match tables.endpoint(&key.into()) {
         None if packet.protocol == PROTOCOL_UDP && roles.contains(Roles::LEARNS_PEERS) => {
-            tables.endpoint(&key.from_anyone())
+            tables.endpoint(&key.without_peer().into())
         }
         found => found,
     };
@@ -183,7 +197,10 @@ fn classify_underlay<View: PacketView>(
 
 /// The endpoint's whole key, and where the tunnel's own header starts.
 #[inline(always)]
-fn transport<View: PacketView>(frame: &View, packet: &IpPacket) -> Result<(EndpointKey, usize), Stat> {
+fn transport<View: PacketView, Key: Endpoint>(
+    frame: &View,
+    packet: &IpPacket<Key>,
+) -> Result<(Key, usize), Stat> {
     if packet.protocol != PROTOCOL_UDP {
         return Ok((packet.key, packet.payload_offset));
     }

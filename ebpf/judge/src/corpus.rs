@@ -65,8 +65,8 @@ fn endpoints() -> std::collections::HashMap<EndpointKey, EndpointValue> {
     let l2tp = EndpointValue::new(Payload::L2tp);
     let udp_v4 = EndpointKey::ipv4(PROTOCOL_UDP, LOCAL_V4, REMOTE_V4).with_ports(LOCAL_PORT, REMOTE_PORT);
     let udp_v6 = EndpointKey::ipv6(PROTOCOL_UDP, LOCAL_V6, REMOTE_V6).with_ports(LOCAL_PORT, REMOTE_PORT);
-    let learning_v4 = udp_v4.with_ports(LEARNING_PORT, REMOTE_PORT).from_anyone();
-    let learning_v6 = udp_v6.with_ports(LEARNING_PORT, REMOTE_PORT).from_anyone();
+    let learning_v4 = udp_v4.with_ports(LEARNING_PORT, REMOTE_PORT).without_peer();
+    let learning_v6 = udp_v6.with_ports(LEARNING_PORT, REMOTE_PORT).without_peer();
     [
         (learning_v4, l2tp),
         (learning_v6, l2tp),
@@ -106,6 +106,28 @@ pub fn whole_frames() -> Result<Vec<Vec<u8>>> {
         .push([&[0xff; 12][..], &[0x81, 0, 0, 10, 0x81, 0, 0, 20, 0x81, 0, 0, 30, 8, 0], &[0; 46]].concat()); // three tags
     frames.push([&[0xff; 12][..], &[0x88, 0xa8, 0, 20, 0x81, 0, 0, 10, 8, 0], &[0; 46]].concat()); // service tag
     Ok(frames)
+}
+
+/// What nearly all frames of a gateway are: a name, the [`tables`] that they meet, and the frame.
+///
+/// # Errors
+///
+/// When a frame cannot be built.
+pub fn common() -> Result<[(&'static str, &'static str, Vec<u8>); 6]> {
+    let udp = Transport::udp(REMOTE_PORT, LOCAL_PORT);
+    let over_ip = Transport::L2TP_IP;
+    let v4 = |transport, payload: &[u8]| build(&[], REMOTE_V4.into(), LOCAL_V4.into(), transport, payload);
+    let v6 = |transport, payload: &[u8]| build(&[], REMOTE_V6.into(), LOCAL_V6.into(), transport, payload);
+    let tag = VlanId::new(ACCESS_VLAN).map(VlanTag::customer).context("VLAN ID")?;
+    let tagged = build(&[tag], REMOTE_V4.into(), LOCAL_V4.into(), udp, &L2TP_UDP_DATA)?;
+    Ok([
+        ("underlay: UDP over IPv4", "underlay", v4(udp, &L2TP_UDP_DATA)?),
+        ("underlay: IPv4", "underlay", v4(over_ip, &L2TP_IP_DATA)?),
+        ("underlay: UDP over IPv6", "underlay", v6(udp, &L2TP_UDP_DATA)?),
+        ("underlay: IPv6", "underlay", v6(over_ip, &L2TP_IP_DATA)?),
+        ("access as a whole", "access as a whole", tagged.clone()),
+        ("access by VLAN", "access by VLAN", tagged),
+    ])
 }
 
 fn packets_v4(tags: &[VlanTag]) -> Result<Vec<Vec<u8>>> {

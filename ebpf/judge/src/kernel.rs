@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use ebpf::abi::{self, Stat};
+use ebpf::abi::{self, EndpointKey, Stat};
 use ebpf::steer::Action;
 use libbpf_rs::{Map, MapCore, MapFlags, Object, ObjectBuilder, ProgramInput, ProgramMut};
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -72,7 +72,7 @@ impl KernelProgram {
     ///
     /// When a map refuses an entry.
     pub fn set_tables(&mut self, tables: &ModelTables) -> Result<()> {
-        for name in [abi::PORTS, abi::ENDPOINTS, abi::ACCESS_VLANS] {
+        for name in [abi::PORTS, abi::ENDPOINTS_V4, abi::ENDPOINTS_V6, abi::ACCESS_VLANS] {
             let map = self.map(name)?;
             for key in map.keys().collect::<Vec<_>>() {
                 map.delete(&key)?;
@@ -82,7 +82,11 @@ impl KernelProgram {
             self.put(abi::PORTS, &ifindex.to_ne_bytes(), &port.to_bytes())?;
         }
         for (key, value) in &tables.endpoints {
-            self.put(abi::ENDPOINTS, &key.to_bytes(), &value.to_bytes())?;
+            let value = value.to_bytes();
+            match key {
+                EndpointKey::V4(key) => self.put(abi::ENDPOINTS_V4, &key.to_bytes(), &value)?,
+                EndpointKey::V6(key) => self.put(abi::ENDPOINTS_V6, &key.to_bytes(), &value)?,
+            }
         }
         for vlan in &tables.vlans {
             self.put(abi::ACCESS_VLANS, &vlan.to_bytes(), &[abi::COVERED])?;

@@ -7,6 +7,7 @@
 
 pub mod agreement;
 pub mod corpus;
+pub mod cost;
 mod kernel;
 mod model;
 

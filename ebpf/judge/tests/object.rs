@@ -12,7 +12,7 @@ use aya::{EbpfLoader, TestRun, TestRunOptions};
 use aya_log::EbpfLogger;
 use ebpf::abi::{self, Stat};
 use ebpf::steer::Action;
-use judge::{KernelProgram, agreement, corpus};
+use judge::{KernelProgram, agreement, corpus, cost};
 
 #[test]
 #[ignore = "needs root: loads a BPF program"]
@@ -37,6 +37,20 @@ fn a_frame_spread_over_fragments_is_steered_by_its_headers() {
     jumbo.resize(9000, 0xaa); // does not fit one page
     let observed = program.run(&jumbo).unwrap();
     assert_eq!((observed.action, observed.stat), (Action::Redirect, Stat::EngineTunnel));
+}
+
+#[test]
+#[ignore = "needs root: loads a BPF program"]
+fn what_a_run_takes_is_told_for_every_common_frame_and_program() {
+    let mut programs = [(); 2].map(|()| KernelProgram::load(ebpf::OBJECT).unwrap());
+    let costs = cost::measure(&mut programs).unwrap();
+    assert_eq!(costs.len(), corpus::common().unwrap().len());
+    // A run looks up in two maps at least; no machine does that in no time, and none takes ten microseconds.
+    let is_likely = |ns: &u128| (1..10_000).contains(ns);
+    assert!(
+        costs.iter().all(|cost| cost.runs_ns.len() == 2 && cost.runs_ns.iter().all(is_likely)),
+        "{costs:?}"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use wire::overhead::{ETHERNET_BYTES, VLAN_TAG_BYTES};
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Unaligned};
 
-use crate::abi::{EndpointKey, Stat};
+use crate::abi::{EndpointV4, EndpointV6, Stat};
 use crate::packet_view::PacketView;
 
 /// Extension headers that are followed. Fewer than the engine does, as each one multiplies what the verifier has to go
@@ -56,9 +56,10 @@ impl LinkLayer {
 }
 
 /// An IP packet as far as steering is concerned.
-pub(super) struct IpPacket {
+#[derive(Clone, Copy)]
+pub(super) struct IpPacket<Key> {
     /// Addresses and protocol; ports 0.
-    pub(super) key: EndpointKey,
+    pub(super) key: Key,
     /// What the payload is; of the whole packet's payload where `is_fragment` is set.
     pub(super) protocol: u8,
     /// Part of a bigger packet, the first part included.
@@ -67,7 +68,7 @@ pub(super) struct IpPacket {
     pub(super) payload_offset: usize,
 }
 
-impl IpPacket {
+impl IpPacket<EndpointV4> {
     /// Reads an IPv4 header and steps over its options.
     #[inline(always)]
     pub(super) fn parse_ipv4(frame: &impl PacketView, offset: usize) -> Result<Self, Stat> {
@@ -77,13 +78,15 @@ impl IpPacket {
             return Err(Stat::PassMalformed);
         }
         Ok(Self {
-            key: EndpointKey::from_ipv4_octets(header.protocol, header.destination, header.source),
+            key: EndpointV4::new(header.protocol, header.destination, header.source),
             protocol: header.protocol,
             is_fragment: header.flags_fragment.get() & IPV4_FRAGMENT_MASK != 0,
             payload_offset: offset + header_bytes,
         })
     }
+}
 
+impl IpPacket<EndpointV6> {
     /// Reads an IPv6 header and steps over its extension headers.
     #[inline(always)]
     pub(super) fn parse_ipv6(frame: &impl PacketView, offset: usize) -> Result<Self, Stat> {
@@ -93,7 +96,7 @@ impl IpPacket {
         }
         let upper = skip_extensions(frame, header.next_header, offset + size_of::<Ipv6Header>())?;
         Ok(Self {
-            key: EndpointKey::from_ipv6_octets(upper.protocol, header.destination, header.source),
+            key: EndpointV6::new(upper.protocol, header.destination, header.source),
             protocol: upper.protocol,
             is_fragment: upper.is_fragment,
             payload_offset: upper.payload_offset,

@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use aya::Ebpf;
 use aya::maps::{HashMap as KernelHash, Map, MapData, MapError, PerCpuArray, XskMap};
-use ebpf::abi::{self, AccessVlanKey, EndpointKey, EndpointValue, Payload, PortConfig, Stat};
+use ebpf::abi::{
+    self, AccessVlanKey, EndpointKey, EndpointV4, EndpointV6, EndpointValue, Payload, PortConfig, Stat,
+};
 
 use difference::Difference;
 
@@ -46,7 +48,8 @@ pub enum MapsError {
 /// The maps of the loaded program.
 pub struct SteeringMaps {
     ports: KernelHash<MapData, u32, [u8; PortConfig::BYTES]>,
-    endpoints: KernelHash<MapData, [u8; EndpointKey::BYTES], [u8; EndpointValue::BYTES]>,
+    endpoints_v4: KernelHash<MapData, [u8; EndpointV4::BYTES], [u8; EndpointValue::BYTES]>,
+    endpoints_v6: KernelHash<MapData, [u8; EndpointV6::BYTES], [u8; EndpointValue::BYTES]>,
     access_vlans: KernelHash<MapData, [u8; AccessVlanKey::BYTES], u8>,
     sockets: XskMap<MapData>,
     stats: PerCpuArray<MapData, u64>,
@@ -69,7 +72,8 @@ impl SteeringMaps {
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, MapsError> {
         Ok(Self {
             ports: open(ebpf, abi::PORTS)?,
-            endpoints: open(ebpf, abi::ENDPOINTS)?,
+            endpoints_v4: open(ebpf, abi::ENDPOINTS_V4)?,
+            endpoints_v6: open(ebpf, abi::ENDPOINTS_V6)?,
             access_vlans: open(ebpf, abi::ACCESS_VLANS)?,
             sockets: open(ebpf, abi::SOCKETS)?,
             stats: open(ebpf, abi::STATS)?,
@@ -102,9 +106,16 @@ impl SteeringMaps {
     /// # Errors
     /// When the kernel refuses, for example because the map is full.
     pub fn set_endpoint(&mut self, key: EndpointKey, payload: Payload) -> Result<(), MapsError> {
-        self.endpoints
-            .insert(key.to_bytes(), EndpointValue::new(payload).to_bytes(), 0)
-            .map_err(access(abi::ENDPOINTS, || format!("set {key:?}")))?;
+        let value = EndpointValue::new(payload).to_bytes();
+        let set = || format!("set {key:?}");
+        match key {
+            EndpointKey::V4(key) => {
+                self.endpoints_v4.insert(key.to_bytes(), value, 0).map_err(access(abi::ENDPOINTS_V4, set))
+            }
+            EndpointKey::V6(key) => {
+                self.endpoints_v6.insert(key.to_bytes(), value, 0).map_err(access(abi::ENDPOINTS_V6, set))
+            }
+        }?;
         self.written_endpoints.insert(key, payload);
         Ok(())
     }
@@ -114,8 +125,11 @@ impl SteeringMaps {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove_endpoint(&mut self, key: EndpointKey) -> Result<(), MapsError> {
-        absent_is_fine(self.endpoints.remove(&key.to_bytes()))
-            .map_err(access(abi::ENDPOINTS, || format!("remove {key:?}")))?;
+        let (removed, map) = match key {
+            EndpointKey::V4(key) => (self.endpoints_v4.remove(&key.to_bytes()), abi::ENDPOINTS_V4),
+            EndpointKey::V6(key) => (self.endpoints_v6.remove(&key.to_bytes()), abi::ENDPOINTS_V6),
+        };
+        absent_is_fine(removed).map_err(access(map, || format!("remove {key:?}")))?;
         self.written_endpoints.remove(&key);
         Ok(())
     }

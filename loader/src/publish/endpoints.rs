@@ -34,7 +34,7 @@ fn keys_of(tunnel: &Tunnel, peer: Option<(IpAddr, u16)>) -> Vec<EndpointKey> {
         keys.extend([key, key.for_fragments()]);
     }
     if tunnel.peer == PeerMode::Learn {
-        keys.push(key(unspecified_like(tunnel.local)).with_ports(sport, 0).from_anyone());
+        keys.push(key(unspecified_like(tunnel.local)).with_ports(sport, 0).without_peer());
     }
     keys
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_learning_tunnel_has_packets_from_anyone_and_where_its_peer_is_fragments_too() {
+    fn a_learning_tunnel_has_packets_without_peer_and_where_its_peer_is_fragments_too() {
         let anyone = EndpointKey::ipv4(17, LOCAL, Ipv4Addr::UNSPECIFIED).with_ports(5001, 0);
         assert_eq!(keys(&plan("learn"), None), HashSet::from([anyone, over_ip()]));
         let peer = EndpointKey::ipv4(17, LOCAL, Ipv4Addr::new(192, 0, 2, 7)).with_ports(5001, 7);

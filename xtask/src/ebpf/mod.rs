@@ -24,6 +24,9 @@ pub(crate) struct EbpfArgs {
     /// Do not write anything: build again, compare with the committed object, and let the kernel judge it (as root).
     #[arg(long)]
     check: bool,
+    /// Build nothing: print what one run of the committed object takes, by kind of frame (as root).
+    #[arg(long, conflicts_with = "check")]
+    cost: bool,
 }
 
 /// The Debian packages that [`run`] would install here.
@@ -34,9 +37,12 @@ pub(crate) fn missing_packages() -> Vec<&'static str> {
 /// Builds or checks.
 ///
 /// # Errors
-/// No toolchain can be had, the build fails; with `--check` also: the committed object differs or the kernel refuses it.
+/// No toolchain can be had, the build fails; with `--check` also: the committed object differs or the kernel refuses it; with `--cost` that only.
 pub(crate) fn run(args: &EbpfArgs) -> Result<()> {
     let root = workspace::root();
+    if args.cost {
+        return judge(&["--cost".into(), root.join(OBJECT)]);
+    }
     let recorded = Record::read(&root.join(RECORD)).unwrap_or_default();
     let toolchain = Toolchain::find(&recorded.toolchain)?;
     eprintln!("      building with {}", toolchain.name());
@@ -88,11 +94,11 @@ fn compare(committed: &Path, rebuilt: &Path) -> Result<()> {
     );
 }
 
-/// Loads the objects through libbpf and compares their decisions with the source's.
-fn judge(objects: &[PathBuf]) -> Result<()> {
+/// Loads objects through libbpf and compares their decisions with the source's, or does what else the words say.
+fn judge(words: &[PathBuf]) -> Result<()> {
     install::packages(install::C_LIBRARIES)?;
     let mut command = workspace::cargo(&["run", "--quiet", "--package", "spanwire-ebpf-judge", "--"]);
-    let status = command.args(objects).status().context("starting cargo")?;
+    let status = command.args(words).status().context("starting cargo")?;
     ensure!(status.success(), "the judge does not build or refuses the object; it has said why ({status})");
     Ok(())
 }
