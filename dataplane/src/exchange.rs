@@ -250,13 +250,21 @@ impl Exchange {
         self.to_wake = 0;
     }
 
+    /// Whether no frames wait for this worker.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&mut self) -> bool {
+        self.berths.workers.get(self.worker).is_none_or(|berth| berth.fragments.is_empty())
+            && self.packets.is_empty()
+    }
+
     /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it.
     #[must_use]
     pub fn may_sleep(&mut self) -> bool {
         let Some(berth) = self.berths.workers.get(self.worker) else { return true };
         berth.is_asleep.store(true, Relaxed);
         fence(SeqCst);
-        let may_sleep = berth.fragments.is_empty() && self.packets.is_empty();
+        let may_sleep = self.is_empty();
         if !may_sleep {
             self.awake();
         }

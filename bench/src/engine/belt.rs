@@ -72,6 +72,12 @@ impl Port for BeltPort {
         true
     }
 
+    #[inline]
+    fn is_quiet(&mut self) -> bool {
+        let belt = self.belt.borrow();
+        self.id != belt.receiver || belt.arriving.is_empty()
+    }
+
     fn flush(&mut self) {}
 
     fn reclaim(&mut self, _cache: &mut ChunkCache) {}

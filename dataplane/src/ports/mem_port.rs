@@ -302,12 +302,18 @@ impl Port for MemPort {
     fn transmit_requesting(&mut self, frame: Frame, request: ChecksumRequest) -> Result<(), Frame> {
         self.queue(Sent { frame, request: Some(request) })
     }
+
     fn max_segments(&self) -> usize {
         self.rings.max_segments
     }
 
     fn has_room(&mut self, count: usize) -> bool {
         (self.ring_chunks - self.held.tx) as usize >= count
+    }
+
+    #[inline]
+    fn is_quiet(&mut self) -> bool {
+        self.rings.rx.is_empty() && self.rings.completed.is_empty() && self.held.fill == self.ring_chunks
     }
 
     fn flush(&mut self) {}

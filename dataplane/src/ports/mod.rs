@@ -29,6 +29,21 @@ pub trait Port {
     /// Gives the frame back when the ring has not room for all of it, or it has more segments than [`Port::max_segments`].
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame>;
 
+    /// [`Port::transmit`] for the next `count` frames that an iterator has. `Some`: the one that was refused, and how many were queued before it.
+    #[inline]
+    fn transmit_row(
+        &mut self,
+        frames: &mut impl Iterator<Item = Frame>,
+        count: usize,
+    ) -> Option<(Frame, usize)> {
+        for passed in 0..count {
+            if let Err(frame) = self.transmit(frames.next()?) {
+                return Some((frame, passed));
+            }
+        }
+        None
+    }
+
     /// [`Port::transmit`] for a frame whose checksum is still to be filled in: by the NIC or the kernel where the port has that, else here.
     ///
     /// # Errors
@@ -52,6 +67,9 @@ pub trait Port {
 
     /// Whether the ring takes `count` frames more.
     fn has_room(&mut self, count: usize) -> bool;
+
+    /// Whether [`Port::receive`] and [`Port::reclaim`] would do nothing now: nothing came, nothing was completed, and all chunks are lent that can be.
+    fn is_quiet(&mut self) -> bool;
 
     /// Sends what was queued.
     fn flush(&mut self);
@@ -155,6 +173,12 @@ impl<P: Port> PortSet<P> {
         port.flush();
         port.reclaim(cache);
         Some(port)
+    }
+
+    /// Whether there is nothing to receive or to reclaim: [`Port::is_quiet`].
+    #[inline]
+    pub fn is_quiet(&mut self) -> bool {
+        self.ports.iter_mut().all(P::is_quiet)
     }
 
     /// Sends what was queued on every queue, and begins a new round.

@@ -80,6 +80,9 @@ impl Port for XskPort {
     fn receive(&mut self, cache: &mut ChunkCache, batch: &mut FrameBatch) -> usize {
         let before = batch.len();
         let received = self.queue.receive(cache, batch);
+        if received == 0 && self.queue.max_segments() == 1 {
+            return 0;
+        }
         let bytes: usize = batch.iter().skip(before).map(Frame::len).sum();
         self.count(|counters| {
             counters.rx_frames.add(received as u64);
@@ -97,6 +100,20 @@ impl Port for XskPort {
         self.queue.transmit(frame)?;
         self.count_tx(bytes);
         Ok(())
+    }
+
+    #[inline]
+    fn transmit_row(
+        &mut self,
+        frames: &mut impl Iterator<Item = Frame>,
+        count: usize,
+    ) -> Option<(Frame, usize)> {
+        let (taken, bytes, refused) = self.queue.transmit_row(frames, count);
+        self.count(|counters| {
+            counters.tx_frames.add(taken as u64);
+            counters.tx_bytes.add(bytes);
+        });
+        refused.map(|frame| (frame, taken))
     }
 
     #[inline]
@@ -124,6 +141,11 @@ impl Port for XskPort {
     #[inline]
     fn has_room(&mut self, count: usize) -> bool {
         self.queue.has_tx_room(count)
+    }
+
+    #[inline]
+    fn is_quiet(&mut self) -> bool {
+        self.queue.is_quiet()
     }
 
     #[inline]

@@ -43,6 +43,15 @@ impl Fragments {
         self.table.parked()
     }
 
+    /// Whether nothing waits here, nor comes from other workers.
+    #[must_use]
+    #[inline]
+    pub fn is_quiet(&mut self) -> bool {
+        self.table.parked() == 0
+            && self.whole.is_empty()
+            && self.exchange.as_mut().is_none_or(|exchange| exchange.is_empty())
+    }
+
     /// Chunks that those stand in.
     #[must_use]
     #[inline]

@@ -238,23 +238,31 @@ fn transmit<P: Port>(
     }
     let Some(queue) = exits.ports.tx(port) else { return Some((frames.next()?, 0)) };
     match request {
-        None => transmit_by(queue, frames, count, P::transmit),
-        Some(request) => {
-            transmit_by(queue, frames, count, |queue, frame| queue.transmit_requesting(frame, request))
-        }
+        None => transmit_all(queue, frames, count),
+        Some(request) => transmit_requesting(queue, frames, count, request),
     }
 }
 
-/// The same by `transmit`. A function of its own: its loop needs all the registers.
+/// A function of its own: its loop needs all the registers.
 #[inline(never)]
-fn transmit_by<P>(
+fn transmit_all<P: Port>(
     queue: &mut P,
     frames: &mut impl Iterator<Item = Frame>,
     count: usize,
-    transmit: impl Fn(&mut P, Frame) -> Result<(), Frame>,
+) -> Option<(Frame, usize)> {
+    queue.transmit_row(frames, count)
+}
+
+/// The same for frames whose checksum is still to be filled in.
+#[inline(never)]
+fn transmit_requesting<P: Port>(
+    queue: &mut P,
+    frames: &mut impl Iterator<Item = Frame>,
+    count: usize,
+    request: ChecksumRequest,
 ) -> Option<(Frame, usize)> {
     for passed in 0..count {
-        if let Err(frame) = transmit(queue, frames.next()?) {
+        if let Err(frame) = queue.transmit_requesting(frames.next()?, request) {
             return Some((frame, passed));
         }
     }

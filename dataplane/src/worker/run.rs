@@ -1,8 +1,8 @@
 //! run: a worker's loop, the one endless loop of the engine.
 //!
 //! One round: answer the mailbox, load the newest tables, then for each queue take chunks back, receive a batch, take
-//! it through the stages; then take over fragments and packets from other workers, and at the end send what was queued. A round that found nothing counts towards sleep;
-//! a sleeping worker waits in `poll(2)` on all its sockets and its mailbox.
+//! it through the stages; then take over fragments and packets from other workers, and at the end send what was queued. A round in which nothing waits anywhere
+//! ends with the look that finds that out, and counts towards sleep; a sleeping worker waits in `poll(2)` on all its sockets and its mailbox.
 //!
 //! In steady state a round makes no allocation, takes no lock, reads no clock (the main thread keeps [`Clock`]) and
 //! makes no system call besides the kicks and sleeps that AF_XDP itself asks for.
@@ -155,22 +155,31 @@ impl<P: Port> Worker<P> {
 
     /// Carries out waiting commands. Returns whether to go on.
     pub fn answer_mailbox(&mut self) -> bool {
-        while let Some(command) = self.setup.inbox.next() {
-            match command {
-                Command::Attach(port) => {
-                    self.chunks_handed_in += chunks_in(&port);
-                    self.ports.attach(port);
-                }
-                Command::Detach(id) => {
-                    let gone = self.ports.detach(id);
-                    self.hand_back(Some(id), gone);
-                }
-                Command::Stop => {
-                    self.drop_fragments();
-                    let gone = core::mem::take(&mut self.ports).into_ports();
-                    self.hand_back(None, gone);
-                    return false;
-                }
+        let mut goes_on = true;
+        while goes_on && let Some(command) = self.setup.inbox.next() {
+            goes_on = self.carry_out(command);
+            // The next rounds may be quiet ones.
+            self.publish();
+        }
+        goes_on
+    }
+
+    /// Carries out one command. Returns whether to go on.
+    fn carry_out(&mut self, command: Command<P>) -> bool {
+        match command {
+            Command::Attach(port) => {
+                self.chunks_handed_in += chunks_in(&port);
+                self.ports.attach(port);
+            }
+            Command::Detach(id) => {
+                let gone = self.ports.detach(id);
+                self.hand_back(Some(id), gone);
+            }
+            Command::Stop => {
+                self.drop_fragments();
+                let gone = core::mem::take(&mut self.ports).into_ports();
+                self.hand_back(None, gone);
+                return false;
             }
         }
         true
@@ -191,6 +200,17 @@ impl<P: Port> Worker<P> {
 
     /// Serves each queue once. Returns the number of frames received, from queues and from other workers.
     pub fn round(&mut self) -> usize {
+        if self.ports.is_quiet() && self.fragments.is_quiet() {
+            self.counters(|counters| counters.rounds.add(1));
+            // What the kernel did not take yet.
+            self.ports.flush();
+            return 0;
+        }
+        self.busy_round()
+    }
+
+    /// A round that may have something to do.
+    fn busy_round(&mut self) -> usize {
         let Self { setup, ports, batch, identification, fragments, answers, spread_generation, .. } = self;
         let Some(counters) = setup.counters.of(setup.worker) else { return 0 };
         let tables = setup.tables.load();

@@ -44,6 +44,13 @@ impl ChunkCache {
     #[inline]
     pub fn give(&mut self, chunk: Chunk) {
         assert!(self.pool.owns(chunk.base()), "a chunk goes back to the memory it is from");
+        self.give_own(chunk);
+    }
+
+    /// [`give`](ChunkCache::give) for a chunk that is known to be of the pool's memory.
+    #[inline]
+    pub(crate) fn give_own(&mut self, chunk: Chunk) {
+        debug_assert!(self.pool.owns(chunk.base()), "a chunk goes back to the memory it is from");
         if self.stack.len() == self.capacity {
             self.give_surplus();
         }

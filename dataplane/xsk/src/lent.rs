@@ -117,6 +117,12 @@ impl Lent {
         &self.pool
     }
 
+    /// Whether its chunks are of the memory that `pool` keeps.
+    #[inline]
+    pub(crate) fn is_of(&self, pool: &ChunkPool) -> bool {
+        core::ptr::eq(self.umem, pool.umem())
+    }
+
     /// What is lent now.
     pub(crate) fn held(&self) -> Held {
         Held { fill: self.fill.count, tx: self.tx.count }

@@ -51,6 +51,25 @@ impl<T: Slot, M: RingMemory<T>> Consumer<T, M> {
         Some(entry)
     }
 
+    /// Reads up to `count` entries, for as long as `take` takes them: one that it refuses is the next to be read. How many it took; their slots
+    /// stay taken until `release`.
+    #[inline]
+    pub fn pop_while(&mut self, count: u32, mut take: impl FnMut(T) -> bool) -> u32 {
+        let count = self.available(count).min(count);
+        let (slots, first) = (self.shared.slots(), self.next);
+        let mut taken = 0;
+        while taken < count {
+            // SAFETY: as in `peek`: `count` entries can be read from `next` on.
+            let entry = unsafe { slots.at(first.wrapping_add(taken)).read() };
+            if !take(entry) {
+                break;
+            }
+            taken += 1;
+        }
+        self.next = first.wrapping_add(taken);
+        taken
+    }
+
     /// Looks at the entry `ahead` places behind the one that `pop` reads next.
     #[inline]
     pub fn peek(&mut self, ahead: u32) -> Option<T> {

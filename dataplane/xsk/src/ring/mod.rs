@@ -151,9 +151,29 @@ impl<T: Slot, M: RingMemory<T>> Shared<T, M> {
     /// Address of the slot for a freely running index.
     #[inline]
     fn slot(&self, index: u32) -> NonNull<T> {
-        let place = (index & (self.words.size - 1)) as usize;
-        // SAFETY: `size` is a power of two (checked in `new`), so `place < size`, and there are `size` slots.
-        unsafe { self.words.slots.add(place) }
+        self.slots().at(index)
+    }
+
+    /// The slots by themselves, for a loop over some of them: held in registers, whatever is written meanwhile.
+    #[inline]
+    fn slots(&self) -> Slots<T> {
+        Slots { first: self.words.slots, mask: self.words.size - 1 }
+    }
+}
+
+/// Where the slots of one ring stand. Made by [`Shared::slots`] only, and used while that lives.
+struct Slots<T> {
+    first: NonNull<T>,
+    /// Number of slots less one.
+    mask: u32,
+}
+
+impl<T> Slots<T> {
+    /// Address of the slot for a freely running index.
+    #[inline]
+    fn at(&self, index: u32) -> NonNull<T> {
+        // SAFETY: the number of slots is a power of two (checked in `Shared::new`), so what is left of the index is below it.
+        unsafe { self.first.add((index & self.mask) as usize) }
     }
 }
 

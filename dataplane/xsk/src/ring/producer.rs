@@ -62,6 +62,23 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         Ok(())
     }
 
+    /// Writes up to `count` entries, as many as there is room for and `next` gives; how many. Not yet visible to the other end.
+    #[inline]
+    pub fn push_while(&mut self, count: u32, mut next: impl FnMut() -> Option<T>) -> u32 {
+        let count = self.free_count(count).min(count);
+        let (slots, first) = (self.shared.slots(), self.next);
+        let mut written = 0;
+        while written < count
+            && let Some(entry) = next()
+        {
+            // SAFETY: as in `push`: `count` slots can be written from `next` on.
+            unsafe { slots.at(first.wrapping_add(written)).write(entry) };
+            written += 1;
+        }
+        self.next = first.wrapping_add(written);
+        written
+    }
+
     /// Asks the CPU for the next `count` slots, to be written soon: the other end's CPU has them. No more than are free by the last view.
     #[inline]
     pub fn prefetch(&self, count: u32) {

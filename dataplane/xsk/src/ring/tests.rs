@@ -13,6 +13,9 @@ enum Act {
     Push(u8),
     Publish,
     Pop(u8),
+    /// Up to so many at once, of which the other side has or wants as many as the second says.
+    PushWhile(u8, u8),
+    PopWhile(u8, u8),
     Release,
 }
 
@@ -21,6 +24,8 @@ fn act() -> impl Strategy<Value = Act> {
         (1u8..20).prop_map(Act::Push),
         Just(Act::Publish),
         (1u8..20).prop_map(Act::Pop),
+        (0u8..20, 0u8..20).prop_map(|(count, given)| Act::PushWhile(count, given)),
+        (0u8..20, 0u8..20).prop_map(|(count, wanted)| Act::PopWhile(count, wanted)),
         Just(Act::Release)
     ]
 }
@@ -64,6 +69,28 @@ fn step(act: Act, (producer, consumer): &mut HeapEnds<u64>, model: &mut Model) -
                 prop_assert_eq!(consumer.pop(), expected);
                 model.read += usize::from(expected.is_some());
             }
+        }
+        Act::PushWhile(count, given) => {
+            let room = producer.size() as usize - model.taken();
+            let fits = usize::from(count.min(given)).min(room);
+            let mut entries = (model.pushed..).take(given.into());
+            prop_assert_eq!(producer.push_while(count.into(), || entries.next()) as usize, fits);
+            model.written.extend((model.pushed..).take(fits));
+            model.pushed += fits as u64;
+        }
+        Act::PopWhile(count, wanted) => {
+            let mut read = Vec::new();
+            let popped = consumer.pop_while(count.into(), |entry| {
+                let is_wanted = read.len() < usize::from(wanted);
+                if is_wanted {
+                    read.push(entry);
+                }
+                is_wanted
+            });
+            let expected = usize::from(count.min(wanted)).min(model.visible.len());
+            prop_assert_eq!(&read, &model.visible.drain(..expected).collect::<Vec<_>>());
+            prop_assert_eq!(popped as usize, expected);
+            model.read += expected;
         }
         Act::Release => {
             prop_assert_eq!(consumer.release() as usize, model.read);

@@ -117,6 +117,23 @@ impl XskQueue {
         self.rings.has_tx_room(count)
     }
 
+    /// [`transmit`](XskQueue::transmit) for the next `count` frames that an iterator has. How many were taken, and the bytes of these; the frame that was
+    /// refused, if any.
+    #[inline]
+    pub fn transmit_row(
+        &mut self,
+        frames: &mut impl Iterator<Item = Frame>,
+        count: usize,
+    ) -> (usize, u64, Option<Frame>) {
+        self.rings.transmit_row(&mut self.loans.lent, frames, count)
+    }
+
+    /// Whether `receive`, `reap` and `refill` would do nothing now, not even a system call.
+    #[inline]
+    pub fn is_quiet(&mut self) -> bool {
+        !self.busy_poll && self.rings.is_quiet()
+    }
+
     /// Shows the kernel what was written and, where it needs that, makes it transmit.
     ///
     /// What the kernel does not take now (its buffers are full, the link is down) stays in the ring for the next flush, so flush every

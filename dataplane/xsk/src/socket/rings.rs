@@ -47,22 +47,39 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
         let wanted = to_count(out.remaining_capacity()).min(self.batch);
         let ready = self.ends.rx.available(wanted).min(wanted);
         let before = out.len();
-        for _ in 0..ready {
-            let Some(entry) = self.ends.rx.pop() else { break };
-            if entry.is_continued() {
-                match self.receive_chain(entry, lent, cache) {
-                    ControlFlow::Continue(frame) => out.extend(frame),
-                    ControlFlow::Break(()) => break,
+        let mut left = ready;
+        while left > 0 {
+            let Self { ends, counts, .. } = self;
+            left -= ends.rx.pop_while(left, |entry| {
+                if entry.is_continued() {
+                    return false;
                 }
-                continue;
-            }
-            match lent.received(entry) {
-                Some(frame) => out.push(frame),
-                None => self.counts.bad_entries += 1,
+                match lent.received(entry) {
+                    Some(frame) => out.push(frame),
+                    None => counts.bad_entries += 1,
+                }
+                true
+            });
+            // What is left begins with a frame of several segments.
+            let Some(entry) = (if left > 0 { ends.rx.pop() } else { None }) else { break };
+            left -= 1;
+            match self.receive_chain(entry, lent, cache) {
+                ControlFlow::Continue(frame) => out.extend(frame),
+                ControlFlow::Break(()) => break,
             }
         }
         self.ends.rx.release();
         out.len() - before
+    }
+
+    /// Whether nothing came, nothing was completed, and all chunks are lent that can be, to a kernel that does not ask to be woken for them.
+    #[inline]
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let Ends { fill, rx, completion, .. } = &mut self.ends;
+        rx.available(1) == 0
+            && completion.available(1) == 0
+            && fill.free_count(1) == 0
+            && !fill.needs_wakeup()
     }
 
     /// The frame whose first entry has just been read and is not its last; none when it cannot be taken, and is discarded.
@@ -199,6 +216,43 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
         Ok(())
     }
 
+    /// [`transmit`](Self::transmit) for the next `count` frames. How many were taken, and the bytes of these; the frame that was not, if any.
+    #[inline]
+    pub(crate) fn transmit_row(
+        &mut self,
+        lent: &mut Lent,
+        frames: &mut impl Iterator<Item = Frame>,
+        count: usize,
+    ) -> (usize, u64, Option<Frame>) {
+        let (mut left, mut bytes) = (to_count(count), 0);
+        loop {
+            let mut other = None;
+            left -= self.ends.tx.push_while(left, || {
+                let frame = frames.next()?;
+                let frame_bytes = frame.len() as u64;
+                match lent.for_tx(frame) {
+                    Ok(entry) => {
+                        bytes += frame_bytes;
+                        Some(entry)
+                    }
+                    Err(frame) => {
+                        other = Some(frame);
+                        None
+                    }
+                }
+            });
+            // The ring is full, or the frame is of several segments or cannot be sent at all.
+            let taken = |left: u32| count - left as usize;
+            let next = if left > 0 { other.or_else(|| frames.next()) } else { None };
+            let Some(frame) = next else { return (taken(left), bytes, None) };
+            let frame_bytes = frame.len() as u64;
+            match self.transmit(lent, frame) {
+                Ok(()) => (left, bytes) = (left - 1, bytes + frame_bytes),
+                Err(frame) => return (taken(left), bytes, Some(frame)),
+            }
+        }
+    }
+
     /// `transmit_with` for a frame of several segments.
     #[cold]
     fn transmit_chain(&mut self, options: u32, lent: &mut Lent, frame: Frame) -> Result<(), Frame> {
@@ -229,40 +283,39 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     /// Chunks of completed transmissions into `cache`; how many.
     #[inline]
     pub(crate) fn reap(&mut self, lent: &mut Lent, cache: &mut ChunkCache) -> usize {
-        let ready = self.ends.completion.available(self.ends.completion.size());
-        let mut count = 0;
-        for _ in 0..ready {
-            let Some(entry) = self.ends.completion.pop() else { break };
-            match lent.completed(entry) {
-                Some(chunk) => {
-                    cache.give(chunk);
-                    count += 1;
-                }
-                None => self.counts.bad_entries += 1,
-            }
+        let completion = &mut self.ends.completion;
+        let ready = completion.available(completion.size());
+        if ready == 0 {
+            return 0;
         }
-        self.ends.completion.release();
-        count
+        // Once for all of them.
+        assert!(lent.is_of(cache.pool()), "a chunk goes back to the memory it is from");
+        let mut bad = 0;
+        let read = completion.pop_while(ready, |entry| {
+            match lent.completed(entry) {
+                Some(chunk) => cache.give_own(chunk),
+                None => bad += 1,
+            }
+            true
+        });
+        completion.release();
+        self.counts.bad_entries += u64::from(bad);
+        (read - bad) as usize
     }
 
     /// Lends empty chunks from `cache` until the fill ring is full or the cache empty, and publishes them; how many.
     #[inline]
     pub(crate) fn refill(&mut self, lent: &mut Lent, cache: &mut ChunkCache) -> usize {
-        let room = self.ends.fill.free_count(self.ends.fill.size());
-        for _ in 0..room {
-            let Some(chunk) = cache.take() else { break };
-            match lent.for_fill(chunk) {
-                Ok(entry) => {
-                    let pushed = self.ends.fill.push(entry);
-                    debug_assert!(pushed.is_ok(), "room was seen above");
-                }
-                Err(foreign) => {
-                    cache.give(foreign);
-                    break;
-                }
+        let fill = &mut self.ends.fill;
+        let room = fill.free_count(fill.size());
+        fill.push_while(room, || match lent.for_fill(cache.take()?) {
+            Ok(entry) => Some(entry),
+            Err(foreign) => {
+                cache.give(foreign);
+                None
             }
-        }
-        self.ends.fill.publish() as usize
+        });
+        fill.publish() as usize
     }
 }
 

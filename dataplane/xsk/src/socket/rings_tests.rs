@@ -191,6 +191,52 @@ fn a_full_tx_ring_gives_the_frame_back() {
 }
 
 #[test]
+fn a_row_is_taken_up_to_the_frame_that_does_not_fit_with_frames_of_several_segments_among_them() {
+    let mut bench = Bench::new();
+    let mut row: Vec<Frame> =
+        (1..u8::try_from(RING).unwrap()).map(|number| bench.frame(&[number; 2])).collect();
+    let long = bench.frame(&[101; 3]).followed_by(bench.frame(&[102; 4])).unwrap();
+    row.insert(2, long);
+    let count = row.len();
+    let mut frames = row.into_iter();
+    // 31 of one segment and one of two are an entry too many.
+    let (taken, bytes, refused) = bench.rings.transmit_row(&mut bench.lent, &mut frames, count);
+    assert_eq!((taken, bytes), (count - 1, 2 * 30 + 7));
+    let refused = refused.unwrap();
+    assert_eq!((refused.head(), frames.len()), (&[31; 2][..], 0));
+    bench.cache.give_frame(refused);
+    bench.rings.ends.tx.publish();
+    let sent: Vec<u32> = std::iter::from_fn(|| bench.kernel.transmit()).map(|entry| entry.len).collect();
+    assert_eq!((sent.len(), &sent[..6]), (RING as usize, &[2, 2, 3, 4, 2, 2][..]));
+    bench.reap();
+    assert_eq!(bench.accounted(), CHUNKS as usize);
+    assert_eq!(bench.rings.transmit_row(&mut bench.lent, &mut std::iter::empty(), 3).0, 0);
+}
+
+#[test]
+fn a_queue_is_quiet_when_nothing_came_or_was_completed_and_all_is_lent() {
+    let mut bench = Bench::new();
+    assert!(!bench.rings.is_quiet(), "chunks can be lent");
+    bench.refill();
+    assert!(bench.rings.is_quiet());
+    bench.kernel.fill.ask_for_wakeup(true);
+    assert!(!bench.rings.is_quiet(), "the kernel asks to be woken for them");
+    bench.kernel.fill.ask_for_wakeup(false);
+    bench.kernel.deliver(60);
+    assert!(!bench.rings.is_quiet(), "a frame came");
+    let frame = bench.receive().pop().unwrap();
+    assert!(!bench.rings.is_quiet(), "its chunk can be replaced");
+    bench.refill();
+    bench.transmit(frame).unwrap();
+    bench.rings.ends.tx.publish();
+    assert!(bench.rings.is_quiet(), "what waits to be sent is for `flush`");
+    bench.kernel.transmit().unwrap();
+    assert!(!bench.rings.is_quiet(), "a transmission was completed");
+    bench.reap();
+    assert!(bench.rings.is_quiet());
+}
+
+#[test]
 fn an_empty_frame_and_one_of_another_memory_are_not_transmitted() {
     let mut bench = Bench::new();
     let mut other = Bench::new();
@@ -333,6 +379,8 @@ enum Act {
     DeliverPart,
     Receive,
     Forward(u8),
+    /// So many in one go.
+    ForwardRow(u8),
     /// Each frame in hand gets the next one behind it.
     Join(u8),
     Discard(u8),
@@ -350,6 +398,7 @@ fn act() -> impl Strategy<Value = Act> {
         Just(Act::DeliverPart),
         Just(Act::Receive),
         some.clone().prop_map(Act::Forward),
+        some.clone().prop_map(Act::ForwardRow),
         (1u8..4).prop_map(Act::Join),
         some.clone().prop_map(Act::Discard),
         Just(Act::Flush),
@@ -382,6 +431,20 @@ fn step(act: Act, bench: &mut Bench, hand: &mut Vec<Frame>) {
                     }
                 }
             }
+        }
+        Act::ForwardRow(count) => {
+            let keep = hand.len().saturating_sub(usize::from(count));
+            let given = hand.len() - keep;
+            let mut row = hand.drain(keep..);
+            let (taken, bytes, refused) = bench.rings.transmit_row(&mut bench.lent, &mut row, given);
+            let left: Vec<Frame> = row.collect();
+            assert_eq!(taken + usize::from(refused.is_some()) + left.len(), given);
+            assert!(bytes >= 64 * taken as u64, "{taken} frames, {bytes} bytes");
+            assert!(
+                refused.is_some() || left.is_empty(),
+                "it stops at a frame that is refused and nowhere else"
+            );
+            refused.into_iter().chain(left).for_each(|frame| bench.cache.give_frame(frame));
         }
         Act::Discard(count) => {
             let keep = hand.len().saturating_sub(usize::from(count));
