@@ -9,11 +9,17 @@
 //! | map | kind | key | value |
 //! |---|---|---|---|
 //! | [`PORTS`] | hash | interface index, `u32` | [`PortConfig`] |
+//! | [`PORT_CELLS`] | array | [`PortCell::place`], `u32` | [`PortCell`] |
 //! | [`ENDPOINTS_V4`] | hash | [`EndpointV4`] | [`EndpointValue`] |
 //! | [`ENDPOINTS_V6`] | hash | [`EndpointV6`] | [`EndpointValue`] |
+//! | [`ENDPOINT_CELLS_V4`] | array | [`EndpointCellV4::place`], `u32` | [`EndpointCellV4`] |
+//! | [`ENDPOINT_CELLS_V6`] | array | [`EndpointCellV6::place`], `u32` | [`EndpointCellV6`] |
 //! | [`ACCESS_VLANS`] | hash | [`AccessVlanKey`] | [`COVERED`], `u8` |
 //! | [`SOCKETS`] | XSKMAP | slot, `u32` | file descriptor of an AF_XDP socket |
 //! | [`STATS`] | per-CPU array | [`stat_key`], `u32` | count of frames, `u64` |
+//!
+//! Cells stand in front of a hash map: what is in one is found by a comparison, which costs a tenth of a look-up. Each entry has its place there, and
+//! the first that claims a place has it. Nothing depends on an entry being in its cell.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -26,10 +32,16 @@ pub use crate::stats::Stat;
 pub const PROGRAM: &str = "spanwire_steer";
 /// The map of ports: interface index to [`PortConfig`].
 pub const PORTS: &str = "PORTS";
+/// The cells in front of [`PORTS`]: [`PortCell::place`] to [`PortCell`].
+pub const PORT_CELLS: &str = "PORT_CELLS";
 /// The map of tunnel endpoints between IPv4 addresses: [`EndpointV4`] to [`EndpointValue`].
 pub const ENDPOINTS_V4: &str = "ENDPOINTS_V4";
 /// The map of those between IPv6 addresses: [`EndpointV6`] to [`EndpointValue`].
 pub const ENDPOINTS_V6: &str = "ENDPOINTS_V6";
+/// The cells in front of [`ENDPOINTS_V4`]: [`EndpointCellV4::place`] to [`EndpointCellV4`].
+pub const ENDPOINT_CELLS_V4: &str = "ENDPOINT_CELLS_V4";
+/// The cells in front of [`ENDPOINTS_V6`]: [`EndpointCellV6::place`] to [`EndpointCellV6`].
+pub const ENDPOINT_CELLS_V6: &str = "ENDPOINT_CELLS_V6";
 /// The set of access VLANs: [`AccessVlanKey`] to [`COVERED`].
 pub const ACCESS_VLANS: &str = "ACCESS_VLANS";
 /// The map of AF_XDP sockets: [`PortConfig::slot`] to a socket.
@@ -50,6 +62,10 @@ pub const LOG_LEVEL_DEBUG: u8 = 4;
 
 /// Entries that [`PORTS`] has room for, unless the loader asks for more.
 pub const PORTS_MAX: usize = 256;
+/// Cells in front of [`PORTS`]. A power of two.
+pub const PORT_CELLS_MAX: usize = 256;
+/// Cells in front of [`ENDPOINTS_V4`] and [`ENDPOINTS_V6`] each. A power of two.
+pub const ENDPOINT_CELLS_MAX: usize = 1024;
 /// Entries that [`ENDPOINTS_V4`] and [`ENDPOINTS_V6`] have room for each, unless the loader asks for more.
 pub const ENDPOINTS_MAX: usize = 65_536;
 /// Entries that [`ACCESS_VLANS`] has room for, unless the loader asks for more.
@@ -172,6 +188,62 @@ impl PortConfig {
     }
 }
 
+/// A value of [`PORT_CELLS`]: a port that is found by its place.
+///
+/// ```text
+///  0             16                20
+/// +-------------+-----------------+
+/// | port config | interface index |
+/// +-------------+-----------------+
+/// ```
+///
+/// Byte order: network, but for the interface index, which is in the machine's. An empty cell is all zeros. The index comes last: who reads
+/// while the gateway writes front to back finds either no port or what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct PortCell {
+    config: PortConfig,
+    ifindex: u32,
+}
+
+impl PortCell {
+    /// Bytes of a value of [`PORT_CELLS`].
+    pub const BYTES: usize = size_of::<Self>();
+
+    /// The cell of the port with interface index `ifindex`.
+    #[must_use]
+    pub const fn new(ifindex: u32, config: PortConfig) -> Self {
+        Self { config, ifindex }
+    }
+
+    /// Where the port with this interface index has its place.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(ifindex: u32) -> u32 {
+        ifindex % cells(PORT_CELLS_MAX)
+    }
+
+    /// What stands here of the port with this interface index.
+    #[inline(always)]
+    #[must_use]
+    pub fn config_of(&self, ifindex: u32) -> Option<&PortConfig> {
+        if self.ifindex == ifindex { Some(&self.config) } else { None }
+    }
+
+    /// The bytes to write into the map.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        zerocopy::transmute!(self)
+    }
+}
+
+/// A number of cells, as a map's keys have it.
+#[expect(clippy::cast_possible_truncation, reason = "a thousand at most")]
+const fn cells(count: usize) -> u32 {
+    assert!(count.is_power_of_two());
+    count as u32
+}
+
 /// A key of [`ACCESS_VLANS`]: a VLAN of a port.
 ///
 /// ```text
@@ -262,7 +334,7 @@ pub struct EndpointV4 {
 ///
 /// Byte order: network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(8))]
+#[repr(C, align(4))]
 pub struct EndpointV6 {
     /// A whole word, as the kernel's verifier takes no write to the stack that is not aligned.
     protocol: U32,
@@ -383,6 +455,82 @@ impl From<EndpointV6> for EndpointKey {
     }
 }
 
+/// The cells of one family.
+macro_rules! endpoint_cell {
+    ($(#[$attribute:meta])* $cell:ident, $key:ident) => {
+        $(#[$attribute])*
+        ///
+        /// Byte order: network. An empty cell is all zeros, which is no key: none has protocol 0.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C, align(4))]
+        pub struct $cell {
+            key: $key,
+            value: EndpointValue,
+        }
+
+        impl $cell {
+            /// Bytes of a cell.
+            pub const BYTES: usize = size_of::<Self>();
+
+            /// The cell of the endpoint `key`.
+            #[must_use]
+            pub const fn new(key: $key, value: EndpointValue) -> Self {
+                Self { key, value }
+            }
+
+            /// Where the endpoint `key` has its place: the upper bits of a product, which all bits of the key reach.
+            #[inline(always)]
+            #[must_use]
+            pub fn place(key: &$key) -> u32 {
+                let words: [u32; $key::BYTES / 4] = zerocopy::transmute!(*key);
+                let mixed = words.into_iter().fold(0, |mixed, word| mixed ^ word).wrapping_mul(0x9e37_79b1);
+                mixed >> (u32::BITS - cells(ENDPOINT_CELLS_MAX).trailing_zeros())
+            }
+
+            /// What stands here of the endpoint `key`.
+            #[inline(always)]
+            #[must_use]
+            pub fn value_of(&self, key: &$key) -> Option<&EndpointValue> {
+                let words: [[u32; $key::BYTES / 4]; 2] = [zerocopy::transmute!(self.key), zerocopy::transmute!(*key)];
+                let [own, other] = words;
+                // Without a branch for each word.
+                let differ = own.into_iter().zip(other).fold(0, |differ, (own, other)| differ | own ^ other);
+                if differ == 0 { Some(&self.value) } else { None }
+            }
+
+            /// The bytes to write into the map.
+            #[must_use]
+            pub fn to_bytes(self) -> [u8; Self::BYTES] {
+                zerocopy::transmute!(self)
+            }
+        }
+    };
+}
+
+endpoint_cell! {
+    /// A value of [`ENDPOINT_CELLS_V4`]: an endpoint that is found by its place.
+    ///
+    /// ```text
+    ///  0      16      20
+    /// +------+-------+
+    /// | key  | value |
+    /// +------+-------+
+    /// ```
+    EndpointCellV4, EndpointV4
+}
+
+endpoint_cell! {
+    /// A value of [`ENDPOINT_CELLS_V6`]: an endpoint that is found by its place.
+    ///
+    /// ```text
+    ///  0      40      44
+    /// +------+-------+
+    /// | key  | value |
+    /// +------+-------+
+    /// ```
+    EndpointCellV6, EndpointV6
+}
+
 /// What an endpoint's packets carry, and so how its control messages are told from its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -494,6 +642,34 @@ mod tests {
         assert_eq!(AccessVlanKey::new(7, 0xabc).to_bytes(), [0, 0, 0, 7, 0x0a, 0xbc, 0, 0]);
         assert_eq!(EndpointValue::new(Payload::L2tp).to_bytes(), [1, 0, 0, 0]);
         assert_eq!(EndpointValue::new(Payload::Esp).to_bytes(), [2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_in_a_cell_is_found_by_its_own_key_only() {
+        let config = PortConfig::new(Roles::UNDERLAY, 8, 1);
+        let cell = PortCell::new(0x0102, config);
+        assert_eq!(cell.to_bytes()[16..], 0x0102_u32.to_ne_bytes());
+        assert_eq!((cell.config_of(0x0102), cell.config_of(0x0202)), (Some(&config), None));
+        assert_eq!(PortCell::place(0x0102), PortCell::place(0x0202));
+        let (local, remote) = (Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 6));
+        let EndpointKey::V4(key) = EndpointKey::ipv4(17, local, remote).with_ports(1, 2) else { panic!() };
+        let value = EndpointValue::new(Payload::L2tp);
+        let cell = EndpointCellV4::new(key, value);
+        assert_eq!(cell.to_bytes(), [&key.to_bytes()[..], &[1, 0, 0, 0]].concat()[..]);
+        assert_eq!((cell.value_of(&key), cell.value_of(&key.without_peer())), (Some(&value), None));
+    }
+
+    #[test]
+    fn peers_of_one_network_have_places_of_their_own() {
+        let place = |last_octet: u8| {
+            let key =
+                EndpointKey::ipv4(115, Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, last_octet));
+            let EndpointKey::V4(key) = key else { panic!() };
+            EndpointCellV4::place(&key)
+        };
+        let places: std::collections::HashSet<u32> = (0..=255).map(place).collect();
+        assert_eq!(places.len(), 256);
+        assert!(places.iter().all(|place| *place < cells(ENDPOINT_CELLS_MAX)));
     }
 
     #[test]

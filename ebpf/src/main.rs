@@ -17,11 +17,12 @@ use core::cell::Cell;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, xdp_action, xdp_md};
-use aya_ebpf::btf_maps::{HashMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
 use ebpf::abi::{
-    ACCESS_VLANS_MAX, AccessVlanKey, ENDPOINTS_MAX, EndpointKey, EndpointV4, EndpointV6, EndpointValue,
-    LOG_LEVEL_DEBUG, LOG_LEVEL_OFF, PORTS_MAX, PortConfig, SOCKETS_MAX, STATS_MAX, Stat, stat_key,
+    ACCESS_VLANS_MAX, AccessVlanKey, ENDPOINT_CELLS_MAX, ENDPOINTS_MAX, EndpointCellV4, EndpointCellV6,
+    EndpointKey, EndpointV4, EndpointV6, EndpointValue, LOG_LEVEL_DEBUG, LOG_LEVEL_OFF, PORT_CELLS_MAX,
+    PORTS_MAX, PortCell, PortConfig, SOCKETS_MAX, STATS_MAX, Stat, stat_key,
 };
 use ebpf::log_record::LogRecord;
 use ebpf::packet_view::{OFFSET_MAX, PacketView};
@@ -35,6 +36,12 @@ const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 #[btf_map]
 static PORTS: HashMap<u32, PortConfig, PORTS_MAX, NO_PREALLOC> = HashMap::new();
+#[btf_map]
+static PORT_CELLS: Array<PortCell, PORT_CELLS_MAX> = Array::new();
+#[btf_map]
+static ENDPOINT_CELLS_V4: Array<EndpointCellV4, ENDPOINT_CELLS_MAX> = Array::new();
+#[btf_map]
+static ENDPOINT_CELLS_V6: Array<EndpointCellV6, ENDPOINT_CELLS_MAX> = Array::new();
 #[btf_map]
 static ENDPOINTS_V4: HashMap<EndpointV4, EndpointValue, ENDPOINTS_MAX, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -84,9 +91,10 @@ struct KernelMaps {
 impl Tables for KernelMaps {
     #[inline(always)]
     fn port(&self, ifindex: u32) -> Option<PortConfig> {
+        let cell = PORT_CELLS.get(PortCell::place(ifindex)).and_then(|cell| cell.config_of(ifindex));
         // SAFETY: the value is copied at once. A write by the gateway in the meantime can mix old and new bytes of it,
         // each of which is a valid `PortConfig`: the type is plain bytes.
-        let port = unsafe { PORTS.get(ifindex) }.copied()?;
+        let port = *cell.or_else(|| unsafe { PORTS.get(ifindex) })?;
         self.stat_row.set(port.stat_row());
         Some(port)
     }
@@ -100,8 +108,16 @@ impl Tables for KernelMaps {
     fn endpoint(&self, key: &EndpointKey) -> Option<EndpointValue> {
         // SAFETY, of both: the value is copied at once; any mix of old and new bytes is a valid `EndpointValue`: plain bytes.
         match key {
-            EndpointKey::V4(key) => unsafe { ENDPOINTS_V4.get(key) }.copied(),
-            EndpointKey::V6(key) => unsafe { ENDPOINTS_V6.get(key) }.copied(),
+            EndpointKey::V4(key) => {
+                let cell =
+                    ENDPOINT_CELLS_V4.get(EndpointCellV4::place(key)).and_then(|cell| cell.value_of(key));
+                cell.or_else(|| unsafe { ENDPOINTS_V4.get(key) }).copied()
+            }
+            EndpointKey::V6(key) => {
+                let cell =
+                    ENDPOINT_CELLS_V6.get(EndpointCellV6::place(key)).and_then(|cell| cell.value_of(key));
+                cell.or_else(|| unsafe { ENDPOINTS_V6.get(key) }).copied()
+            }
         }
     }
 }

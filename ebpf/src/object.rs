@@ -33,6 +33,9 @@ mod tests {
         for name in [
             abi::PROGRAM,
             abi::PORTS,
+            abi::PORT_CELLS,
+            abi::ENDPOINT_CELLS_V4,
+            abi::ENDPOINT_CELLS_V6,
             abi::ENDPOINTS_V4,
             abi::ENDPOINTS_V6,
             abi::ACCESS_VLANS,

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ebpf::abi::{AccessVlanKey, EndpointKey, Payload, PortConfig, Roles, Stat};
+use ebpf::abi::{AccessVlanKey, EndpointCellV4, EndpointKey, Payload, PortConfig, Roles, Stat};
 use loader::maps::SteeringMaps;
 use loader::program::{AttachMode, ProgramError, ProgramOptions, SteeringProgram};
 use support::{Lab, Machine, Rerun, SOON};
@@ -255,6 +255,45 @@ fn endpoints_become_exactly_the_wanted_ones_and_steer() {
         maps.remove_endpoint(tunnel(3)).unwrap();
         maps.remove_endpoint(tunnel(3)).unwrap();
         assert_eq!(steered_after_sync(maps, &[]), 0);
+    });
+}
+
+#[test]
+#[ignore = "needs root: loads an XDP program"]
+fn tunnels_that_have_one_place_in_front_of_their_map_are_all_found_and_none_stays_when_it_is_removed() {
+    let place = |key: EndpointKey| match key {
+        EndpointKey::V4(key) => EndpointCellV4::place(&key),
+        EndpointKey::V6(_) => unreachable!("tunnels over IPv4"),
+    };
+    let other = (0..u32::from(u16::MAX))
+        .map(|count| EndpointKey::ipv4(115, Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::from(0x0b00_0000 + count)))
+        .find(|key| place(*key) == place(tunnel(3)))
+        .expect("one of 64 thousand has one of a thousand places");
+    Steered::new().tell(|lab, maps, index| {
+        maps.set_port(index, PortConfig::new(Roles::UNDERLAY, 0, 1)).unwrap();
+        let is_steered = |maps: &SteeringMaps| {
+            let before = count(maps, Stat::PassNoSocket);
+            lab.send_datagram();
+            count(maps, Stat::PassNoSocket) > before
+        };
+        maps.set_endpoint(other, Payload::L2tp).unwrap();
+        maps.set_endpoint(tunnel(3), Payload::L2tp).unwrap();
+        assert!(is_steered(maps), "the other one has the place");
+        maps.sync_endpoints(&HashMap::from([(tunnel(3), Payload::L2tp)])).unwrap();
+        assert!(is_steered(maps), "it has the place itself");
+        maps.set_endpoint(other, Payload::L2tp).unwrap();
+        maps.remove_endpoint(tunnel(3)).unwrap();
+        assert!(!is_steered(maps), "it is removed from its place, too");
+        maps.set_endpoint(tunnel(3), Payload::L2tp).unwrap();
+        // The same for ports: this one and another have one place.
+        let other_port = index + 256;
+        maps.set_port(other_port, PortConfig::new(Roles::UNDERLAY, 0, 1)).unwrap();
+        assert!(is_steered(maps));
+        maps.remove_port(index).unwrap();
+        maps.set_port(other_port, PortConfig::new(Roles::UNDERLAY, 0, 1)).unwrap();
+        assert!(!is_steered(maps), "the other port has the place");
+        maps.set_port(index, PortConfig::new(Roles::UNDERLAY, 0, 1)).unwrap();
+        assert!(is_steered(maps));
     });
 }
 

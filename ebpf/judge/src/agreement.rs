@@ -20,7 +20,7 @@ pub fn expected(tables: &ModelTables, frame: &[u8]) -> Observed {
     Observed { action, stat }
 }
 
-/// Compares over the whole corpus; the count of frames compared.
+/// Compares over the whole corpus, once with and once without what stands in cells; the count of frames compared.
 ///
 /// # Errors
 ///
@@ -28,14 +28,17 @@ pub fn expected(tables: &ModelTables, frame: &[u8]) -> Observed {
 pub fn check(program: &mut KernelProgram) -> Result<usize> {
     let whole_frames = corpus::whole_frames()?;
     let mut compared = 0;
-    for (name, tables) in corpus::tables() {
-        program.set_tables(&tables)?;
+    let all = corpus::tables()
+        .into_iter()
+        .flat_map(|(name, tables)| [(name, tables.clone(), false), (name, tables, true)]);
+    for (name, tables, in_cells) in all {
+        program.set_tables(&tables, in_cells)?;
         let mut compare = |frame: &[u8]| {
             compared += 1;
             let (expected, observed) = (expected(&tables, frame), program.run(frame)?);
             ensure!(
                 expected == observed,
-                "{name}, frame {frame:02x?}: steer says {expected:?}, the kernel did {observed:?}"
+                "{name}, in cells: {in_cells}, frame {frame:02x?}: steer says {expected:?}, the kernel did {observed:?}"
             );
             Ok(())
         };

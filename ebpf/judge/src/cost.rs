@@ -34,7 +34,7 @@ fn one(name: &'static str, tables: &str, frame: &[u8], programs: &mut [KernelPro
     let all = corpus::tables();
     let (_, tables) = all.iter().find(|(other, _)| *other == tables).context("no such tables")?;
     for program in &mut *programs {
-        program.set_tables(tables)?;
+        program.set_tables(tables, true)?;
         let seen = program.run(frame)?.stat;
         ensure!(matches!(seen, Stat::EngineTunnel | Stat::EngineAccess), "{name}: the program says {seen:?}");
     }

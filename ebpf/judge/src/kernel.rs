@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use ebpf::abi::{self, EndpointKey, Stat};
+use ebpf::abi::{self, EndpointCellV4, EndpointCellV6, EndpointKey, PortCell, Stat};
 use ebpf::steer::Action;
 use libbpf_rs::{Map, MapCore, MapFlags, Object, ObjectBuilder, ProgramInput, ProgramMut};
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -27,6 +27,8 @@ pub struct Observed {
 /// The steering program, verified and ready to be run.
 pub struct KernelProgram {
     object: Object,
+    /// Cells that are not empty: the map's name, and the place.
+    cells: Vec<(&'static str, u32)>,
     /// Sockets in the map; the kernel takes them out again when they are closed.
     sockets: Vec<OwnedFd>,
 }
@@ -42,7 +44,7 @@ impl KernelProgram {
         builder.name("spanwire")?;
         let object = builder.open_memory(object).context("libbpf cannot read the object")?;
         let object = object.load().context("the kernel refuses the object")?;
-        Ok(Self { object, sockets: Vec::new() })
+        Ok(Self { object, cells: Vec::new(), sockets: Vec::new() })
     }
 
     /// Instructions that the verifier went through, over all paths.
@@ -66,26 +68,46 @@ impl KernelProgram {
         Ok(self.program()?.insn_cnt())
     }
 
-    /// Writes the tables into the program's maps, removing what an earlier call wrote.
+    /// Writes the tables into the program's maps, removing what an earlier call wrote. With `in_cells` everything that has a cell in front of its
+    /// map stands there as well; of two that have one place, the last.
     ///
     /// # Errors
     ///
     /// When a map refuses an entry.
-    pub fn set_tables(&mut self, tables: &ModelTables) -> Result<()> {
+    pub fn set_tables(&mut self, tables: &ModelTables, in_cells: bool) -> Result<()> {
         for name in [abi::PORTS, abi::ENDPOINTS_V4, abi::ENDPOINTS_V6, abi::ACCESS_VLANS] {
             let map = self.map(name)?;
             for key in map.keys().collect::<Vec<_>>() {
                 map.delete(&key)?;
             }
         }
+        for (map, place) in std::mem::take(&mut self.cells) {
+            let empty = vec![0; self.map(map)?.value_size() as usize];
+            self.put(map, &place.to_ne_bytes(), &empty)?;
+        }
         for (ifindex, port) in &tables.ports {
+            if in_cells {
+                let cell = PortCell::new(*ifindex, *port);
+                self.fill(abi::PORT_CELLS, PortCell::place(*ifindex), &cell.to_bytes())?;
+            }
             self.put(abi::PORTS, &ifindex.to_ne_bytes(), &port.to_bytes())?;
         }
         for (key, value) in &tables.endpoints {
-            let value = value.to_bytes();
             match key {
-                EndpointKey::V4(key) => self.put(abi::ENDPOINTS_V4, &key.to_bytes(), &value)?,
-                EndpointKey::V6(key) => self.put(abi::ENDPOINTS_V6, &key.to_bytes(), &value)?,
+                EndpointKey::V4(key) => {
+                    if in_cells {
+                        let cell = EndpointCellV4::new(*key, *value);
+                        self.fill(abi::ENDPOINT_CELLS_V4, EndpointCellV4::place(key), &cell.to_bytes())?;
+                    }
+                    self.put(abi::ENDPOINTS_V4, &key.to_bytes(), &value.to_bytes())?;
+                }
+                EndpointKey::V6(key) => {
+                    if in_cells {
+                        let cell = EndpointCellV6::new(*key, *value);
+                        self.fill(abi::ENDPOINT_CELLS_V6, EndpointCellV6::place(key), &cell.to_bytes())?;
+                    }
+                    self.put(abi::ENDPOINTS_V6, &key.to_bytes(), &value.to_bytes())?;
+                }
             }
         }
         for vlan in &tables.vlans {
@@ -168,6 +190,11 @@ impl KernelProgram {
             .maps()
             .find(|map| map.name() == name)
             .with_context(|| format!("the object has no map {name}"))
+    }
+
+    fn fill(&mut self, map: &'static str, place: u32, cell: &[u8]) -> Result<()> {
+        self.cells.push((map, place));
+        self.put(map, &place.to_ne_bytes(), cell)
     }
 
     fn put(&self, map: &str, key: &[u8], value: &[u8]) -> Result<()> {

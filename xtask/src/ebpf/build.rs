@@ -23,7 +23,7 @@ const PROFILE: &[&str] = &[
 /// The compiler's flags. Comparisons of 32 bits, and headers read in words wherever they stand: both are in every kernel that has `xdp.frags`,
 /// the latter on machines that read unaligned words, as x86-64 and arm64 do.
 ///
-/// Bench: `cargo xtask ebpf --cost`, UDP over IPv4, 56 -> 31 ns together with a short key.
+/// Bench: `cargo xtask ebpf --cost`, UDP over IPv4, 56 -> 31 ns together with a short key for that family.
 const FLAGS: [&str; 5] = [
     "--cfg=bpf_target_arch=\"x86_64\"",
     "-Cdebuginfo=2",
