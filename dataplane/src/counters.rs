@@ -163,7 +163,7 @@ impl Whereabouts {
     }
 }
 
-/// [`Whereabouts`] of one moment, published by the worker once per round and read whole by anyone.
+/// [`Whereabouts`] of one moment, published by the worker once per round that had work and read whole by anyone.
 ///
 /// A sequence lock: the sequence is odd while the worker writes, so a reader that saw it even and unchanged around its
 /// reads has numbers of one round. The worker never waits.

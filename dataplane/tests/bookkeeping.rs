@@ -113,6 +113,23 @@ fn of_a_batch_only_the_first_frame_s_checksum_is_looked_at() {
 }
 
 #[test]
+fn what_the_far_side_did_not_take_leaves_later_without_another_frame_coming() {
+    let mut rig = Rig::new();
+    rig.fdb.learn(MacKey::new(PC_2), MemberId(1), 1);
+    let wire = rig.wires[LAN_1.index()].clone();
+    wire.hold_up(true);
+    rig.deliver(LAN_0, &lan_frame(PC_2, PC_1));
+    rig.drain();
+    assert!(rig.sent(LAN_1).is_empty());
+    wire.hold_up(false);
+    // Nothing comes, and nothing was completed: a quiet round.
+    assert_eq!(rig.worker.round(), 0);
+    assert_eq!(wire.waiting(), 1);
+    assert_eq!(rig.sent(LAN_1), [lan_frame(PC_2, PC_1)]);
+    rig.assert_conserved();
+}
+
+#[test]
 fn chunks_are_counted_where_they_are() {
     let mut rig = Rig::new();
     let ring = u64::from(RING);

@@ -21,10 +21,15 @@
 //! Cells stand in front of a hash map: what is in one is found by a comparison, which costs a tenth of a look-up. Each entry has its place there, and
 //! the first that claims a place has it. Nothing depends on an entry being in its cell.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+mod cells;
+mod endpoint;
 
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+pub use cells::{EndpointCellV4, EndpointCellV6, PortCell};
+pub(crate) use endpoint::Endpoint;
+pub use endpoint::{EndpointKey, EndpointV4, EndpointV6, EndpointValue, Payload};
 
 pub use crate::stats::Stat;
 
@@ -163,6 +168,12 @@ impl PortConfig {
         self.stat_row.get()
     }
 
+    /// Whether it is for anything: no port is without a role, an empty cell is.
+    #[inline(always)]
+    fn has_roles(&self) -> bool {
+        self.roles.get() != 0
+    }
+
     /// What the port is for.
     #[inline]
     #[must_use]
@@ -186,62 +197,6 @@ impl PortConfig {
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         zerocopy::transmute!(self)
     }
-}
-
-/// A value of [`PORT_CELLS`]: a port that is found by its place.
-///
-/// ```text
-///  0             16                20
-/// +-------------+-----------------+
-/// | port config | interface index |
-/// +-------------+-----------------+
-/// ```
-///
-/// Byte order: network, but for the interface index, which is in the machine's. An empty cell is all zeros. The index comes last: who reads
-/// while the gateway writes front to back finds either no port or what belongs to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(4))]
-pub struct PortCell {
-    config: PortConfig,
-    ifindex: u32,
-}
-
-impl PortCell {
-    /// Bytes of a value of [`PORT_CELLS`].
-    pub const BYTES: usize = size_of::<Self>();
-
-    /// The cell of the port with interface index `ifindex`.
-    #[must_use]
-    pub const fn new(ifindex: u32, config: PortConfig) -> Self {
-        Self { config, ifindex }
-    }
-
-    /// Where the port with this interface index has its place.
-    #[inline(always)]
-    #[must_use]
-    pub const fn place(ifindex: u32) -> u32 {
-        ifindex % cells(PORT_CELLS_MAX)
-    }
-
-    /// What stands here of the port with this interface index.
-    #[inline(always)]
-    #[must_use]
-    pub fn config_of(&self, ifindex: u32) -> Option<&PortConfig> {
-        if self.ifindex == ifindex { Some(&self.config) } else { None }
-    }
-
-    /// The bytes to write into the map.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        zerocopy::transmute!(self)
-    }
-}
-
-/// A number of cells, as a map's keys have it.
-#[expect(clippy::cast_possible_truncation, reason = "a thousand at most")]
-const fn cells(count: usize) -> u32 {
-    assert!(count.is_power_of_two());
-    count as u32
 }
 
 /// A key of [`ACCESS_VLANS`]: a VLAN of a port.
@@ -280,308 +235,10 @@ impl AccessVlanKey {
     }
 }
 
-/// What identifies the packets of a tunnel: the key of its map, which is of one family.
-///
-/// Local is the gateway: the packet's destination. Ports are 0 for protocols without ports; and a UDP tunnel needs a second entry with
-/// both ports 0 ([`for_fragments`](Self::for_fragments)), by which fragments are found. A tunnel that learns its peer has an entry with
-/// remote address and port 0 ([`without_peer`](Self::without_peer)), by which it hears a peer that moved, but for its fragments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EndpointKey {
-    /// Between IPv4 addresses.
-    V4(EndpointV4),
-    /// Between IPv6 addresses.
-    V6(EndpointV6),
-}
-
-/// What the keys of both families have in common, for code that is compiled for each by itself.
-pub(crate) trait Endpoint: Copy + Into<EndpointKey> {
-    /// [`EndpointKey::with_ports`].
-    fn with_ports(self, local_port: u16, remote_port: u16) -> Self;
-
-    /// [`EndpointKey::without_peer`].
-    fn without_peer(self) -> Self;
-}
-
-/// A key of [`ENDPOINTS_V4`].
-///
-/// ```text
-///  0          4            6             8       12       16
-/// +----------+------------+-------------+-------+--------+
-/// | protocol | local port | remote port | local | remote |
-/// +----------+------------+-------------+-------+--------+
-/// ```
-///
-/// Byte order: network. Short, because the kernel goes through all of it twice for each packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(4))]
-pub struct EndpointV4 {
-    /// A whole word, as the kernel's verifier takes no write to the stack that is not aligned.
-    protocol: U32,
-    local_port: U16,
-    remote_port: U16,
-    local: [u8; 4],
-    remote: [u8; 4],
-}
-
-/// A key of [`ENDPOINTS_V6`].
-///
-/// ```text
-///  0          4            6             8       24       40
-/// +----------+------------+-------------+-------+--------+
-/// | protocol | local port | remote port | local | remote |
-/// +----------+------------+-------------+-------+--------+
-/// ```
-///
-/// Byte order: network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(4))]
-pub struct EndpointV6 {
-    /// A whole word, as the kernel's verifier takes no write to the stack that is not aligned.
-    protocol: U32,
-    local_port: U16,
-    remote_port: U16,
-    local: [u8; 16],
-    remote: [u8; 16],
-}
-
-impl EndpointKey {
-    /// An IPv4 endpoint of a protocol without ports (115, 50), or the fragments' entry of one with ports.
-    #[must_use]
-    pub fn ipv4(protocol: u8, local: Ipv4Addr, remote: Ipv4Addr) -> Self {
-        EndpointV4::new(protocol, local.octets(), remote.octets()).into()
-    }
-
-    /// An IPv6 endpoint of a protocol without ports (115, 50), or the fragments' entry of one with ports.
-    #[must_use]
-    pub fn ipv6(protocol: u8, local: Ipv6Addr, remote: Ipv6Addr) -> Self {
-        EndpointV6::new(protocol, local.octets(), remote.octets()).into()
-    }
-
-    /// The same endpoint with ports.
-    #[must_use]
-    pub fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
-        match self {
-            Self::V4(key) => key.with_ports(local_port, remote_port).into(),
-            Self::V6(key) => key.with_ports(local_port, remote_port).into(),
-        }
-    }
-
-    /// The entry by which this endpoint's fragments are found: the same without ports.
-    #[must_use]
-    pub fn for_fragments(self) -> Self {
-        self.with_ports(0, 0)
-    }
-
-    /// The entry by which this endpoint's packets are found wherever they come from: the same without the peer's address and
-    /// port.
-    #[must_use]
-    pub fn without_peer(self) -> Self {
-        match self {
-            Self::V4(key) => key.without_peer().into(),
-            Self::V6(key) => key.without_peer().into(),
-        }
-    }
-}
-
-impl EndpointV4 {
-    /// Bytes of a key of [`ENDPOINTS_V4`].
-    pub const BYTES: usize = size_of::<Self>();
-
-    #[inline(always)]
-    pub(crate) fn new(protocol: u8, local: [u8; 4], remote: [u8; 4]) -> Self {
-        let [local_port, remote_port] = [U16::ZERO; 2];
-        Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
-    }
-
-    /// The bytes to write into the map.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        zerocopy::transmute!(self)
-    }
-}
-
-impl Endpoint for EndpointV4 {
-    #[inline(always)]
-    fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
-        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
-    }
-
-    #[inline(always)]
-    fn without_peer(self) -> Self {
-        Self { remote_port: U16::ZERO, remote: [0; 4], ..self }
-    }
-}
-
-impl From<EndpointV4> for EndpointKey {
-    #[inline(always)]
-    fn from(key: EndpointV4) -> Self {
-        Self::V4(key)
-    }
-}
-
-impl EndpointV6 {
-    /// Bytes of a key of [`ENDPOINTS_V6`].
-    pub const BYTES: usize = size_of::<Self>();
-
-    #[inline(always)]
-    pub(crate) fn new(protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
-        let [local_port, remote_port] = [U16::ZERO; 2];
-        Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
-    }
-
-    /// The bytes to write into the map.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        zerocopy::transmute!(self)
-    }
-}
-
-impl Endpoint for EndpointV6 {
-    #[inline(always)]
-    fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
-        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
-    }
-
-    #[inline(always)]
-    fn without_peer(self) -> Self {
-        Self { remote_port: U16::ZERO, remote: [0; 16], ..self }
-    }
-}
-
-impl From<EndpointV6> for EndpointKey {
-    #[inline(always)]
-    fn from(key: EndpointV6) -> Self {
-        Self::V6(key)
-    }
-}
-
-/// The cells of one family.
-macro_rules! endpoint_cell {
-    ($(#[$attribute:meta])* $cell:ident, $key:ident) => {
-        $(#[$attribute])*
-        ///
-        /// Byte order: network. An empty cell is all zeros, which is no key: none has protocol 0.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-        #[repr(C, align(4))]
-        pub struct $cell {
-            key: $key,
-            value: EndpointValue,
-        }
-
-        impl $cell {
-            /// Bytes of a cell.
-            pub const BYTES: usize = size_of::<Self>();
-
-            /// The cell of the endpoint `key`.
-            #[must_use]
-            pub const fn new(key: $key, value: EndpointValue) -> Self {
-                Self { key, value }
-            }
-
-            /// Where the endpoint `key` has its place: the upper bits of a product, which all bits of the key reach.
-            #[inline(always)]
-            #[must_use]
-            pub fn place(key: &$key) -> u32 {
-                let words: [u32; $key::BYTES / 4] = zerocopy::transmute!(*key);
-                let mixed = words.into_iter().fold(0, |mixed, word| mixed ^ word).wrapping_mul(0x9e37_79b1);
-                mixed >> (u32::BITS - cells(ENDPOINT_CELLS_MAX).trailing_zeros())
-            }
-
-            /// What stands here of the endpoint `key`.
-            #[inline(always)]
-            #[must_use]
-            pub fn value_of(&self, key: &$key) -> Option<&EndpointValue> {
-                let words: [[u32; $key::BYTES / 4]; 2] = [zerocopy::transmute!(self.key), zerocopy::transmute!(*key)];
-                let [own, other] = words;
-                // Without a branch for each word.
-                let differ = own.into_iter().zip(other).fold(0, |differ, (own, other)| differ | own ^ other);
-                if differ == 0 { Some(&self.value) } else { None }
-            }
-
-            /// The bytes to write into the map.
-            #[must_use]
-            pub fn to_bytes(self) -> [u8; Self::BYTES] {
-                zerocopy::transmute!(self)
-            }
-        }
-    };
-}
-
-endpoint_cell! {
-    /// A value of [`ENDPOINT_CELLS_V4`]: an endpoint that is found by its place.
-    ///
-    /// ```text
-    ///  0      16      20
-    /// +------+-------+
-    /// | key  | value |
-    /// +------+-------+
-    /// ```
-    EndpointCellV4, EndpointV4
-}
-
-endpoint_cell! {
-    /// A value of [`ENDPOINT_CELLS_V6`]: an endpoint that is found by its place.
-    ///
-    /// ```text
-    ///  0      40      44
-    /// +------+-------+
-    /// | key  | value |
-    /// +------+-------+
-    /// ```
-    EndpointCellV6, EndpointV6
-}
-
-/// What an endpoint's packets carry, and so how its control messages are told from its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Payload {
-    /// L2TPv3, over UDP or over IP: control messages stay with the kernel.
-    L2tp = 1,
-    /// ESP: everything is the engine's.
-    Esp = 2,
-}
-
-/// A value of [`ENDPOINTS_V4`] and [`ENDPOINTS_V6`].
-///
-/// ```text
-///  0         1          4
-/// +---------+----------+
-/// | payload | reserved |
-/// +---------+----------+
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(4))]
-pub struct EndpointValue {
-    payload: u8,
-    reserved: [u8; 3],
-}
-
-impl EndpointValue {
-    /// Bytes of a value of [`ENDPOINTS`].
-    pub const BYTES: usize = size_of::<Self>();
-
-    /// An endpoint whose packets carry `payload`.
-    #[must_use]
-    pub const fn new(payload: Payload) -> Self {
-        Self { payload: payload as u8, reserved: [0; 3] }
-    }
-
-    /// Whether the packets carry L2TPv3, whose control messages stay with the kernel.
-    #[inline]
-    #[must_use]
-    pub fn is_l2tp(&self) -> bool {
-        self.payload == Payload::L2tp as u8
-    }
-
-    /// The bytes to write into the map.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        zerocopy::transmute!(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     fn bytes(key: EndpointKey) -> Vec<u8> {
@@ -642,34 +299,6 @@ mod tests {
         assert_eq!(AccessVlanKey::new(7, 0xabc).to_bytes(), [0, 0, 0, 7, 0x0a, 0xbc, 0, 0]);
         assert_eq!(EndpointValue::new(Payload::L2tp).to_bytes(), [1, 0, 0, 0]);
         assert_eq!(EndpointValue::new(Payload::Esp).to_bytes(), [2, 0, 0, 0]);
-    }
-
-    #[test]
-    fn what_is_in_a_cell_is_found_by_its_own_key_only() {
-        let config = PortConfig::new(Roles::UNDERLAY, 8, 1);
-        let cell = PortCell::new(0x0102, config);
-        assert_eq!(cell.to_bytes()[16..], 0x0102_u32.to_ne_bytes());
-        assert_eq!((cell.config_of(0x0102), cell.config_of(0x0202)), (Some(&config), None));
-        assert_eq!(PortCell::place(0x0102), PortCell::place(0x0202));
-        let (local, remote) = (Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 6));
-        let EndpointKey::V4(key) = EndpointKey::ipv4(17, local, remote).with_ports(1, 2) else { panic!() };
-        let value = EndpointValue::new(Payload::L2tp);
-        let cell = EndpointCellV4::new(key, value);
-        assert_eq!(cell.to_bytes(), [&key.to_bytes()[..], &[1, 0, 0, 0]].concat()[..]);
-        assert_eq!((cell.value_of(&key), cell.value_of(&key.without_peer())), (Some(&value), None));
-    }
-
-    #[test]
-    fn peers_of_one_network_have_places_of_their_own() {
-        let place = |last_octet: u8| {
-            let key =
-                EndpointKey::ipv4(115, Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, last_octet));
-            let EndpointKey::V4(key) = key else { panic!() };
-            EndpointCellV4::place(&key)
-        };
-        let places: std::collections::HashSet<u32> = (0..=255).map(place).collect();
-        assert_eq!(places.len(), 256);
-        assert!(places.iter().all(|place| *place < cells(ENDPOINT_CELLS_MAX)));
     }
 
     #[test]

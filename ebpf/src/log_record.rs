@@ -1,7 +1,7 @@
 //! One decision as a log record in the form that `aya-log` reads.
 //!
-//! Place on the path: built only when the log level was raised at load time. The record has one fixed size and is sent
-//! with one call, so that the program stays a straight line; `aya-log-ebpf`'s own macros declare their ring buffer in a
+//! Place on the path: built only when the log level was raised at load time. The record has one fixed size and is made
+//! where it is sent from, so that the program stays a straight line; `aya-log-ebpf`'s own macros declare their ring buffer in a
 //! form that libbpf has stopped loading.
 
 use aya_log_common::{ArgumentKind, Level, RecordFieldKind};
@@ -24,7 +24,7 @@ pub struct LogRecord([u8; Self::BYTES]);
 
 impl LogRecord {
     /// Bytes of every record; behind a short name the rest is unused.
-    pub const BYTES: usize = TEMPLATE.1.name + Stat::NAME_BYTES;
+    pub const BYTES: usize = LAID_OUT.1.name + Stat::NAME_BYTES;
 
     /// What all records have in common.
     pub const TEMPLATE: Self = Self(FITTED.0);
@@ -40,12 +40,6 @@ impl LogRecord {
         put(bytes, at.name - 2, size_bytes(stat.name().len()));
         put(bytes, at.name, name);
     }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
-        &self.0
-    }
 }
 
 /// Offsets of the values that differ between records.
@@ -58,8 +52,8 @@ struct Offsets {
 
 /// Room for the template while its size is being found out.
 const ROOM: usize = 160;
-const TEMPLATE: ([u8; ROOM], Offsets) = template();
-const FITTED: ([u8; LogRecord::BYTES], Offsets) = (fit(&TEMPLATE.0), TEMPLATE.1);
+const LAID_OUT: ([u8; ROOM], Offsets) = template();
+const FITTED: ([u8; LogRecord::BYTES], Offsets) = (fit(&LAID_OUT.0), LAID_OUT.1);
 const NAMES: [[u8; Stat::NAME_BYTES]; Stat::COUNT] = names();
 
 const fn template() -> ([u8; ROOM], Offsets) {
@@ -170,7 +164,7 @@ mod tests {
             let mut record = LogRecord::TEMPLATE;
             record.set(stat, 0x0102_0304, 7);
             let expected = encoded_by_library(stat.name(), 0x0102_0304, 7);
-            assert_eq!(&record.as_bytes()[..expected.len()], expected, "{}", stat.name());
+            assert_eq!(&record.0[..expected.len()], expected, "{}", stat.name());
         }
     }
 }

@@ -83,7 +83,8 @@ impl PacketView for LinearView {
     }
 }
 
-/// The maps as the decision sees them; it remembers in which row the port's frames are counted.
+/// The maps as the decision sees them. The gateway writes cells and values while they are read: each is plain bytes, compared and copied at once, and
+/// `abi::cells` says what becomes of half-written ones. It remembers in which row the port's frames are counted.
 struct KernelMaps {
     stat_row: Cell<u32>,
 }
@@ -106,16 +107,17 @@ impl Tables for KernelMaps {
 
     #[inline(always)]
     fn endpoint(&self, key: &EndpointKey) -> Option<EndpointValue> {
-        // SAFETY, of both: the value is copied at once; any mix of old and new bytes is a valid `EndpointValue`: plain bytes.
         match key {
             EndpointKey::V4(key) => {
                 let cell =
                     ENDPOINT_CELLS_V4.get(EndpointCellV4::place(key)).and_then(|cell| cell.value_of(key));
+                // SAFETY: the value is copied at once; any mix of old and new bytes is a valid `EndpointValue`: plain bytes.
                 cell.or_else(|| unsafe { ENDPOINTS_V4.get(key) }).copied()
             }
             EndpointKey::V6(key) => {
                 let cell =
                     ENDPOINT_CELLS_V6.get(EndpointCellV6::place(key)).and_then(|cell| cell.value_of(key));
+                // SAFETY: as for IPv4.
                 cell.or_else(|| unsafe { ENDPOINTS_V6.get(key) }).copied()
             }
         }

@@ -78,7 +78,9 @@ impl Port for BeltPort {
         self.id != belt.receiver || belt.arriving.is_empty()
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) -> bool {
+        false
+    }
 
     fn reclaim(&mut self, _cache: &mut ChunkCache) {}
 

@@ -11,7 +11,14 @@
 //! has, and the engine's books can be checked. Frames cross by ownership, without allocation after construction; bytes
 //! are copied where a NIC would write or read them.
 
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::{
+    collections::VecDeque,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use crossbeam::queue::ArrayQueue;
 use xsk::{ChecksumRequest, Chunk, ChunkCache, Frame, FrameBatch, Held};
@@ -38,6 +45,8 @@ struct Rings {
     fill: ArrayQueue<Chunk>,
     rx: ArrayQueue<Frame>,
     tx: ArrayQueue<Sent>,
+    /// Whether a flush shows nothing: as a kernel whose buffers are full.
+    holds_up: AtomicBool,
     completed: ArrayQueue<Chunk>,
 }
 
@@ -56,6 +65,8 @@ pub struct MemPort {
     rings: Arc<Rings>,
     ring_chunks: u32,
     held: Held,
+    /// Queued, and not shown to the far side.
+    unsent: VecDeque<Sent>,
     counters: PerWorker<PortCounters>,
 }
 
@@ -93,10 +104,18 @@ pub fn multi_buffer_port(
         fill: ArrayQueue::new(places),
         rx: ArrayQueue::new(places),
         tx: ArrayQueue::new(places),
+        holds_up: AtomicBool::new(false),
         completed: ArrayQueue::new(places),
     });
     let wire = MemWire { rings: Arc::clone(&rings) };
-    let mut port = MemPort { id, rings, ring_chunks, held: Held::default(), counters: PerWorker::new(1) };
+    let mut port = MemPort {
+        id,
+        rings,
+        ring_chunks,
+        held: Held::default(),
+        unsent: VecDeque::with_capacity(places),
+        counters: PerWorker::new(1),
+    };
     port.refill(cache);
     (port, wire)
 }
@@ -211,6 +230,11 @@ impl MemWire {
         true
     }
 
+    /// Takes nothing from the engine until told otherwise; what it sends meanwhile waits for a flush behind that.
+    pub fn hold_up(&self, holds_up: bool) {
+        self.rings.holds_up.store(holds_up, Relaxed);
+    }
+
     /// Frames the engine sent and the far side did not look at yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -237,7 +261,7 @@ impl MemPort {
             self.held.fill -= chunks_of(&frame);
             cache.give_frame(frame);
         }
-        while let Some(Sent { frame, .. }) = self.rings.tx.pop() {
+        while let Some(Sent { frame, .. }) = self.rings.tx.pop().or_else(|| self.unsent.pop_front()) {
             self.held.tx -= chunks_of(&frame);
             cache.give_frame(frame);
         }
@@ -260,7 +284,7 @@ impl MemPort {
         if count > self.ring_chunks - self.held.tx || sent.frame.segment_count() > self.rings.max_segments {
             return Err(sent.frame);
         }
-        self.rings.tx.push(sent).map_err(|refused| refused.frame)?;
+        self.unsent.push_back(sent);
         self.held.tx += count;
         Ok(())
     }
@@ -316,7 +340,14 @@ impl Port for MemPort {
         self.rings.rx.is_empty() && self.rings.completed.is_empty() && self.held.fill == self.ring_chunks
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) -> bool {
+        if !self.rings.holds_up.load(Relaxed) {
+            for sent in self.unsent.drain(..) {
+                self.rings.tx.push(sent).map_err(|_| ()).expect(ROOM);
+            }
+        }
+        false
+    }
 
     #[inline]
     fn reclaim(&mut self, cache: &mut ChunkCache) {
@@ -372,6 +403,12 @@ mod tests {
             port.transmit(frame).unwrap();
         }
         assert_eq!(port.held(), Held { fill: 0, tx: 2 });
+        assert_eq!(wire.waiting(), 0, "not flushed");
+        wire.hold_up(true);
+        port.flush();
+        assert_eq!(wire.waiting(), 0, "held up");
+        wire.hold_up(false);
+        port.flush();
         assert_eq!(wire.receive(<[u8]>::to_vec), Some(vec![7; 60]));
         assert_eq!((port.held().tx, wire.waiting()), (2, 1), "not taken back yet");
         port.reclaim(&mut cache);
@@ -405,6 +442,7 @@ mod tests {
         let refused = port.transmit(batch.pop().unwrap()).unwrap_err();
         assert_eq!((refused.len(), port.held().tx, port.max_segments()), (5000, 4, 3));
         cache.give_frame(refused);
+        port.flush();
         assert_eq!(wire.receive(<[u8]>::to_vec), Some(long));
         assert_eq!(port.close(&mut cache), Held { fill: 0, tx: 0 });
         assert_eq!(cache.len() + cache.pool().free_count(), 64);

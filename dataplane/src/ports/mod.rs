@@ -29,7 +29,8 @@ pub trait Port {
     /// Gives the frame back when the ring has not room for all of it, or it has more segments than [`Port::max_segments`].
     fn transmit(&mut self, frame: Frame) -> Result<(), Frame>;
 
-    /// [`Port::transmit`] for the next `count` frames that an iterator has. `Some`: the one that was refused, and how many were queued before it.
+    /// [`Port::transmit`] for the next `count` frames that an iterator has. `Some`: the one that was refused, and how many were queued before it;
+    /// those behind it stay in the iterator. `None`: all were queued, or there were fewer.
     #[inline]
     fn transmit_row(
         &mut self,
@@ -71,8 +72,8 @@ pub trait Port {
     /// Whether [`Port::receive`] and [`Port::reclaim`] would do nothing now: nothing came, nothing was completed, and all chunks are lent that can be.
     fn is_quiet(&mut self) -> bool;
 
-    /// Sends what was queued.
-    fn flush(&mut self);
+    /// Sends what was queued. Tells whether that took a system call.
+    fn flush(&mut self) -> bool;
 
     /// Takes back chunks whose transmission is over and lends new ones for reception.
     fn reclaim(&mut self, cache: &mut ChunkCache);
@@ -181,10 +182,10 @@ impl<P: Port> PortSet<P> {
         self.ports.iter_mut().all(P::is_quiet)
     }
 
-    /// Sends what was queued on every queue, and begins a new round.
-    pub fn flush(&mut self) {
+    /// Sends what was queued on every queue, and begins a new round. Tells whether that took a system call.
+    pub fn flush(&mut self) -> bool {
         self.extra_flushes = EXTRA_FLUSHES;
-        self.ports.iter_mut().for_each(P::flush);
+        self.ports.iter_mut().fold(false, |called, port| port.flush() | called)
     }
 
     /// Every queue.

@@ -43,10 +43,13 @@ impl XskPort {
         self.queue
     }
 
-    /// Adds what the queue counted of frames in several chunks since the last time.
+    /// Adds what the queue counted of frames in several chunks since the last time, if anything.
     fn count_chained(&mut self) {
-        let before = std::mem::replace(&mut self.counted, self.queue.counts());
-        let now = self.counted;
+        let now = self.queue.counts();
+        if now == self.counted {
+            return;
+        }
+        let before = std::mem::replace(&mut self.counted, now);
         self.count(|counters| {
             counters.rx_chained.add(now.rx_chained - before.rx_chained);
             counters.rx_discarded.add(now.rx_discarded - before.rx_discarded);
@@ -80,7 +83,7 @@ impl Port for XskPort {
     fn receive(&mut self, cache: &mut ChunkCache, batch: &mut FrameBatch) -> usize {
         let before = batch.len();
         let received = self.queue.receive(cache, batch);
-        if received == 0 && self.queue.max_segments() == 1 {
+        if received == 0 {
             return 0;
         }
         let bytes: usize = batch.iter().skip(before).map(Frame::len).sum();
@@ -88,9 +91,6 @@ impl Port for XskPort {
             counters.rx_frames.add(received as u64);
             counters.rx_bytes.add(bytes as u64);
         });
-        if self.queue.max_segments() > 1 {
-            self.count_chained();
-        }
         received
     }
 
@@ -149,8 +149,11 @@ impl Port for XskPort {
     }
 
     #[inline]
-    fn flush(&mut self) {
-        self.queue.flush();
+    fn flush(&mut self) -> bool {
+        if self.queue.max_segments() > 1 {
+            self.count_chained();
+        }
+        self.queue.flush()
     }
 
     #[inline]

@@ -203,7 +203,9 @@ impl<P: Port> Worker<P> {
         if self.ports.is_quiet() && self.fragments.is_quiet() {
             self.counters(|counters| counters.rounds.add(1));
             // What the kernel did not take yet.
-            self.ports.flush();
+            if self.ports.flush() {
+                self.publish();
+            }
             return 0;
         }
         self.busy_round()

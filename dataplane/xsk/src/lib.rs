@@ -70,7 +70,7 @@ pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, SEGMENT_START_BY
 pub use lane::{LaneReceiver, LaneSender, lane};
 pub use lent::Held;
 pub use prefetch::prefetch;
-pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, XskQueue};
+pub use socket::{BindError, BindMode, BindOperation, BusyPoll, SocketConfig, WAKE_PAUSE_FLUSHES, XskQueue};
 pub use statistics::{KernelStatistics, QueueCounts};
 pub use sys::ask_for_huge_pages;
 pub use tx_metadata::{ChecksumRequest, TX_METADATA_BYTES};

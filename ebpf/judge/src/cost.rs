@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ebpf::abi::Stat;
 
 use crate::corpus;
-use crate::kernel::KernelProgram;
+use crate::kernel::{KernelProgram, Standing};
 
 /// Runs that a mean is of. The kernel tells it in whole nanoseconds.
 const RUNS: u32 = 200_000;
@@ -34,7 +34,7 @@ fn one(name: &'static str, tables: &str, frame: &[u8], programs: &mut [KernelPro
     let all = corpus::tables();
     let (_, tables) = all.iter().find(|(other, _)| *other == tables).context("no such tables")?;
     for program in &mut *programs {
-        program.set_tables(tables, true)?;
+        program.set_tables(tables, Standing::Both)?;
         let seen = program.run(frame)?.stat;
         ensure!(matches!(seen, Stat::EngineTunnel | Stat::EngineAccess), "{name}: the program says {seen:?}");
     }

@@ -15,6 +15,17 @@ pub(crate) const TEST_RUN_IFINDEX: u32 = 1;
 /// The RX queue under which test runs present their frames.
 pub(crate) const TEST_RUN_QUEUE: u32 = 0;
 
+/// Where entries stand that have cells in front of their map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In the map, as one whose cell another one has.
+    Map,
+    /// In the cell alone, which no gateway does: what is found then was found in the cell.
+    Cell,
+    /// In both.
+    Both,
+}
+
 /// What the program in the kernel did with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -68,13 +79,12 @@ impl KernelProgram {
         Ok(self.program()?.insn_cnt())
     }
 
-    /// Writes the tables into the program's maps, removing what an earlier call wrote. With `in_cells` everything that has a cell in front of its
-    /// map stands there as well; of two that have one place, the last.
+    /// Writes the tables into the program's maps, removing what an earlier call wrote. Access VLANs and sockets have no cells.
     ///
     /// # Errors
     ///
-    /// When a map refuses an entry.
-    pub fn set_tables(&mut self, tables: &ModelTables, in_cells: bool) -> Result<()> {
+    /// When a map refuses an entry, or two have one cell.
+    pub fn set_tables(&mut self, tables: &ModelTables, standing: Standing) -> Result<()> {
         for name in [abi::PORTS, abi::ENDPOINTS_V4, abi::ENDPOINTS_V6, abi::ACCESS_VLANS] {
             let map = self.map(name)?;
             for key in map.keys().collect::<Vec<_>>() {
@@ -86,27 +96,21 @@ impl KernelProgram {
             self.put(map, &place.to_ne_bytes(), &empty)?;
         }
         for (ifindex, port) in &tables.ports {
-            if in_cells {
-                let cell = PortCell::new(*ifindex, *port);
-                self.fill(abi::PORT_CELLS, PortCell::place(*ifindex), &cell.to_bytes())?;
-            }
-            self.put(abi::PORTS, &ifindex.to_ne_bytes(), &port.to_bytes())?;
+            let cell = PortCell::new(*ifindex, *port).to_bytes();
+            let front = (abi::PORT_CELLS, PortCell::place(*ifindex), &cell[..]);
+            self.enter(standing, abi::PORTS, &ifindex.to_ne_bytes(), &port.to_bytes(), front)?;
         }
         for (key, value) in &tables.endpoints {
             match key {
                 EndpointKey::V4(key) => {
-                    if in_cells {
-                        let cell = EndpointCellV4::new(*key, *value);
-                        self.fill(abi::ENDPOINT_CELLS_V4, EndpointCellV4::place(key), &cell.to_bytes())?;
-                    }
-                    self.put(abi::ENDPOINTS_V4, &key.to_bytes(), &value.to_bytes())?;
+                    let cell = EndpointCellV4::new(*key, *value).to_bytes();
+                    let front = (abi::ENDPOINT_CELLS_V4, EndpointCellV4::place(key), &cell[..]);
+                    self.enter(standing, abi::ENDPOINTS_V4, &key.to_bytes(), &value.to_bytes(), front)?;
                 }
                 EndpointKey::V6(key) => {
-                    if in_cells {
-                        let cell = EndpointCellV6::new(*key, *value);
-                        self.fill(abi::ENDPOINT_CELLS_V6, EndpointCellV6::place(key), &cell.to_bytes())?;
-                    }
-                    self.put(abi::ENDPOINTS_V6, &key.to_bytes(), &value.to_bytes())?;
+                    let cell = EndpointCellV6::new(*key, *value).to_bytes();
+                    let front = (abi::ENDPOINT_CELLS_V6, EndpointCellV6::place(key), &cell[..]);
+                    self.enter(standing, abi::ENDPOINTS_V6, &key.to_bytes(), &value.to_bytes(), front)?;
                 }
             }
         }
@@ -192,9 +196,24 @@ impl KernelProgram {
             .with_context(|| format!("the object has no map {name}"))
     }
 
-    fn fill(&mut self, map: &'static str, place: u32, cell: &[u8]) -> Result<()> {
-        self.cells.push((map, place));
-        self.put(map, &place.to_ne_bytes(), cell)
+    /// Enters one thing into its map, its cell (array, place, bytes), or both.
+    fn enter(
+        &mut self,
+        standing: Standing,
+        map: &str,
+        key: &[u8],
+        value: &[u8],
+        (array, place, cell): (&'static str, u32, &[u8]),
+    ) -> Result<()> {
+        if standing != Standing::Cell {
+            self.put(map, key, value)?;
+        }
+        if standing != Standing::Map {
+            ensure!(!self.cells.contains(&(array, place)), "two of the tables have one place in {array}");
+            self.cells.push((array, place));
+            self.put(array, &place.to_ne_bytes(), cell)?;
+        }
+        Ok(())
     }
 
     fn put(&self, map: &str, key: &[u8], value: &[u8]) -> Result<()> {

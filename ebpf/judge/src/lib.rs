@@ -11,5 +11,5 @@ pub mod cost;
 mod kernel;
 mod model;
 
-pub use kernel::{KernelProgram, Observed};
+pub use kernel::{KernelProgram, Observed, Standing};
 pub use model::ModelTables;

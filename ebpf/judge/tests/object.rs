@@ -12,7 +12,7 @@ use aya::{EbpfLoader, TestRun, TestRunOptions};
 use aya_log::EbpfLogger;
 use ebpf::abi::{self, Stat};
 use ebpf::steer::Action;
-use judge::{KernelProgram, agreement, corpus, cost};
+use judge::{KernelProgram, Standing, agreement, corpus, cost};
 
 #[test]
 #[ignore = "needs root: loads a BPF program"]
@@ -32,7 +32,7 @@ fn the_kernel_and_the_pure_decision_agree_on_the_whole_corpus() {
 fn a_frame_spread_over_fragments_is_steered_by_its_headers() {
     let mut program = KernelProgram::load(ebpf::OBJECT).unwrap();
     let (_, tables) = corpus::tables().swap_remove(1); // underlay
-    program.set_tables(&tables, true).unwrap();
+    program.set_tables(&tables, Standing::Both).unwrap();
     let mut jumbo = corpus::whole_frames().unwrap().swap_remove(0);
     jumbo.resize(9000, 0xaa); // does not fit one page
     let observed = program.run(&jumbo).unwrap();

@@ -1,11 +1,11 @@
 //! The steering program's maps, written by the main thread: ports, endpoints, access VLANs, sockets; and its counters.
 //!
 //! Place on the path: none; the program reads them for every frame. What keys and values mean stands in `ebpf::abi`.
-//! Endpoints and VLANs are applied as a difference, additions first, so that no frame of an unchanged tunnel ever misses. What has a cell in
-//! front of its map is in the map as well, before it is in the cell and for as long.
+//! Endpoints and VLANs are applied as a difference, additions first, so that no frame of an unchanged tunnel ever misses. Ports and endpoints have cells in front of
+//! their maps ([`fronted`]).
 
 mod difference;
-mod front;
+mod fronted;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd};
@@ -17,7 +17,7 @@ use ebpf::abi::{
 };
 
 use difference::Difference;
-use front::{Front, Port};
+use fronted::{Fronted, Port};
 
 /// Why a map could not be opened, written or read.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +50,9 @@ pub enum MapsError {
 
 /// The maps of the loaded program.
 pub struct SteeringMaps {
-    ports: KernelHash<MapData, u32, [u8; PortConfig::BYTES]>,
-    ports_front: Front<Port>,
-    endpoints_v4: KernelHash<MapData, [u8; EndpointV4::BYTES], [u8; EndpointValue::BYTES]>,
-    endpoints_v6: KernelHash<MapData, [u8; EndpointV6::BYTES], [u8; EndpointValue::BYTES]>,
-    front_v4: Front<EndpointV4>,
-    front_v6: Front<EndpointV6>,
+    ports: Fronted<Port>,
+    endpoints_v4: Fronted<EndpointV4>,
+    endpoints_v6: Fronted<EndpointV6>,
     access_vlans: KernelHash<MapData, [u8; AccessVlanKey::BYTES], u8>,
     sockets: XskMap<MapData>,
     stats: PerCpuArray<MapData, u64>,
@@ -77,12 +74,9 @@ impl SteeringMaps {
     /// Takes the maps out of a loaded object.
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self, MapsError> {
         Ok(Self {
-            ports: open(ebpf, abi::PORTS)?,
-            ports_front: Front::open(ebpf)?,
-            endpoints_v4: open(ebpf, abi::ENDPOINTS_V4)?,
-            endpoints_v6: open(ebpf, abi::ENDPOINTS_V6)?,
-            front_v4: Front::open(ebpf)?,
-            front_v6: Front::open(ebpf)?,
+            ports: Fronted::open(ebpf)?,
+            endpoints_v4: Fronted::open(ebpf)?,
+            endpoints_v6: Fronted::open(ebpf)?,
             access_vlans: open(ebpf, abi::ACCESS_VLANS)?,
             sockets: open(ebpf, abi::SOCKETS)?,
             stats: open(ebpf, abi::STATS)?,
@@ -96,10 +90,7 @@ impl SteeringMaps {
     /// # Errors
     /// When the kernel refuses, for example because the map is full.
     pub fn set_port(&mut self, ifindex: u32, config: PortConfig) -> Result<(), MapsError> {
-        self.ports
-            .insert(ifindex, config.to_bytes(), 0)
-            .map_err(access(abi::PORTS, || format!("set port {ifindex}")))?;
-        self.ports_front.set(Port(ifindex), config)
+        self.ports.set(Port(ifindex), config)
     }
 
     /// Makes an interface no port: all its frames go to the kernel. No error when it was none.
@@ -107,9 +98,7 @@ impl SteeringMaps {
     /// # Errors
     /// When the kernel refuses.
     pub fn remove_port(&mut self, ifindex: u32) -> Result<(), MapsError> {
-        self.ports_front.remove(Port(ifindex))?;
-        absent_is_fine(self.ports.remove(&ifindex))
-            .map_err(access(abi::PORTS, || format!("remove port {ifindex}")))
+        self.ports.remove(Port(ifindex))
     }
 
     /// Adds one endpoint, or changes what it carries.
@@ -117,21 +106,13 @@ impl SteeringMaps {
     /// # Errors
     /// When the kernel refuses, for example because the map is full.
     pub fn set_endpoint(&mut self, key: EndpointKey, payload: Payload) -> Result<(), MapsError> {
-        let value = EndpointValue::new(payload).to_bytes();
-        let set = || format!("set {key:?}");
+        let value = EndpointValue::new(payload);
         match key {
-            EndpointKey::V4(key) => {
-                self.endpoints_v4.insert(key.to_bytes(), value, 0).map_err(access(abi::ENDPOINTS_V4, set))
-            }
-            EndpointKey::V6(key) => {
-                self.endpoints_v6.insert(key.to_bytes(), value, 0).map_err(access(abi::ENDPOINTS_V6, set))
-            }
+            EndpointKey::V4(key) => self.endpoints_v4.set(key, value),
+            EndpointKey::V6(key) => self.endpoints_v6.set(key, value),
         }?;
         self.written_endpoints.insert(key, payload);
-        match key {
-            EndpointKey::V4(key) => self.front_v4.set(key, EndpointValue::new(payload)),
-            EndpointKey::V6(key) => self.front_v6.set(key, EndpointValue::new(payload)),
-        }
+        Ok(())
     }
 
     /// Removes one endpoint. No error when it is not there.
@@ -140,14 +121,9 @@ impl SteeringMaps {
     /// When the kernel refuses.
     pub fn remove_endpoint(&mut self, key: EndpointKey) -> Result<(), MapsError> {
         match key {
-            EndpointKey::V4(key) => self.front_v4.remove(key),
-            EndpointKey::V6(key) => self.front_v6.remove(key),
+            EndpointKey::V4(key) => self.endpoints_v4.remove(key),
+            EndpointKey::V6(key) => self.endpoints_v6.remove(key),
         }?;
-        let (removed, map) = match key {
-            EndpointKey::V4(key) => (self.endpoints_v4.remove(&key.to_bytes()), abi::ENDPOINTS_V4),
-            EndpointKey::V6(key) => (self.endpoints_v6.remove(&key.to_bytes()), abi::ENDPOINTS_V6),
-        };
-        absent_is_fine(removed).map_err(access(map, || format!("remove {key:?}")))?;
         self.written_endpoints.remove(&key);
         Ok(())
     }
@@ -165,8 +141,8 @@ impl SteeringMaps {
         remove.into_iter().try_for_each(|key| self.remove_endpoint(key))?;
         // Those that had the place of one that is gone.
         wanted.iter().try_for_each(|(key, payload)| match *key {
-            EndpointKey::V4(key) => self.front_v4.set_if_free(key, EndpointValue::new(*payload)),
-            EndpointKey::V6(key) => self.front_v6.set_if_free(key, EndpointValue::new(*payload)),
+            EndpointKey::V4(key) => self.endpoints_v4.claim_if_free(key, EndpointValue::new(*payload)),
+            EndpointKey::V6(key) => self.endpoints_v6.claim_if_free(key, EndpointValue::new(*payload)),
         })
     }
 

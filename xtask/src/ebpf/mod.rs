@@ -5,6 +5,7 @@ mod elf;
 mod record;
 mod toolchain;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -37,11 +38,11 @@ pub(crate) fn missing_packages() -> Vec<&'static str> {
 /// Builds or checks.
 ///
 /// # Errors
-/// No toolchain can be had, the build fails; with `--check` also: the committed object differs or the kernel refuses it; with `--cost` that only.
+/// No toolchain can be had, or the build fails; with `--check` also: the committed object differs. With `--check` and `--cost`: the kernel refuses the object.
 pub(crate) fn run(args: &EbpfArgs) -> Result<()> {
     let root = workspace::root();
     if args.cost {
-        return judge(&["--cost".into(), root.join(OBJECT)]);
+        return run_judge(&[OsStr::new("--cost"), root.join(OBJECT).as_os_str()]);
     }
     let recorded = Record::read(&root.join(RECORD)).unwrap_or_default();
     let toolchain = Toolchain::find(&recorded.toolchain)?;
@@ -94,8 +95,14 @@ fn compare(committed: &Path, rebuilt: &Path) -> Result<()> {
     );
 }
 
-/// Loads objects through libbpf and compares their decisions with the source's, or does what else the words say.
-fn judge(words: &[PathBuf]) -> Result<()> {
+/// Loads objects through libbpf and compares their decisions with the source's.
+fn judge(objects: &[PathBuf]) -> Result<()> {
+    let words: Vec<&OsStr> = objects.iter().map(|object| object.as_os_str()).collect();
+    run_judge(&words)
+}
+
+/// Runs the judge, as root, with these words.
+fn run_judge(words: &[&OsStr]) -> Result<()> {
     install::packages(install::C_LIBRARIES)?;
     let mut command = workspace::cargo(&["run", "--quiet", "--package", "spanwire-ebpf-judge", "--"]);
     let status = command.args(words).status().context("starting cargo")?;

@@ -52,7 +52,7 @@ impl<T: Slot, M: RingMemory<T>> Consumer<T, M> {
     }
 
     /// Reads up to `count` entries, for as long as `take` takes them: one that it refuses is the next to be read. How many it took; their slots
-    /// stay taken until `release`.
+    /// stay taken until `release`. Should `take` panic, all of them are read again.
     #[inline]
     pub fn pop_while(&mut self, count: u32, mut take: impl FnMut(T) -> bool) -> u32 {
         let count = self.available(count).min(count);

@@ -62,7 +62,8 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         Ok(())
     }
 
-    /// Writes up to `count` entries, as many as there is room for and `next` gives; how many. Not yet visible to the other end.
+    /// Writes up to `count` entries, as many as there is room for and `next` gives; how many. Not yet visible to the other end. Should
+    /// `next` panic, none is written.
     #[inline]
     pub fn push_while(&mut self, count: u32, mut next: impl FnMut() -> Option<T>) -> u32 {
         let count = self.free_count(count).min(count);

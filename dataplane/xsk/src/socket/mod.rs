@@ -31,6 +31,7 @@ use crate::umem::Umem;
 use link_pause::LinkPause;
 use loans::Loans;
 use rings::MappedRings;
+pub use wake_pause::FIRST_FLUSHES as WAKE_PAUSE_FLUSHES;
 use wake_pause::WakePause;
 
 /// One device and queue: its socket and its four rings.
@@ -143,18 +144,22 @@ impl XskQueue {
     /// comes up: nothing can be taken out of a TX ring again. To spare calls that fail, flushes then go without one, first one, after
     /// each further failure twice as many, up to 256, until a call succeeds. A link without carrier takes frames in copy mode and drops
     /// them: [`QueueCounts::tx_lost`]. In zero-copy mode a driver that was woken and has taken nothing since is spared likewise.
+    ///
+    /// Tells whether the kernel was called.
     #[inline]
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self) -> bool {
         let tx = &mut self.rings.ends.tx;
         tx.publish();
         let waiting = tx.unconsumed();
         if waiting == 0 || (self.need_wakeup && !tx.needs_wakeup()) {
-            return;
+            return false;
         }
         let consumed = tx.consumed();
-        if self.link_pause.is_over() && (!self.zero_copy || self.tx_wake.is_over(consumed)) {
+        let is_due = self.link_pause.is_over() && (!self.zero_copy || self.tx_wake.is_over(consumed));
+        if is_due {
             self.kick_tx(waiting, consumed);
         }
+        is_due
     }
 
     /// Makes the kernel transmit what waits in the ring behind the index `consumed`.

@@ -60,8 +60,9 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
                 }
                 true
             });
-            // What is left begins with a frame of several segments.
-            let Some(entry) = (if left > 0 { ends.rx.pop() } else { None }) else { break };
+            // It stopped at a frame of several segments, or because no more is there: what came since is for the next time.
+            let is_chain = left > 0 && ends.rx.peek(0).is_some_and(|entry| entry.is_continued());
+            let Some(entry) = (if is_chain { ends.rx.pop() } else { None }) else { break };
             left -= 1;
             match self.receive_chain(entry, lent, cache) {
                 ControlFlow::Continue(frame) => out.extend(frame),

@@ -1,5 +1,7 @@
 //! Tests of frames of several segments on a queue's rings: whole or not at all, and no chunk lost when they cannot be taken.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::*;
 
 /// Lengths of a frame's segments.
@@ -256,4 +258,48 @@ fn only_the_first_entry_of_a_frame_of_several_chunks_asks_for_the_checksum() {
     let refused = bench.rings.transmit_requesting(request, &mut bench.lent, frame).unwrap_err();
     bench.cache.give_frame(refused);
     assert_eq!(bench.accounted(), CHUNKS as usize);
+}
+
+#[test]
+fn frames_of_one_and_of_several_chunks_are_told_apart_while_the_kernel_goes_on() {
+    let count: u32 = if cfg!(miri) { 50 } else { 400_000 };
+    let Bench { mut rings, mut kernel, mut lent, mut cache, .. } = Bench::new();
+    rings.refill(&mut lent, &mut cache);
+    let is_over = AtomicBool::new(false);
+    let fault = std::thread::scope(|scope| {
+        // One of two chunks and three of one, at another pace each time.
+        scope.spawn(|| {
+            for number in 0..count {
+                for lens in [&[100, 7][..], &[60], &[61], &[62]] {
+                    while !kernel.deliver_chain(lens) {
+                        if is_over.load(Relaxed) {
+                            return;
+                        }
+                        std::thread::yield_now();
+                    }
+                }
+                (0..number % 64).for_each(|_| core::hint::spin_loop());
+            }
+        });
+        let (mut left, mut next) =
+            (4 * count, [vec![100, 7], vec![60], vec![61], vec![62]].into_iter().cycle());
+        let mut fault = None;
+        while left > 0 && fault.is_none() {
+            let mut out = FrameBatch::new();
+            rings.receive(&mut lent, &mut cache, &mut out);
+            for frame in out {
+                let (seen, expected) = (lens(&frame), next.next().unwrap());
+                if seen != expected {
+                    fault = Some((seen, expected));
+                }
+                cache.give_frame(frame);
+                left -= 1;
+            }
+            rings.refill(&mut lent, &mut cache);
+        }
+        is_over.store(true, Relaxed);
+        fault
+    });
+    assert_eq!(fault, None, "what came, and what was sent");
+    assert_eq!((rings.counts.rx_discarded, rings.counts.bad_entries), (0, 0));
 }

@@ -214,6 +214,20 @@ fn a_row_is_taken_up_to_the_frame_that_does_not_fit_with_frames_of_several_segme
 }
 
 #[test]
+fn a_frame_that_cannot_be_sent_ends_a_row_and_those_behind_it_are_left() {
+    let mut bench = Bench::new();
+    let row = [&[1][..], &[2], &[], &[4]].map(|bytes| bench.frame(bytes));
+    let mut frames = row.into_iter();
+    let (taken, bytes, refused) = bench.rings.transmit_row(&mut bench.lent, &mut frames, 4);
+    let refused = refused.unwrap();
+    assert_eq!((taken, bytes, refused.len(), frames.len()), (2, 2, 0, 1));
+    let behind = frames.next().unwrap();
+    assert_eq!(behind.head(), [4]);
+    [refused, behind].into_iter().for_each(|frame| bench.cache.give_frame(frame));
+    assert_eq!((bench.lent.held().tx, bench.accounted()), (2, CHUNKS as usize));
+}
+
+#[test]
 fn a_queue_is_quiet_when_nothing_came_or_was_completed_and_all_is_lent() {
     let mut bench = Bench::new();
     assert!(!bench.rings.is_quiet(), "chunks can be lent");
