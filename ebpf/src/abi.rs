@@ -18,7 +18,7 @@
 //! | [`SOCKETS`] | XSKMAP | slot, `u32` | file descriptor of an AF_XDP socket |
 //! | [`STATS`] | per-CPU array | [`stat_key`], `u32` | count of frames, `u64` |
 //!
-//! Cells stand in front of a hash map: what is in one is found by a comparison, which costs a tenth of a look-up. Each entry has its place there, and
+//! Cells stand in front of a hash map: what is in one is found by a comparison, which spares the program a look-up. Each entry has its place there, and
 //! the first that claims a place has it. Nothing depends on an entry being in its cell.
 
 mod cells;

@@ -1,4 +1,4 @@
-//! Cells: what stands in front of a hash map and is found by a comparison, which costs a tenth of a look-up.
+//! Cells: what stands in front of a hash map and is found by a comparison, which spares the program a look-up.
 //!
 //! Every key has one place, and many have the same. A half-written cell is taken for an empty one or for another key's: its value stands in front of its key and
 //! counts only if it is none of an empty cell. Who copies a value while the gateway gives the cell to another key may get that key's: for one frame, as with

@@ -110,100 +110,64 @@ impl EndpointKey {
     }
 }
 
-impl EndpointV4 {
-    /// Bytes of a key of [`ENDPOINTS_V4`](super::ENDPOINTS_V4).
-    pub const BYTES: usize = size_of::<Self>();
+/// What the keys of both families can do.
+macro_rules! endpoint {
+    ($key:ident, $family:ident, $address_bytes:literal) => {
+        impl $key {
+            /// Bytes of a key.
+            pub const BYTES: usize = size_of::<Self>();
 
-    #[inline(always)]
-    pub(crate) fn new(protocol: u8, local: [u8; 4], remote: [u8; 4]) -> Self {
-        let [local_port, remote_port] = [U16::ZERO; 2];
-        Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
-    }
+            #[inline(always)]
+            pub(crate) fn new(
+                protocol: u8,
+                local: [u8; $address_bytes],
+                remote: [u8; $address_bytes],
+            ) -> Self {
+                let [local_port, remote_port] = [U16::ZERO; 2];
+                Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
+            }
 
-    /// All of it in four words: protocol, ports, and a word of each address.
-    #[inline(always)]
-    pub(super) fn folded(&self) -> [u32; 4] {
-        let Self { protocol, local_port, remote_port, local, remote } = *self;
-        let ports: u32 = zerocopy::transmute!([local_port, remote_port]);
-        [protocol.get(), ports, u32::from_ne_bytes(local), u32::from_ne_bytes(remote)]
-    }
+            /// All of it in four words: protocol, ports, and the words of each address put on top of each other.
+            #[inline(always)]
+            pub(super) fn folded(&self) -> [u32; 4] {
+                let Self { protocol, local_port, remote_port, local, remote } = *self;
+                let ports: u32 = zerocopy::transmute!([local_port, remote_port]);
+                let local: [u32; $address_bytes / 4] = zerocopy::transmute!(local);
+                let remote: [u32; $address_bytes / 4] = zerocopy::transmute!(remote);
+                let fold = |folded: u32, word: u32| folded ^ word;
+                [protocol.get(), ports, local.into_iter().fold(0, fold), remote.into_iter().fold(0, fold)]
+            }
 
-    /// The bytes to write into the map.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        zerocopy::transmute!(self)
-    }
+            /// The bytes to write into the map.
+            #[must_use]
+            pub fn to_bytes(self) -> [u8; Self::BYTES] {
+                zerocopy::transmute!(self)
+            }
+        }
+
+        impl Endpoint for $key {
+            #[inline(always)]
+            fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
+                Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
+            }
+
+            #[inline(always)]
+            fn without_peer(self) -> Self {
+                Self { remote_port: U16::ZERO, remote: [0; $address_bytes], ..self }
+            }
+        }
+
+        impl From<$key> for EndpointKey {
+            #[inline(always)]
+            fn from(key: $key) -> Self {
+                Self::$family(key)
+            }
+        }
+    };
 }
 
-impl Endpoint for EndpointV4 {
-    #[inline(always)]
-    fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
-        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
-    }
-
-    #[inline(always)]
-    fn without_peer(self) -> Self {
-        Self { remote_port: U16::ZERO, remote: [0; 4], ..self }
-    }
-}
-
-impl From<EndpointV4> for EndpointKey {
-    #[inline(always)]
-    fn from(key: EndpointV4) -> Self {
-        Self::V4(key)
-    }
-}
-
-impl EndpointV6 {
-    /// Bytes of a key of [`ENDPOINTS_V6`](super::ENDPOINTS_V6).
-    pub const BYTES: usize = size_of::<Self>();
-
-    #[inline(always)]
-    pub(crate) fn new(protocol: u8, local: [u8; 16], remote: [u8; 16]) -> Self {
-        let [local_port, remote_port] = [U16::ZERO; 2];
-        Self { protocol: U32::new(u32::from(protocol)), local_port, remote_port, local, remote }
-    }
-
-    /// All of it in four words: protocol, ports, and a word of each address.
-    #[inline(always)]
-    pub(super) fn folded(&self) -> [u32; 4] {
-        let Self { protocol, local_port, remote_port, local, remote } = *self;
-        let ports: u32 = zerocopy::transmute!([local_port, remote_port]);
-        [protocol.get(), ports, fold(local), fold(remote)]
-    }
-
-    /// The bytes to write into the map.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        zerocopy::transmute!(self)
-    }
-}
-
-impl Endpoint for EndpointV6 {
-    #[inline(always)]
-    fn with_ports(self, local_port: u16, remote_port: u16) -> Self {
-        Self { local_port: U16::new(local_port), remote_port: U16::new(remote_port), ..self }
-    }
-
-    #[inline(always)]
-    fn without_peer(self) -> Self {
-        Self { remote_port: U16::ZERO, remote: [0; 16], ..self }
-    }
-}
-
-impl From<EndpointV6> for EndpointKey {
-    #[inline(always)]
-    fn from(key: EndpointV6) -> Self {
-        Self::V6(key)
-    }
-}
-
-/// The words of an address, put on top of each other.
-#[inline(always)]
-fn fold(address: [u8; 16]) -> u32 {
-    let words: [u32; 4] = zerocopy::transmute!(address);
-    words.into_iter().fold(0, |folded, word| folded ^ word)
-}
+endpoint!(EndpointV4, V4, 4);
+endpoint!(EndpointV6, V6, 16);
 
 /// What an endpoint's packets carry, and so how its control messages are told from its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

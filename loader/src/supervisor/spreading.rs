@@ -34,9 +34,9 @@ const LOOKS_REST: u32 = 240;
 /// Frames of the trial by those that came as fast as before it: so many at least have helped. Units: percent.
 const HELPED_PERCENT: u64 = 110;
 
-/// Least share of a round's batch that a saturated worker receives. A round that finds nothing costs as much as two or three frames, so one worker that makes as many of these as
-/// full ones is idle for a twentieth of its time at most.
-const FULL: (u64, u64) = (1, 2);
+/// Least share of a round's batch that a saturated worker receives, those that find nothing counted with the others: one that makes a third as many of these as full
+/// ones has time to spare, if little.
+const FULL: (u64, u64) = (3, 4);
 
 /// Rounds per sleep of a saturated worker at least: it may have slept, but not often.
 const ROUNDS_PER_SLEEP: u64 = 16;
@@ -313,7 +313,7 @@ mod tests {
         let (plan, mut spreading) = plan("auto", 2);
         let load = |plan: &Plan| works(plan, 0, 0, SATURATED);
         after(&plan, &mut spreading, LOOKS_ON - 1, load);
-        after(&plan, &mut spreading, 1, |plan| works(plan, 0, 0, [1000, 30, 0]));
+        after(&plan, &mut spreading, 1, |plan| works(plan, 0, 0, [1000, 40, 0]));
         assert_eq!(after(&plan, &mut spreading, LOOKS_ON - 1, load), [false, false]);
     }
 
@@ -321,7 +321,7 @@ mod tests {
     fn nothing_is_spread_that_would_not_help() {
         let cases: [(&str, Load); 5] = [
             ("the worker sleeps between full rounds", |plan| works(plan, 0, 0, [1000, 64, 100])),
-            ("its rounds are not full", |plan| works(plan, 0, 0, [1000, 31, 0])),
+            ("its rounds are not full", |plan| works(plan, 0, 0, [1000, 47, 0])),
             ("every worker is saturated", |plan| {
                 works(plan, 0, 0, SATURATED);
                 works(plan, 1, 2, SATURATED);
@@ -377,7 +377,7 @@ mod tests {
             works(plan, 0, 0, SATURATED);
             works(plan, 1, 0, [110, 60, 0]);
         };
-        let time: Load = |plan| works(plan, 0, 0, [1000, 30, 0]);
+        let time: Load = |plan| works(plan, 0, 0, [1000, 40, 0]);
         for other in [gain, time] {
             let (plan, mut spreading) = plan("auto", 2);
             after(&plan, &mut spreading, LOOKS_ON, |plan| works(plan, 0, 0, SATURATED));
