@@ -28,7 +28,7 @@ pub struct UmemConfig {
     pub chunk_bytes: u32,
     /// Room in front of received frames on top of the kernel's own 256. Units: bytes.
     pub headroom_bytes: u32,
-    /// Whether the memory stands on 2 MiB pages, which must have been reserved (`vm.nr_hugepages`).
+    /// Whether the memory stands on 2 MiB pages that must have been reserved (`vm.nr_hugepages`); otherwise on such as the kernel gives when asked.
     pub huge_pages: bool,
 }
 

@@ -187,7 +187,7 @@ keys! {
         Absent::Text("the smaller that fits the ports' MTU, else 4096"),
         "Size of a slot: a frame and the outer headers in front of it. A frame that one slot does not hold spans several.";
     UMEM_HUGE_PAGES = "umem.huge_pages", Kind::Boolean, "", Absent::Boolean(false),
-        "Back the memory by huge pages; they must have been reserved.";
+        "Back the memory by huge pages that were reserved, and fail without; `false`: by such as the kernel gives when asked.";
 
     PORT_INTERFACE = "port.NAME.interface", Kind::Text("interface name, at most 15 bytes"), "",
         Absent::Text("the port's name"),

@@ -59,7 +59,7 @@ pub struct Umem {
     pub chunks: Option<u32>,
     /// 2048 or 4096; `None`: the smaller that fits the ports' MTU.
     pub chunk_bytes: Option<u32>,
-    /// Back the memory by huge pages.
+    /// Back the memory by huge pages that were reserved.
     pub huge_pages: bool,
 }
 

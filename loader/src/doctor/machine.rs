@@ -5,13 +5,14 @@
 
 use super::change::Change;
 use super::cpus;
-use super::row::Row;
+use super::row::{Row, Verdict};
 use super::tree::Tree;
 use crate::placement::Placement;
 use crate::preflight;
 
 const CPU: &str = "sys/devices/system/cpu";
 const HUGE_PAGES: &str = "sys/kernel/mm/hugepages/hugepages-2048kB";
+const TRANSPARENT: &str = "sys/kernel/mm/transparent_hugepage/enabled";
 const BPF_JIT: &str = "proc/sys/net/core/bpf_jit_enable";
 
 /// The rows of what the gateway cannot run without.
@@ -29,8 +30,14 @@ pub(super) fn preflight_rows(report: &preflight::Report) -> Vec<Row> {
 
 /// The rows of the machine; `huge_pages` is how many 2 MiB pages the frame memory would take, `allowed` the process's CPUs.
 pub(super) fn rows(tree: &Tree, huge_pages: u64, allowed: &[usize]) -> Vec<Row> {
-    let mut rows = vec![bpf_jit(tree), huge_page_row(tree, huge_pages), cpu_row(tree, allowed)];
-    rows.extend([isolation(tree), siblings(tree, allowed), governor(tree), mitigations(tree)]);
+    let mut rows = vec![bpf_jit(tree), transparent_row(tree), huge_page_row(tree, huge_pages)];
+    rows.extend([
+        cpu_row(tree, allowed),
+        isolation(tree),
+        siblings(tree, allowed),
+        governor(tree),
+        mitigations(tree),
+    ]);
     rows.extend(irq_balance(tree));
     rows
 }
@@ -49,8 +56,24 @@ fn bpf_jit(tree: &Tree) -> Row {
     }
 }
 
+fn transparent_row(tree: &Tree) -> Row {
+    let thing = "transparent huge pages";
+    let Some(choices) = tree.text(TRANSPARENT) else {
+        return Row::untold(thing, "a kernel without CONFIG_TRANSPARENT_HUGEPAGE has none");
+    };
+    // All of them, the one that was chosen in brackets.
+    let chosen = choices.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
+    match chosen {
+        Some(chosen @ ("always" | "madvise")) => Row::ok(thing, chosen)
+            .because("frame memory and large tables stand in them; none has to be reserved"),
+        chosen => Row::better(thing, chosen.unwrap_or(&choices))
+            .because("frame memory and large tables stand in small pages, which takes address translations")
+            .by_hand(format!("echo madvise > {}", tree.path(TRANSPARENT).display())),
+    }
+}
+
 fn huge_page_row(tree: &Tree, needed: u64) -> Row {
-    let thing = "huge pages";
+    let thing = "reserved huge pages";
     let file = |name: &str| tree.number::<u64>(&format!("{HUGE_PAGES}/{name}"));
     let (Some(all), Some(free)) = (file("nr_hugepages"), file("free_hugepages")) else {
         return Row::untold(
@@ -63,9 +86,15 @@ fn huge_page_row(tree: &Tree, needed: u64) -> Row {
         return Row::ok(thing, found).because("used with `umem.huge_pages = true`");
     }
     let more = all.saturating_add(needed - free);
+    let change = Change::of_file(tree.path(&format!("{HUGE_PAGES}/nr_hugepages")), &more);
+    if transparent_row(tree).verdict == Verdict::Ok {
+        return Row::ok(thing, found)
+            .because("only `umem.huge_pages = true` needs them, before the gateway starts")
+            .by_hand(change.command());
+    }
     Row::better(thing, found)
         .because("`umem.huge_pages = true` spares address translations, and needs them reserved before the gateway starts")
-        .by(vec![Change::of_file(tree.path(&format!("{HUGE_PAGES}/nr_hugepages")), &more)])
+        .by(vec![change])
 }
 
 fn cpu_row(tree: &Tree, allowed: &[usize]) -> Row {
@@ -195,7 +224,6 @@ fn cpu_list(tree: &Tree, file: &str) -> Option<Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::Verdict;
     use super::super::tree::tests::Planted;
     use super::*;
     use crate::placement::Surroundings;
@@ -226,6 +254,20 @@ mod tests {
         assert_eq!(row.found, "4 of 10 free, 20 needed");
         assert_eq!(huge_page_row(&planted.tree, 4).verdict, Verdict::Ok);
         assert_eq!(huge_page_row(&Planted::new(&[]).tree, 4).verdict, Verdict::CannotBeTold);
+    }
+
+    #[test]
+    fn huge_pages_need_not_be_reserved_where_the_kernel_gives_them_when_asked() {
+        let (all, free) = (format!("{HUGE_PAGES}/nr_hugepages"), format!("{HUGE_PAGES}/free_hugepages"));
+        let planted = Planted::new(&[(&all, "0"), (&free, "0"), (TRANSPARENT, "always [madvise] never")]);
+        assert_eq!(transparent_row(&planted.tree).found, "madvise");
+        assert_eq!(huge_page_row(&planted.tree, 20).verdict, Verdict::Ok);
+        planted.write(TRANSPARENT, "always madvise [never]");
+        let row = transparent_row(&planted.tree);
+        let command = format!("echo madvise > {}", planted.tree.path(TRANSPARENT).display());
+        assert_eq!(verdict_and_command(&row), (Verdict::CouldBeBetter, Some(command.as_str())));
+        assert_eq!(huge_page_row(&planted.tree, 20).verdict, Verdict::CouldBeBetter);
+        assert_eq!(transparent_row(&Planted::new(&[]).tree).verdict, Verdict::CannotBeTold);
     }
 
     fn machine(online: &str, isolated: &str, cores: &[(usize, &str)]) -> Planted {

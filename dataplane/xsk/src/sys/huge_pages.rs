@@ -25,11 +25,11 @@ pub fn ask_for_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// The flags of the mapping that an address is in, as the kernel tells them.
-    fn flags_at(address: usize) -> String {
+    pub(in crate::sys) fn flags_at(address: usize) -> String {
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut is_in = false;
         for line in maps.lines() {
@@ -44,10 +44,15 @@ mod tests {
         panic!("no mapping has {address:x}")
     }
 
+    /// Whether the kernel has any to ask for.
+    pub(in crate::sys) fn is_possible() -> bool {
+        std::path::Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists()
+    }
+
     #[test]
     #[cfg_attr(miri, ignore = "it has no pages")]
     fn whole_huge_pages_inside_are_asked_for_and_nothing_beside_them() {
-        let is_possible = std::path::Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists();
+        let is_possible = is_possible();
         let mut memory = Vec::<u64>::with_capacity(8 * HUGE_PAGE_BYTES / 8);
         let first = memory.as_ptr().addr();
         assert!(!flags_at(first + 3 * HUGE_PAGE_BYTES).contains("hg"));
