@@ -34,12 +34,13 @@ use std::sync::{
 };
 
 use crossbeam::utils::CachePadded;
-use xsk::{ChunkCache, ChunkPool, Frame, FrameBatch, LaneReceiver};
+use xsk::{ChunkCache, ChunkPool, Deal, Frame, FrameBatch, LaneReceiver, Positions};
 
 use crate::waker::Waker;
 use fragment_lane::FragmentLane;
 pub use fragment_lane::LANE_CHUNKS;
 use packets::Packets;
+pub use packets::{Carrier, Takers};
 
 /// Most workers that exchange frames: one bit each of a word. The configuration allows no more.
 pub const MAX_WORKERS: usize = 64;
@@ -146,11 +147,11 @@ impl Exchange {
         self.worker
     }
 
-    /// The worker that takes the packets of an inner flow which this one receives, by the flow's hash: always the same.
+    /// The workers that take the packets of inner flows which this one receives.
     #[must_use]
     #[inline]
-    pub fn taker_of(&self, flow_hash: u64) -> u8 {
-        self.packets.taker_of(flow_hash)
+    pub const fn takers(&self, carrier: Carrier) -> &Takers {
+        self.packets.takers(carrier)
     }
 
     /// Says that a batch of so many packets comes, some of which are given away.
@@ -159,19 +160,16 @@ impl Exchange {
         self.packets.prepare(count);
     }
 
-    /// Gives a packet of a spread session to another worker, who does not see it until [`Exchange::publish_packets`].
-    ///
-    /// # Errors
-    /// Gives it back when too many wait for that worker, or there is no such worker any more.
+    /// Gives packets of spread sessions, in order, to another worker, who does not see them until [`Exchange::publish_packets`]. Returns how
+    /// many. The others are left where they are: too many wait for that worker, or there is no such worker any more.
     #[inline]
-    pub fn give_packet(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
+    pub fn give_packets(&mut self, worker: usize, deal: &mut Deal<'_>, positions: Positions) -> usize {
         if self.berths.is_gone(worker) {
-            return Err(frame);
+            return 0;
         }
-        let chunks = frame.segment_count();
-        self.packets.give(worker, frame)?;
-        self.net_chunks -= i64::try_from(chunks).unwrap_or(0);
-        Ok(())
+        let [count, chunks] = self.packets.give(worker, deal, positions);
+        self.net_chunks -= i64::from(chunks);
+        count as usize
     }
 
     /// Lets the others see the packets that were given to them; [`Exchange::wake`] has to follow.

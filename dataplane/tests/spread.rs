@@ -366,7 +366,7 @@ fn packets_for_a_worker_that_ends_meanwhile_are_dropped_for_one_reason_and_none_
     for round in 0..rounds {
         match round {
             9 => crew.hands[ended].mailbox.send(Command::Stop),
-            11 => wait_until("it has ended", || crew.count(ended).running.get() == 0),
+            11 => wait_until("it has ended", || crew.hands[ended].has_ended()),
             _ => {}
         }
         for flow in 0..FLOWS {

@@ -13,7 +13,7 @@
 //! A taker gives places of a lane back only when what stood there has left. So [`Packets::is_settled`] tells when nothing given is on
 //! its way any more. A worker waits for that when the spread sessions change: frames of a flow that it now keeps must not pass those that it gave away.
 
-use xsk::{Frame, FrameBatch, LaneReceiver, LaneSender, lane};
+use xsk::{Deal, FrameBatch, LaneReceiver, LaneSender, Positions, lane};
 
 use super::MAX_WORKERS;
 
@@ -33,19 +33,51 @@ pub(super) fn lane_packets(workers: usize) -> usize {
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
 
-/// What looking for a packet's worker costs, and giving it away where it is given, in percent of what the packet costs behind that. The cheapest packet, in memory: 16
-/// of 40 cycles for looking and as much for giving, less the dearer one is; with a card's or a veth's rings in front and behind none is so cheap. So 40, and
-/// what is measured with other shares is as good or worse for packets that cost more (docs/src/performance/scaling.md).
-const DISPATCH_PERCENT: usize = 40;
+/// What carries packets, which tells what one costs behind the look for its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// IP protocol 115: only headers are looked at.
+    Ip,
+    /// UDP: there may be a checksum over all of it.
+    Udp,
+}
+
+impl Carrier {
+    const ALL: [Self; 2] = [Self::Ip, Self::Udp];
+
+    /// What looking for a packet's worker costs, and giving it away where it is given, in percent of what the packet costs behind that. Of the
+    /// cheapest packet, in memory, that is more than half; of a long one with a checksum next to nothing. Both are shares that were measured as the best
+    /// (docs/src/performance/scaling.md).
+    const fn dispatch_percent(self) -> usize {
+        match self {
+            Self::Ip => 68,
+            Self::Udp => 31,
+        }
+    }
+}
 
 /// What a packet costs more when it comes from another worker, likewise.
 const TAKING_PERCENT: usize = 30;
 
+/// The worker that has each flow of what one worker receives.
+#[derive(Debug)]
+pub struct Takers([u8; GROUPS]);
+
+impl Takers {
+    /// By the flow's hash: always the same.
+    #[must_use]
+    #[inline]
+    pub fn of(&self, flow_hash: u64) -> u8 {
+        let [.., group] = flow_hash.to_le_bytes();
+        self.0.get(usize::from(group)).copied().unwrap_or(0)
+    }
+}
+
 /// What one worker has on its way to others, and takes from them.
 #[derive(Debug)]
 pub(super) struct Packets {
-    /// By group: the worker that it belongs to.
-    groups: [u8; GROUPS],
+    /// By [`Carrier`].
+    takers: [Takers; Carrier::ALL.len()],
     /// By worker; `None` at its own number.
     to: Box<[Option<LaneSender>]>,
     /// From each other worker.
@@ -72,7 +104,7 @@ pub(super) fn join(workers: usize) -> Vec<Packets> {
         }
     }
     let packets = |(worker, (to, from)): (usize, (Vec<_>, Vec<_>))| Packets {
-        groups: groups(worker, workers),
+        takers: Carrier::ALL.map(|carrier| Takers(groups(worker, workers, carrier.dispatch_percent()))),
         to: to.into(),
         from: from.into(),
         first: 0,
@@ -82,11 +114,14 @@ pub(super) fn join(workers: usize) -> Vec<Packets> {
 }
 
 impl Packets {
-    /// The worker that a flow belongs to.
+    /// The workers that flows belong to.
     #[inline]
-    pub(super) fn taker_of(&self, flow_hash: u64) -> u8 {
-        let [.., group] = flow_hash.to_le_bytes();
-        self.groups.get(usize::from(group)).copied().unwrap_or(0)
+    pub(super) const fn takers(&self, carrier: Carrier) -> &Takers {
+        let [ip, udp] = &self.takers;
+        match carrier {
+            Carrier::Ip => ip,
+            Carrier::Udp => udp,
+        }
     }
 
     /// Asks the CPU for room for so many packets, most of which others will take.
@@ -100,16 +135,19 @@ impl Packets {
         }
     }
 
-    /// Takes a packet for another worker.
-    ///
-    /// # Errors
-    /// Gives it back when the lane to that worker is full, or there is none.
+    /// Takes packets for another worker, in order, as many as the lane to it has room for; none where there is no lane. Returns how many
+    /// packets and chunks these are.
     #[inline]
-    pub(super) fn give(&mut self, worker: usize, frame: Frame) -> Result<(), Frame> {
-        let Some(Some(lane)) = self.to.get_mut(worker) else { return Err(frame) };
-        lane.push(frame)?;
+    pub(super) fn give(&mut self, worker: usize, deal: &mut Deal<'_>, positions: Positions) -> [u32; 2] {
+        let Some(Some(lane)) = self.to.get_mut(worker) else { return [0; 2] };
+        let (mut frames, mut chunks) = (deal.take(positions), 0);
+        let count = lane.push_while(positions.count_ones(), || {
+            let frame = frames.next()?;
+            chunks += u32::try_from(frame.segment_count()).unwrap_or(0);
+            Some(frame)
+        });
         self.unpublished |= 1 << (worker % MAX_WORKERS);
-        Ok(())
+        [count, chunks]
     }
 
     /// Lets the others see what was given to them. Returns those for which there is something new, a bit each.
@@ -131,8 +169,7 @@ impl Packets {
     pub(super) fn take(&mut self, batch: &mut FrameBatch) {
         let Some((before, behind)) = self.from.split_at_mut_checked(self.first) else { return };
         for lane in behind.iter_mut().chain(before) {
-            let room = batch.remaining_capacity();
-            batch.extend(core::iter::from_fn(|| lane.pop()).take(room));
+            lane.pop_to(batch);
         }
         // In turns, so that no sender's packets always come last.
         self.first = if self.first + 1 < self.from.len() { self.first + 1 } else { 0 };
@@ -169,10 +206,10 @@ impl Packets {
 /// It keeps so many that it has as much to do as each other one: with *d* for looking at a packet and *t* for taking one over, both
 /// as parts of a packet's other costs, it keeps *s* of them where `d + s = (1 - s) (1 + t) / (workers - 1)`; none where that is
 /// below zero. The others get the rest in turn.
-fn groups(worker: usize, workers: usize) -> [u8; GROUPS] {
+fn groups(worker: usize, workers: usize, dispatch_percent: usize) -> [u8; GROUPS] {
     let others = workers.saturating_sub(1).max(1);
     let each_percent = (100 + TAKING_PERCENT) / others;
-    let own = each_percent.saturating_sub(DISPATCH_PERCENT) * GROUPS / (100 + each_percent);
+    let own = each_percent.saturating_sub(dispatch_percent) * GROUPS / (100 + each_percent);
     let own = if workers < 2 { GROUPS } else { own };
     core::array::from_fn(|group| {
         let to = if group < own { worker } else { (worker + 1 + (group - own) % others) % workers.max(1) };
@@ -184,22 +221,26 @@ fn groups(worker: usize, workers: usize) -> [u8; GROUPS] {
 mod tests {
     use super::*;
 
-    fn shares(worker: usize, workers: usize) -> Vec<usize> {
-        let groups = groups(worker, workers);
+    fn shares(worker: usize, workers: usize, carrier: Carrier) -> Vec<usize> {
+        let groups = groups(worker, workers, carrier.dispatch_percent());
         (0..workers).map(|number| groups.iter().filter(|to| usize::from(**to) == number).count()).collect()
     }
 
     #[test]
     fn the_receiver_keeps_less_than_the_others_get_and_those_get_the_same() {
-        for workers in 2..=MAX_WORKERS {
+        for (workers, carrier) in (2..=MAX_WORKERS).flat_map(|workers| Carrier::ALL.map(|of| (workers, of))) {
             for worker in [0, workers / 2, workers - 1] {
-                let mut shares = shares(worker, workers);
+                let mut shares = shares(worker, workers, carrier);
                 let own = shares.remove(worker);
                 let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
                 assert!(own < *least && most - least <= 1, "{workers}: {own}, {least} to {most}");
             }
         }
-        assert_eq!(shares(1, 8)[1], 0, "seven others have nothing else to do");
-        assert_eq!(shares(0, 1), [GROUPS]);
+        for carrier in Carrier::ALL {
+            assert_eq!(shares(1, 8, carrier)[1], 0, "seven others have nothing else to do");
+            assert_eq!(shares(0, 1, carrier), [GROUPS]);
+        }
+        // Of two workers: what costs much behind the look is shared more evenly.
+        assert_eq!(Carrier::ALL.map(|carrier| shares(0, 2, carrier)[0]), [69, 110]);
     }
 }

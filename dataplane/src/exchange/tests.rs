@@ -113,10 +113,18 @@ fn only_a_sleeper_is_woken_and_only_once() {
     other.awake();
 }
 
+/// Gives one packet.
+fn give_packet(end: &mut Exchange, worker: usize, frame: Frame) -> Result<(), Frame> {
+    let mut batch = FrameBatch::from_iter([frame]);
+    let given = end.give_packets(worker, &mut Deal::new(&mut batch), 1);
+    assert_eq!(given + batch.len(), 1);
+    batch.pop().map_or(Ok(()), Err)
+}
+
 /// Packets of as many frames as asked for, with numbers from `first` on.
 fn give_packets(end: &mut Exchange, worker: usize, cache: &mut ChunkCache, bytes: std::ops::Range<u8>) {
     for byte in bytes {
-        end.give_packet(worker, frame(cache, byte)).unwrap();
+        give_packet(end, worker, frame(cache, byte)).unwrap();
     }
 }
 
@@ -146,7 +154,7 @@ fn senders_come_first_in_turns() {
     let [mut taker, mut one, mut other] =
         <[Exchange; 3]>::try_from(ends.into_iter().flatten().collect::<Vec<_>>()).unwrap();
     for (sender, byte) in [(&mut one, 1), (&mut other, 2)] {
-        (0..100).for_each(|_| sender.give_packet(0, frame(&mut cache, byte)).unwrap());
+        (0..100).for_each(|_| give_packet(sender, 0, frame(&mut cache, byte)).unwrap());
         sender.publish_packets();
     }
     let mut firsts = Vec::new();
@@ -180,7 +188,7 @@ fn packets_for_a_worker_that_has_just_ended_come_back_with_the_last_one() {
     let mut cache = ChunkCache::new(Arc::clone(&pool), 128);
     give_packets(&mut one, 1, &mut cache, 0..3);
     drop(other);
-    let refused = one.give_packet(1, frame(&mut cache, 7)).unwrap_err();
+    let refused = give_packet(&mut one, 1, frame(&mut cache, 7)).unwrap_err();
     cache.give_frame(refused);
     cache.flush();
     one.publish_packets();
@@ -197,19 +205,47 @@ fn a_full_lane_refuses_the_next_packet_until_its_taker_is_done_with_some() {
     for _ in 0..room {
         give_packets(&mut one, 1, &mut cache, 0..1);
     }
-    let refused = one.give_packet(1, frame(&mut cache, 7)).unwrap_err();
+    let refused = give_packet(&mut one, 1, frame(&mut cache, 7)).unwrap_err();
     assert_eq!(refused.linear(), Some(&[7; 60][..]));
     one.publish_packets();
     let mut count = other.take_packets(&mut batch);
-    let refused = one.give_packet(1, refused).unwrap_err();
+    let refused = give_packet(&mut one, 1, refused).unwrap_err();
     other.finish_packets();
-    one.give_packet(1, refused).unwrap();
+    give_packet(&mut one, 1, refused).unwrap();
     one.publish_packets();
     while !batch.is_empty() {
         batch.drain(..).for_each(|frame| cache.give_frame(frame));
         count += other.take_packets(&mut batch);
     }
     assert_eq!((count, one.net_chunks() + other.net_chunks()), (room + 1, 0));
+}
+
+#[test]
+fn of_packets_that_a_lane_has_not_room_for_the_first_go_and_the_others_are_left() {
+    let (pool, [mut one, mut other], _wakers) = two_with(8192);
+    let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 128), FrameBatch::new());
+    let room = packets::lane_packets(2);
+    for _ in 0..room - 2 {
+        give_packets(&mut one, 1, &mut cache, 0..1);
+    }
+    let mut four: FrameBatch = (10..14).map(|byte| frame(&mut cache, byte)).collect();
+    // The second is not for that worker.
+    let mut deal = Deal::new(&mut four);
+    assert_eq!((one.give_packets(1, &mut deal, 0b1101), deal.left()), (2, 0b1010));
+    drop(deal);
+    assert_eq!(one.net_chunks(), -i64::try_from(room).unwrap());
+    one.publish_packets();
+    while other.take_packets(&mut batch) > 0 {
+        four.extend(batch.drain(..).filter_map(|frame| match frame.head()[0] {
+            0 => {
+                cache.give_frame(frame);
+                None
+            }
+            _ => Some(frame),
+        }));
+    }
+    assert_eq!(four.iter().map(|frame| frame.head()[0]).collect::<Vec<_>>(), [11, 13, 10, 12]);
+    four.drain(..).for_each(|frame| cache.give_frame(frame));
 }
 
 #[test]
@@ -284,7 +320,7 @@ fn exchange_numbered(mut end: Exchange, own: u8, pool: &Arc<ChunkPool>, count: u
                 let mut bytes = [own; 60];
                 bytes[4..8].copy_from_slice(&sent[worker].to_be_bytes());
                 let Some(chunk) = cache.take() else { break };
-                match end.give_packet(worker, Frame::from_bytes(chunk, 256, &bytes).unwrap()) {
+                match give_packet(&mut end, worker, Frame::from_bytes(chunk, 256, &bytes).unwrap()) {
                     Ok(()) => sent[worker] += 1,
                     Err(frame) => {
                         cache.give_frame(frame);

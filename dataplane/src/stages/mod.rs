@@ -96,20 +96,33 @@ pub struct Exits<'a, P> {
 /// Takes a batch that arrived on `port` through all stages; the batch is empty afterwards.
 #[inline]
 pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    batch.open();
     context.counters.batches.add(1);
     context.counters.received.add(batch.frames.len() as u64);
     look_for_unfilled_checksum(port, batch, exits.ports);
     if let Some(table) = context.tables.port(port) {
         match (table.attachment.is_empty(), table.is_underlay) {
-            (true, false) => {}
-            (true, true) => open_some(context, batch, exits),
-            (false, false) => admit::run(table, batch),
+            (true, false) => batch.open(),
+            (true, true) => {
+                if is_spread(context) {
+                    // Before there are slots: most packets are given away.
+                    batch.close();
+                    spread::run(context, batch, exits);
+                }
+                batch.open();
+                decap::run(context, batch, exits.cache);
+            }
+            (false, false) => {
+                batch.open();
+                admit::run(table, batch);
+            }
             (false, true) => {
+                batch.open();
                 admit::run(table, batch);
                 open_some(context, batch, exits);
             }
         }
+    } else {
+        batch.open();
     }
     carry_on(context, batch, exits);
     run_whole(context, batch, exits);
@@ -151,10 +164,16 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
 /// Takes the outer headers off packets that no stage looked at, but for those that other workers have to take: these are given to them.
 #[inline]
 fn open_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    if !context.tables.sessions.spreading().is_empty() {
+    if is_spread(context) {
         spread::run(context, batch, exits);
     }
     decap::run(context, batch, exits.cache);
+}
+
+/// Whether there are sessions whose packets may have to go to other workers.
+#[inline]
+fn is_spread(context: &Context<'_>) -> bool {
+    !context.tables.sessions.spreading().is_empty()
 }
 
 /// The stages that all frames have in common.

@@ -10,14 +10,12 @@
 
 mod glance;
 
-use xsk::BATCH;
-
 use super::{Context, Exits, send::count_at_session};
 use crate::{
     batch::Batch,
     verdict::{DropReason, Verdict},
 };
-use glance::{Glance, NOBODY};
+use glance::Glance;
 
 /// Gives away what other workers have to take. The rest stays in the batch, in order.
 #[inline(never)]
@@ -27,27 +25,22 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
     let Some(exchange) = fragments.exchange() else { return };
     exchange.prepare_packets(batch.frames.len());
     let mut glance = Glance::new(&context.tables.sessions);
-    let mut takers = [NOBODY; BATCH];
-    glance.run(&batch.frames, &mut takers, exchange);
-    let (own, mut handed) = (exchange.worker(), 0);
-    batch.sift(|position, frame| {
-        let taker = takers.get(position).copied().unwrap_or(NOBODY);
-        let worker = usize::from(taker);
-        if worker == own || taker == NOBODY {
-            return Some(frame);
-        }
-        match exchange.give_packet(worker, frame) {
-            Ok(()) => handed += 1,
-            Err(frame) => {
+    let shares = glance.run(&batch.frames, exchange);
+    let undecided = batch.undecided();
+    batch.deal(|frames| {
+        for (worker, positions) in shares.of_others(exchange.worker()) {
+            let positions = positions & undecided;
+            let given = exchange.give_packets(worker, frames, positions);
+            context.counters.handed.add(given as u64);
+            // What is left of them found no room.
+            for frame in frames.take(positions) {
                 context.counters.count(Verdict::Dropped(DropReason::HandOverFull));
-                if let Some((session, _)) = glance.flow(frame.head()) {
+                if let Some((session, ..)) = glance.flow(frame.head()) {
                     count_at_session(context, session.position, DropReason::HandOverFull);
                 }
                 cache.give_frame(frame);
             }
         }
-        None
     });
-    context.counters.handed.add(handed);
     exchange.publish_packets();
 }

@@ -59,6 +59,13 @@ pub struct Hand {
     thread: JoinHandle<()>,
 }
 
+impl Hand {
+    /// Whether its thread has ended, and with it all that the worker had.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
 impl Crew {
     /// Starts workers without queues.
     pub fn start(workers: usize, idle_rounds: u32) -> Self {
@@ -138,7 +145,7 @@ impl Crew {
             hand.mailbox.send(Command::Stop);
         }
         for hand in std::mem::take(&mut self.hands) {
-            wait_until("a worker's thread ends", || hand.thread.is_finished());
+            wait_until("a worker's thread ends", || hand.has_ended());
             hand.thread.join().unwrap();
             let answer = hand.mailbox.detached().try_recv().unwrap();
             assert_eq!(answer.port, None, "the last answer");

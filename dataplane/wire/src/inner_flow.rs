@@ -27,12 +27,25 @@ const IPV6_BYTES: usize = 40 + 4;
 ///
 /// Range: all; the uppermost bits are spread best.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn hash(frame: &[u8]) -> u64 {
+    if let Some(([.., high, low], packet)) = frame.split_first_chunk::<14>()
+        && EtherType(u16::from_be_bytes([*high, *low])) == EtherType::IPV4
+        && let Some(hash) = ipv4(packet)
+    {
+        return hash;
+    }
+    of_any(frame)
+}
+
+/// The hash of a frame of any kind. Out of the way of IPv4.
+///
+/// Bench: `scaling`, one tunnel of the cheapest frames.
+#[inline(never)]
+fn of_any(frame: &[u8]) -> u64 {
     let Some((link, rest)) = frame.split_first_chunk::<14>() else { return 0 };
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, ethertype @ ..] = *link;
     let of_packet = match EtherType(u16::from_be_bytes(ethertype)) {
-        EtherType::IPV4 => ipv4(rest),
         EtherType::IPV6 => ipv6(rest),
         EtherType::VLAN | EtherType::SERVICE_VLAN => tagged(rest, 1),
         _ => None,
@@ -56,7 +69,7 @@ fn tagged(rest: &[u8], more: u8) -> Option<u64> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn ipv4(packet: &[u8]) -> Option<u64> {
     let (&[version_ihl, _, _, _, _, _, flags, offset, _, protocol, _, _], rest) =
         packet.first_chunk::<IPV4_BYTES>()?.split_first_chunk()?;

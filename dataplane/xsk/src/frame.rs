@@ -16,6 +16,7 @@
 //! the payload is never moved. What is not here: what the bytes mean.
 
 mod chain;
+mod deal;
 
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -24,6 +25,7 @@ use core::slice;
 use arrayvec::ArrayVec;
 
 pub use chain::{Chunks, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
+pub use deal::{Deal, Positions};
 
 use crate::chunk::Chunk;
 use crate::prefetch::{LINE_BYTES, prefetch_at};

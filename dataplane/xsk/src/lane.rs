@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::frame::{Frame, Parts};
+use crate::frame::{Frame, FrameBatch, Parts};
 use crate::ring::{Consumer, HeapRing, Producer, pair};
 
 /// The end that frames go in. Dropping it loses the chunks of frames that were not published.
@@ -49,6 +49,12 @@ impl LaneSender {
         Ok(())
     }
 
+    /// Puts up to `count` frames in, as many as there is room for and `next` gives; how many.
+    #[inline]
+    pub fn push_while(&mut self, count: u32, mut next: impl FnMut() -> Option<Frame>) -> u32 {
+        self.0.push_while(count, || next().map(Frame::into_parts))
+    }
+
     /// Asks the CPU for room for the next `frames`: it lies in the caches of the other end's CPU.
     #[inline]
     pub fn prefetch(&self, frames: u32) {
@@ -56,9 +62,13 @@ impl LaneSender {
     }
 
     /// Lets the other end see what was pushed; tells how many frames that are.
+    ///
+    /// Bench of the hint: `scaling`, one tunnel of the cheapest frames, 44.2 -> 42.6 cycles.
     #[inline]
     pub fn publish(&mut self) -> u32 {
-        self.0.publish()
+        let count = self.0.publish();
+        self.0.demote(count);
+        count
     }
 
     /// Whether everything that was pushed was published, popped and released.
@@ -76,6 +86,16 @@ impl LaneReceiver {
         // SAFETY: the ring gives out each entry once and in whole; all entries were made from a frame by `LaneSender::push`, which
         // gave that frame up.
         self.0.pop().map(|parts| unsafe { Frame::from_parts(parts) })
+    }
+
+    /// Moves frames to the end of a batch, the oldest first, as many as there are and fit; how many.
+    #[inline]
+    pub fn pop_to(&mut self, batch: &mut FrameBatch) -> u32 {
+        let room = u32::try_from(batch.remaining_capacity()).unwrap_or(0);
+        self.0.pop_while(room, |parts| {
+            // SAFETY: as in `pop`. The ring gives an entry out again if this panics or returns `false`, which it does not: there is room.
+            batch.try_push(unsafe { Frame::from_parts(parts) }).is_ok()
+        })
     }
 
     /// Gives the places of all frames that were popped back to the other end; tells how many those are.

@@ -66,7 +66,9 @@ mod umem;
 pub use chunk::Chunk;
 pub use chunk_cache::ChunkCache;
 pub use chunk_pool::{BLOCK, ChunkPool};
-pub use frame::{BATCH, Chunks, Frame, FrameBatch, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
+pub use frame::{
+    BATCH, Chunks, Deal, Frame, FrameBatch, MAX_SEGMENTS, Positions, SEGMENT_START_BYTES, Segments,
+};
 pub use lane::{LaneReceiver, LaneSender, lane};
 pub use lent::Held;
 pub use prefetch::prefetch;

@@ -10,14 +10,14 @@ use wire::{
     ipv6::{self, Ipv6Header},
     l2tpv3::{self, SessionId},
 };
-use xsk::Frame;
+use xsk::{Frame, FrameBatch, Positions};
 use zerocopy::FromBytes;
 
 use super::super::outer;
 use crate::{
-    exchange::{Exchange, MAX_WORKERS},
+    exchange::{Carrier, Exchange, MAX_WORKERS, Takers},
     tables::{
-        quick_sessions::{Found, Front, QuickTable},
+        quick_sessions::{self, Found, Front, QuickTable},
         sessions::{Endpoint, SessionTable},
         spreading::Entry,
     },
@@ -31,10 +31,34 @@ const UDP_BYTES: usize = 8;
 /// Bench: `scaling`, the tunnel that is spread.
 const AHEAD: usize = 12;
 
-/// What stands for the worker of a packet that stays where it is, whatever its flow.
-pub(super) const NOBODY: u8 = u8::MAX;
+/// Which packets of a batch each worker has.
+pub(super) struct Shares {
+    /// By worker.
+    positions: [Positions; MAX_WORKERS],
+    /// Workers that have any, a bit each.
+    workers: u64,
+}
 
-const _: () = assert!(MAX_WORKERS < NOBODY as usize);
+impl Shares {
+    /// A packet's worker.
+    #[inline(always)]
+    fn put(&mut self, position: usize, worker: u8) {
+        let worker = usize::from(worker) % MAX_WORKERS;
+        self.positions[worker] |= 1 << position;
+        self.workers |= 1 << worker;
+    }
+
+    /// What others than this worker have, worker by worker.
+    #[inline]
+    pub(super) fn of_others(&self, own: usize) -> impl Iterator<Item = (usize, Positions)> {
+        let mut workers = self.workers & !(1 << own);
+        core::iter::from_fn(move || {
+            let worker = workers.checked_ilog2()? as usize;
+            workers ^= 1 << worker;
+            Some((worker, self.positions[worker % MAX_WORKERS]))
+        })
+    }
+}
 
 /// The session of the packets before.
 pub(super) struct Glance<'t> {
@@ -52,54 +76,74 @@ impl<'t> Glance<'t> {
         Self { sessions, before: u32::MAX, is_spread: false }
     }
 
-    /// The worker that each packet belongs to; [`NOBODY`]: it is not of a spread session, or a fragment, or nothing that `decap` would take.
-    pub(super) fn run(&mut self, frames: &[Frame], takers: &mut [u8], exchange: &Exchange) {
+    /// The packets that each worker has. Nobody has one that is not of a spread session, or a fragment, or nothing that `decap` would take.
+    pub(super) fn run(&mut self, frames: &FrameBatch, exchange: &Exchange) -> Shares {
+        let mut shares = Shares { positions: [0; MAX_WORKERS], workers: 0 };
         frames.iter().take(AHEAD).for_each(fetch);
         let mut position = 0;
-        while let (Some(frames @ [first, ..]), Some(takers)) =
-            (frames.get(position..), takers.get_mut(position..))
-        {
-            if let Some(frame) = frames.get(AHEAD) {
+        while let Some(first) = frames.get(position) {
+            if let Some(frame) = frames.get(position + AHEAD) {
                 fetch(frame);
             }
             let sessions = self.sessions.quick();
-            let taken = match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
-                Ok(EtherType::IPV4) => self.take(&sessions.v4, frames, takers, exchange),
-                Ok(EtherType::IPV6) => self.take(&sessions.v6, frames, takers, exchange),
-                _ => 0,
+            let end = match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
+                Ok(EtherType::IPV4) => self.take(&sessions.v4, frames, position, &mut shares, exchange),
+                Ok(EtherType::IPV6) => self.take(&sessions.v6, frames, position, &mut shares, exchange),
+                _ => position,
             };
-            if let (0, Some(taker)) = (taken, takers.first_mut()) {
-                *taker = self.flow(first.head()).map_or(NOBODY, |(_, flow)| exchange.taker_of(flow));
+            if end == position
+                && let Some((_, carrier, flow)) = self.flow(first.head())
+            {
+                shares.put(position, exchange.takers(carrier).of(flow));
             }
-            position += taken.max(1);
+            position = end.max(position + 1);
         }
+        shares
     }
 
-    /// Takes packets of one spread session that are like nearly all others; returns how many.
+    /// Takes packets from a position on, of one spread session, that are like nearly all others; returns the position of the first that
+    /// is not.
     #[inline(always)]
     fn take<const N: usize>(
         &mut self,
         sessions: &QuickTable<N>,
-        frames: &[Frame],
-        takers: &mut [u8],
+        frames: &FrameBatch,
+        position: usize,
+        shares: &mut Shares,
         exchange: &Exchange,
     ) -> usize {
-        let first = frames.first().map(Frame::head);
-        let Some(found) = first.and_then(Front::of).and_then(|front| sessions.find(front)) else { return 0 };
+        let first = frames.get(position).map(Frame::head);
+        let Some(found) = first.and_then(Front::of).and_then(|front| sessions.find(front)) else {
+            return position;
+        };
         if self.before != found.session.position {
             self.before = found.session.position;
             self.is_spread = first.and_then(|head| self.flow(head)).is_some();
         }
-        if self.is_spread { row(&found, frames, takers, exchange) } else { 0 }
+        if !self.is_spread {
+            return position;
+        }
+        let takers = exchange.takers(carrier_of(found.session.carrier));
+        row(&found, frames, position, shares, takers)
     }
 
-    /// The session of a packet, and the hash of its inner flow, header by header. `None`: no packet of a spread session, a fragment, or
+    /// The session of a packet, what carries it, and the hash of its inner flow, header by header. `None`: no packet of a spread session, a fragment, or
     /// nothing that `decap` would take.
     #[inline(never)]
-    pub(super) fn flow(&self, head: &[u8]) -> Option<(Entry, u64)> {
+    pub(super) fn flow(&self, head: &[u8]) -> Option<(Entry, Carrier, u64)> {
         let (session_id, endpoint, rest) = read(head)?;
         let entry = self.sessions.spreading().find(session_id, &endpoint)?;
-        Some((entry, inner_flow::hash(rest.get(entry.before_frame_bytes as usize..)?)))
+        let carrier = if endpoint.protocol == ipv4::PROTOCOL_UDP { Carrier::Udp } else { Carrier::Ip };
+        Some((entry, carrier, inner_flow::hash(rest.get(entry.before_frame_bytes as usize..)?)))
+    }
+}
+
+/// What carries the packets of a session.
+#[inline]
+const fn carrier_of(session: quick_sessions::Carrier) -> Carrier {
+    match session {
+        quick_sessions::Carrier::Ip => Carrier::Ip,
+        quick_sessions::Carrier::Udp | quick_sessions::Carrier::UdpWithChecksum => Carrier::Udp,
     }
 }
 
@@ -110,19 +154,19 @@ fn fetch(frame: &Frame) {
     frame.prefetch_second_line();
 }
 
-/// The workers of packets of a spread session, until there comes one that is not. Returns how many. A function of its own: what it
-/// compares with stays in registers.
+/// The workers of packets of a spread session from a position on, until there comes one that is not. Returns its position. A function of its
+/// own: what it compares with stays in registers.
 #[inline(never)]
 fn row<const N: usize>(
     found: &Found<'_, N>,
-    frames: &[Frame],
-    takers: &mut [u8],
-    exchange: &Exchange,
+    frames: &FrameBatch,
+    mut position: usize,
+    shares: &mut Shares,
+    takers: &Takers,
 ) -> usize {
     let (expected, mask, start) = (*found.expected(), *found.mask, found.session.header_bytes());
-    let mut taken = 0;
-    for (frame, taker) in frames.iter().zip(takers) {
-        if let Some(frame) = frames.get(taken + AHEAD) {
+    while let Some(frame) = frames.get(position) {
+        if let Some(frame) = frames.get(position + AHEAD) {
             fetch(frame);
         }
         let head = frame.head();
@@ -130,10 +174,10 @@ fn row<const N: usize>(
         if !front.is_like(&mask, &expected) {
             break;
         }
-        *taker = exchange.taker_of(inner_flow::hash(inner));
-        taken += 1;
+        shares.put(position, takers.of(inner_flow::hash(inner)));
+        position += 1;
     }
-    taken
+    position
 }
 
 /// What tells a packet's session, and what follows its session id. `None`: a fragment, or nothing that `decap` would take.

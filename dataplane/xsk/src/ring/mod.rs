@@ -24,6 +24,8 @@ mod producer;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
+use crate::prefetch::LINE_BYTES;
+
 pub use consumer::Consumer;
 pub(crate) use ends::Ends;
 pub use heap::{HeapEnds, HeapRing, pair};
@@ -73,6 +75,14 @@ impl Descriptor {
 // SAFETY: three integers without padding (8 + 4 + 4 = 16 bytes), none of which has a forbidden bit pattern; `repr(C)` in the
 // kernel's field order.
 unsafe impl Slot for Descriptor {}
+
+/// Slots that a cache line holds; 1 where it holds none as a whole.
+const fn per_line<T>() -> usize {
+    match LINE_BYTES.checked_div(size_of::<T>()) {
+        Some(count @ 1..) => count,
+        _ => 1,
+    }
+}
 
 /// Where a ring's words stand.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{NEED_WAKEUP, RingMemory, Shared, Slot};
-use crate::prefetch::{LINE_BYTES, prefetch_for_write};
+use super::{NEED_WAKEUP, RingMemory, Shared, Slot, per_line};
+use crate::prefetch::{demote, prefetch_for_write};
 
 /// The writing end of a ring. Entries become visible to the other end with [`publish`](Producer::publish).
 #[derive(Debug)]
@@ -83,9 +83,7 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
     /// Asks the CPU for the next `count` slots, to be written soon: the other end's CPU has them. No more than are free by the last view.
     #[inline]
     pub fn prefetch(&self, count: u32) {
-        let count = count.min(self.free_by_last_view());
-        let per_line = u32::try_from(LINE_BYTES / size_of::<T>().clamp(1, LINE_BYTES)).unwrap_or(1);
-        for ahead in (0..count).step_by(per_line as usize) {
+        for ahead in (0..count.min(self.free_by_last_view())).step_by(per_line::<T>()) {
             prefetch_for_write(self.shared.slot(self.next.wrapping_add(ahead)).as_ptr().cast());
         }
     }
@@ -100,6 +98,15 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
             self.published = self.next;
         }
         count
+    }
+
+    /// Tells the CPU that the `count` entries published last are for another one.
+    #[inline]
+    pub fn demote(&self, count: u32) {
+        let first = self.published.wrapping_sub(count);
+        for behind in (0..count).step_by(per_line::<T>()) {
+            demote(self.shared.slot(first.wrapping_add(behind)).as_ptr().cast());
+        }
     }
 
     /// Entries written and not published.
