@@ -95,7 +95,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Gives every frame a fresh slot; called once after a port filled the batch, and those that others take were taken out.
+    /// Gives every frame a fresh slot; called once after a port filled the batch.
     ///
     /// Out of line: unrolled in a worker's round, it had the addresses of all slots calculated in each. Bench: `encap, batch 1`, 1200 -> 1064
     /// instructions.
@@ -105,7 +105,7 @@ impl Batch {
         self.slots.extend(self.frames.iter().map(|_| Slot::FRESH));
     }
 
-    /// Takes every frame's slot away, so that some frames can be taken out before the others get one.
+    /// Takes away what slots are left of the batch before, so that frames can be taken out of this one before the others get theirs.
     #[inline]
     pub fn close(&mut self) {
         self.slots.clear();
@@ -117,7 +117,7 @@ impl Batch {
         self.frames.iter_mut().zip(&mut self.slots)
     }
 
-    /// Frames that nobody decided about: all of them where no frame has a slot yet.
+    /// Positions without a frame that somebody decided about: all where no frame has a slot yet, and those behind the last frame.
     #[inline]
     pub fn undecided(&self) -> Positions {
         let decided = self.slots.iter().enumerate().filter(|(_, slot)| slot.fate != Fate::Undecided);
@@ -126,11 +126,11 @@ impl Batch {
 
     /// Lets `deal` take frames out. The others stay, in order, each with its slot.
     #[inline]
-    pub fn deal(&mut self, deal: impl FnOnce(&mut Deal<'_>)) {
-        let mut frames = Deal::new(&mut self.frames);
-        deal(&mut frames);
-        let left = frames.left();
-        drop(frames);
+    pub fn deal(&mut self, take: impl FnOnce(&mut Deal<'_>)) {
+        let mut deal = Deal::new(&mut self.frames);
+        take(&mut deal);
+        let left = deal.left();
+        drop(deal);
         let mut position = 0;
         self.slots.retain(|_| {
             position += 1;

@@ -40,7 +40,6 @@ use crate::waker::Waker;
 use fragment_lane::FragmentLane;
 pub use fragment_lane::LANE_CHUNKS;
 use packets::Packets;
-pub use packets::{Carrier, Takers};
 
 /// Most workers that exchange frames: one bit each of a word. The configuration allows no more.
 pub const MAX_WORKERS: usize = 64;
@@ -147,11 +146,11 @@ impl Exchange {
         self.worker
     }
 
-    /// The workers that take the packets of inner flows which this one receives.
+    /// The worker that takes the packets of an inner flow which this one receives, by the flow's hash: always the same.
     #[must_use]
     #[inline]
-    pub const fn takers(&self, carrier: Carrier) -> &Takers {
-        self.packets.takers(carrier)
+    pub fn taker_of(&self, flow_hash: u64) -> u8 {
+        self.packets.taker_of(flow_hash)
     }
 
     /// Says that a batch of so many packets comes, some of which are given away.

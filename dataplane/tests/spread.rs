@@ -10,7 +10,7 @@ use dataplane::{
     ports::mem_port::MemWire,
     tables::{
         PortId,
-        bridge_domains::MemberId,
+        bridge_domains::{Circuit, DomainId, Member, MemberId},
         fdb::MacKey,
         session_state::{RxSequencing, SessionState},
     },
@@ -20,10 +20,11 @@ use dataplane::{
 use rig::{
     LAN_0, Plan, RING, WAN,
     crew::{Crew, wait_until},
-    frames::{PC_1, lan_frame_of, packet_a, packet_b},
+    frames::{PC_1, PC_2, lan_frame_of, packet_a, packet_b},
     pieces::pieces,
     tables,
 };
+use wire::ethernet::VlanId;
 
 /// Flows of each session.
 const FLOWS: u16 = 50;
@@ -190,6 +191,47 @@ fn flows_of_one_worker_s_queue_come_out_of_all_workers_each_in_its_order() {
         assert_eq!(crew.counters.sum(|worker| worker.drops.total()), 0);
         crew.stop();
     }
+}
+
+#[test]
+fn what_a_lan_sends_to_an_underlay_port_is_not_given_away_though_it_looks_like_a_packet() {
+    let (mut crew, wires) = spreading(2, u32::MAX);
+    let vlan = VlanId::new(10).unwrap();
+    let mut plan = Plan { spread: [true, true], ..Plan::default() };
+    plan.members.push(Member { circuit: Circuit::Port(WAN), vlan: Some(vlan), group: 0 });
+    plan.attachments[2].attach_vlan(vlan, DomainId(0), MemberId(4));
+    publish_at_rest(&mut crew, plan);
+    let mut came = [Vec::new(), Vec::new()];
+    let mut take = || {
+        for ([lan, _], came) in wires.iter().zip(&mut came) {
+            came.extend(std::iter::from_fn(|| lan.receive(<[u8]>::to_vec)));
+        }
+        came.iter().map(Vec::len).sum::<usize>()
+    };
+    let mut of_lan = Vec::new();
+    for flow in 0..FLOWS {
+        let packet = packet(1, flow, 0, 60);
+        let mut bridged = packet.clone();
+        bridged[..12].copy_from_slice([PC_1, PC_2].as_flattened());
+        let mut tagged = bridged.clone();
+        tagged.splice(12..12, [0x81, 0, 0, 10]);
+        for bytes in [&tagged, &packet] {
+            wait_until("a chunk is lent", || {
+                take();
+                wires[0][1].send(bytes)
+            });
+        }
+        of_lan.push(bridged);
+    }
+    wait_until("every frame comes out", || take() == 2 * usize::from(FLOWS));
+    let [own, others] = came;
+    assert_eq!(
+        own.iter().filter(|frame| of_lan.contains(frame)).collect::<Vec<_>>(),
+        Vec::from_iter(&of_lan)
+    );
+    assert!(!others.is_empty() && others.iter().all(|frame| !of_lan.contains(frame)));
+    assert_eq!(exchanged(&crew), [others.len() as u64; 2]);
+    crew.stop();
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub struct Scenario {
     pub carrier: Carrier,
     /// Frames of a pass, each in a chunk of its own: how much of the frame memory is walked over.
     pub frames: u32,
-    /// Whether the frame memory stands on 2 MiB pages.
+    /// Whether the frame memory stands on 2 MiB pages that were reserved; otherwise on such as the kernel gives when asked.
     pub huge_pages: bool,
 }
 
@@ -95,7 +95,7 @@ pub struct Scenario {
 pub const BASE_FRAMES: u32 = 1024;
 
 impl Scenario {
-    /// The base of a way: 64 bytes, 1000 stations, one session (a relay: one at either end), batches of 64, pages of 4096 bytes.
+    /// The base of a way: 64 bytes, 1000 stations, one session (a relay: one at either end), batches of 64, pages as the kernel gives them when asked.
     #[must_use]
     pub const fn base(way: Way) -> Self {
         Self {

@@ -14,8 +14,8 @@ const SESSIONS: [u32; 2] = [1000, 64_000];
 /// Batches beside the base's. Beyond 64 nothing may change: the engine takes 64 at a time.
 const BURSTS: [u32; 8] = [1, 2, 4, 8, 16, 32, 128, 256];
 
-/// Frames of a pass beside the base's: 16 MiB of chunks, as the default rings of two queues have. Their pages of 4096 bytes are more than a
-/// CPU's second table of address translations holds, which is 1024 to 2048 on most.
+/// Frames of a pass beside the base's: 16 MiB of chunks, as the default rings of two queues have. On pages of 4096 bytes that is more than a
+/// CPU's second table of address translations holds, 1024 to 2048 on most.
 const MANY_FRAMES: u32 = 8192;
 
 /// Every scenario.
@@ -71,7 +71,7 @@ fn carriers(base: Scenario) -> [Scenario; 4] {
     ]
 }
 
-/// Little frame memory and much, each on both kinds of pages.
+/// Little frame memory and much, each on pages that were asked for and on such as were reserved.
 fn pages(base: Scenario) -> [Scenario; 3] {
     let much = Scenario { frames: MANY_FRAMES, ..base };
     [Scenario { huge_pages: true, ..base }, much, Scenario { huge_pages: true, ..much }]

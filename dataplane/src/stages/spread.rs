@@ -27,15 +27,15 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
     let mut glance = Glance::new(&context.tables.sessions);
     let shares = glance.run(&batch.frames, exchange);
     let undecided = batch.undecided();
-    batch.deal(|frames| {
+    batch.deal(|deal| {
         for (worker, positions) in shares.of_others(exchange.worker()) {
             let positions = positions & undecided;
-            let given = exchange.give_packets(worker, frames, positions);
+            let given = exchange.give_packets(worker, deal, positions);
             context.counters.handed.add(given as u64);
             // What is left of them found no room.
-            for frame in frames.take(positions) {
+            for frame in deal.take(positions) {
                 context.counters.count(Verdict::Dropped(DropReason::HandOverFull));
-                if let Some((session, ..)) = glance.flow(frame.head()) {
+                if let Some((session, _)) = glance.flow(frame.head()) {
                     count_at_session(context, session.position, DropReason::HandOverFull);
                 }
                 cache.give_frame(frame);

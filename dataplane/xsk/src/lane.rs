@@ -34,22 +34,8 @@ pub fn lane(frames: u32) -> (LaneSender, LaneReceiver) {
 }
 
 impl LaneSender {
-    /// Puts a frame in, not to be seen yet by the other end.
-    ///
-    /// # Errors
-    ///
-    /// Gives it back when the lane is full.
-    #[inline]
-    pub fn push(&mut self, frame: Frame) -> Result<(), Frame> {
-        if self.0.free_count(1) == 0 {
-            return Err(frame);
-        }
-        // There is room for one.
-        let _ = self.0.push(frame.into_parts());
-        Ok(())
-    }
-
-    /// Puts up to `count` frames in, as many as there is room for and `next` gives; how many.
+    /// Puts up to `count` frames in, as many as there is room for and `next` gives, not to be seen yet by the other end; how many. Without room `next`
+    /// is not asked.
     #[inline]
     pub fn push_while(&mut self, count: u32, mut next: impl FnMut() -> Option<Frame>) -> u32 {
         self.0.push_while(count, || next().map(Frame::into_parts))
@@ -83,8 +69,8 @@ impl LaneReceiver {
     /// Takes the oldest frame out; its place stays taken until `release`.
     #[inline]
     pub fn pop(&mut self) -> Option<Frame> {
-        // SAFETY: the ring gives out each entry once and in whole; all entries were made from a frame by `LaneSender::push`, which
-        // gave that frame up.
+        // SAFETY: the ring gives out each entry once and in whole; all entries were made from a frame by `LaneSender::push_while`, which
+        // gave that frame up, to be seen here at most once even if it did not return.
         self.0.pop().map(|parts| unsafe { Frame::from_parts(parts) })
     }
 
@@ -93,7 +79,8 @@ impl LaneReceiver {
     pub fn pop_to(&mut self, batch: &mut FrameBatch) -> u32 {
         let room = u32::try_from(batch.remaining_capacity()).unwrap_or(0);
         self.0.pop_while(room, |parts| {
-            // SAFETY: as in `pop`. The ring gives an entry out again if this panics or returns `false`, which it does not: there is room.
+            // SAFETY: as in `pop`. The ring would give the entry out again if this panicked or returned `false`; `try_push` does not panic, and
+            // `room` entries fit.
             batch.try_push(unsafe { Frame::from_parts(parts) }).is_ok()
         })
     }
@@ -115,7 +102,9 @@ impl LaneReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::BATCH;
     use crate::{ChunkCache, ChunkPool, Umem, UmemConfig};
+    use std::collections::VecDeque;
 
     const CHUNKS: u32 = 256;
 
@@ -129,13 +118,20 @@ mod tests {
         Frame::from_bytes(cache.take().unwrap(), 256, &number.to_be_bytes()).unwrap()
     }
 
+    /// Puts one in.
+    fn push(sender: &mut LaneSender, frame: Frame) -> Result<(), Frame> {
+        let mut frame = Some(frame);
+        sender.push_while(1, || frame.take());
+        frame.map_or(Ok(()), Err)
+    }
+
     #[test]
     fn frames_can_be_seen_once_published_and_come_out_as_they_went_in() {
         let mut cache = ChunkCache::new(pool(), 64);
         let (mut sender, mut receiver) = lane(4);
         let long = frame(&mut cache, 2).followed_by(frame(&mut cache, 3)).unwrap();
-        sender.push(frame(&mut cache, 1)).unwrap();
-        sender.push(long).unwrap();
+        push(&mut sender, frame(&mut cache, 1)).unwrap();
+        push(&mut sender, long).unwrap();
         assert!(receiver.is_empty() && receiver.pop().is_none() && !sender.is_settled(), "not published");
         // Beyond its room, too.
         sender.prefetch(9);
@@ -155,18 +151,43 @@ mod tests {
     fn places_are_free_again_when_released_and_the_sender_is_settled_then() {
         let mut cache = ChunkCache::new(pool(), 64);
         let (mut sender, mut receiver) = lane(2);
-        (1..3).for_each(|number| sender.push(frame(&mut cache, number)).unwrap());
+        (1..3).for_each(|number| push(&mut sender, frame(&mut cache, number)).unwrap());
         sender.publish();
         let taken = [receiver.pop().unwrap(), receiver.pop().unwrap()];
-        let refused = sender.push(frame(&mut cache, 3)).unwrap_err();
+        let refused = push(&mut sender, frame(&mut cache, 3)).unwrap_err();
         assert_eq!(refused.linear(), Some(&[0, 0, 0, 3][..]));
         assert!(!sender.is_settled());
         assert_eq!(receiver.release(), 2);
         assert!(sender.is_settled());
-        sender.push(refused).unwrap();
+        push(&mut sender, refused).unwrap();
         sender.publish();
         cache.give_frame(receiver.pop().unwrap());
         taken.into_iter().for_each(|frame| cache.give_frame(frame));
+    }
+
+    #[test]
+    fn a_row_goes_as_far_as_there_is_room_and_a_batch_takes_what_fits() {
+        let mut cache = ChunkCache::new(pool(), 64);
+        let (mut sender, mut receiver) = lane(4);
+        let mut row: VecDeque<_> = (0..6).map(|number| frame(&mut cache, number)).collect();
+        assert_eq!((sender.push_while(3, || row.pop_front()), row.len()), (3, 3), "no more than asked for");
+        assert_eq!(
+            (sender.push_while(3, || row.pop_front()), row.len()),
+            (1, 2),
+            "no more than there is room for"
+        );
+        assert_eq!(sender.publish(), 4);
+        let mut batch: FrameBatch = (0..BATCH - 3).map(|_| frame(&mut cache, 9)).collect();
+        assert_eq!((receiver.pop_to(&mut batch), receiver.pop_to(&mut batch)), (3, 0));
+        assert_eq!(batch[BATCH - 1].linear(), Some(&[0, 0, 0, 2][..]));
+        row.extend(batch.drain(..));
+        assert_eq!((receiver.pop_to(&mut batch), receiver.pop_to(&mut batch)), (1, 0));
+        receiver.release();
+        assert_eq!(sender.push_while(2, || None), 0, "none was given");
+        assert!(receiver.is_empty() && sender.is_settled());
+        row.into_iter().chain(batch).for_each(|frame| cache.give_frame(frame));
+        cache.flush();
+        assert_eq!(cache.pool().free_count(), CHUNKS as usize);
     }
 
     #[test]
@@ -177,33 +198,34 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut cache = ChunkCache::new(Arc::clone(&pool), 16);
-                let mut next = 0;
-                while next < count {
-                    let Some(chunk) = cache.take() else { continue };
-                    match sender.push(Frame::from_bytes(chunk, 256, &next.to_be_bytes()).unwrap()) {
-                        Ok(()) => next += 1,
-                        Err(frame) => {
-                            cache.give_frame(frame);
-                            std::thread::yield_now();
-                        }
+                let (mut next, mut row) = (0, VecDeque::new());
+                while next < count || !row.is_empty() {
+                    while next < count
+                        && row.len() < 7
+                        && let Some(chunk) = cache.take()
+                    {
+                        row.push_back(Frame::from_bytes(chunk, 256, &next.to_be_bytes()).unwrap());
+                        next += 1;
                     }
-                    if next % 7 == 0 || next == count || sender.0.free_count(1) == 0 {
-                        sender.publish();
+                    if sender.push_while(7, || row.pop_front()) == 0 {
+                        std::thread::yield_now();
                     }
+                    sender.publish();
                 }
                 cache.flush();
             });
-            let mut cache = ChunkCache::new(Arc::clone(&pool), 16);
-            let mut expected = 0;
+            let (mut cache, mut batch) = (ChunkCache::new(Arc::clone(&pool), 16), FrameBatch::new());
+            let mut expected: u32 = 0;
             while expected < count {
-                let Some(frame) = receiver.pop() else {
+                if receiver.pop_to(&mut batch) == 0 {
                     receiver.release();
                     std::thread::yield_now();
-                    continue;
-                };
-                assert_eq!(frame.linear(), Some(&expected.to_be_bytes()[..]));
-                cache.give_frame(frame);
-                expected += 1;
+                }
+                for frame in batch.drain(..) {
+                    assert_eq!(frame.linear(), Some(&expected.to_be_bytes()[..]));
+                    cache.give_frame(frame);
+                    expected += 1;
+                }
             }
             cache.flush();
         });

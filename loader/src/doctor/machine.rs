@@ -65,7 +65,7 @@ fn transparent_row(tree: &Tree) -> Row {
     let chosen = choices.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
     match chosen {
         Some(chosen @ ("always" | "madvise")) => Row::ok(thing, chosen)
-            .because("frame memory and large tables stand in them; none has to be reserved"),
+            .because("frame memory and large tables can stand in them; none has to be reserved"),
         chosen => Row::better(thing, chosen.unwrap_or(&choices))
             .because("frame memory and large tables stand in small pages, which takes address translations")
             .by_hand(format!("echo madvise > {}", tree.path(TRANSPARENT).display())),
@@ -81,16 +81,17 @@ fn huge_page_row(tree: &Tree, needed: u64) -> Row {
             "a kernel without CONFIG_HUGETLBFS has none, and `umem.huge_pages` must be false",
         );
     };
-    let found = format!("{free} of {all} free, {needed} needed");
+    let found = format!("{free} of {all} free, {needed} for this gateway");
     if free >= needed {
         return Row::ok(thing, found).because("used with `umem.huge_pages = true`");
     }
     let more = all.saturating_add(needed - free);
     let change = Change::of_file(tree.path(&format!("{HUGE_PAGES}/nr_hugepages")), &more);
     if transparent_row(tree).verdict == Verdict::Ok {
-        return Row::ok(thing, found)
-            .because("only `umem.huge_pages = true` needs them, before the gateway starts")
-            .by_hand(change.command());
+        let command = change.command();
+        return Row::ok(thing, found).because(format!(
+            "only `umem.huge_pages = true` needs them, before the gateway starts: `{command}`"
+        ));
     }
     Row::better(thing, found)
         .because("`umem.huge_pages = true` spares address translations, and needs them reserved before the gateway starts")
@@ -251,7 +252,7 @@ mod tests {
         let row = huge_page_row(&planted.tree, 20);
         let command = format!("echo 26 > {}", planted.tree.path(&all).display());
         assert_eq!(verdict_and_command(&row), (Verdict::CouldBeBetter, Some(command.as_str())));
-        assert_eq!(row.found, "4 of 10 free, 20 needed");
+        assert_eq!(row.found, "4 of 10 free, 20 for this gateway");
         assert_eq!(huge_page_row(&planted.tree, 4).verdict, Verdict::Ok);
         assert_eq!(huge_page_row(&Planted::new(&[]).tree, 4).verdict, Verdict::CannotBeTold);
     }
@@ -261,7 +262,9 @@ mod tests {
         let (all, free) = (format!("{HUGE_PAGES}/nr_hugepages"), format!("{HUGE_PAGES}/free_hugepages"));
         let planted = Planted::new(&[(&all, "0"), (&free, "0"), (TRANSPARENT, "always [madvise] never")]);
         assert_eq!(transparent_row(&planted.tree).found, "madvise");
-        assert_eq!(huge_page_row(&planted.tree, 20).verdict, Verdict::Ok);
+        let row = huge_page_row(&planted.tree, 20);
+        assert_eq!((verdict_and_command(&row), row.changes.is_empty()), ((Verdict::Ok, None), true));
+        assert!(row.why.contains("echo 20 > "), "{}", row.why);
         planted.write(TRANSPARENT, "always madvise [never]");
         let row = transparent_row(&planted.tree);
         let command = format!("echo madvise > {}", planted.tree.path(TRANSPARENT).display());

@@ -15,9 +15,9 @@ use zerocopy::FromBytes;
 
 use super::super::outer;
 use crate::{
-    exchange::{Carrier, Exchange, MAX_WORKERS, Takers},
+    exchange::{Exchange, MAX_WORKERS},
     tables::{
-        quick_sessions::{self, Found, Front, QuickTable},
+        quick_sessions::{Found, Front, QuickTable},
         sessions::{Endpoint, SessionTable},
         spreading::Entry,
     },
@@ -30,6 +30,8 @@ const UDP_BYTES: usize = 8;
 ///
 /// Bench: `scaling`, the tunnel that is spread.
 const AHEAD: usize = 12;
+
+const _: () = assert!(MAX_WORKERS <= u64::BITS as usize);
 
 /// Which packets of a batch each worker has.
 pub(super) struct Shares {
@@ -92,9 +94,9 @@ impl<'t> Glance<'t> {
                 _ => position,
             };
             if end == position
-                && let Some((_, carrier, flow)) = self.flow(first.head())
+                && let Some((_, flow)) = self.flow(first.head())
             {
-                shares.put(position, exchange.takers(carrier).of(flow));
+                shares.put(position, exchange.taker_of(flow));
             }
             position = end.max(position + 1);
         }
@@ -120,30 +122,16 @@ impl<'t> Glance<'t> {
             self.before = found.session.position;
             self.is_spread = first.and_then(|head| self.flow(head)).is_some();
         }
-        if !self.is_spread {
-            return position;
-        }
-        let takers = exchange.takers(carrier_of(found.session.carrier));
-        row(&found, frames, position, shares, takers)
+        if self.is_spread { row(&found, frames, position, shares, exchange) } else { position }
     }
 
-    /// The session of a packet, what carries it, and the hash of its inner flow, header by header. `None`: no packet of a spread session, a fragment, or
+    /// The session of a packet, and the hash of its inner flow, header by header. `None`: no packet of a spread session, a fragment, or
     /// nothing that `decap` would take.
     #[inline(never)]
-    pub(super) fn flow(&self, head: &[u8]) -> Option<(Entry, Carrier, u64)> {
+    pub(super) fn flow(&self, head: &[u8]) -> Option<(Entry, u64)> {
         let (session_id, endpoint, rest) = read(head)?;
         let entry = self.sessions.spreading().find(session_id, &endpoint)?;
-        let carrier = if endpoint.protocol == ipv4::PROTOCOL_UDP { Carrier::Udp } else { Carrier::Ip };
-        Some((entry, carrier, inner_flow::hash(rest.get(entry.before_frame_bytes as usize..)?)))
-    }
-}
-
-/// What carries the packets of a session.
-#[inline]
-const fn carrier_of(session: quick_sessions::Carrier) -> Carrier {
-    match session {
-        quick_sessions::Carrier::Ip => Carrier::Ip,
-        quick_sessions::Carrier::Udp | quick_sessions::Carrier::UdpWithChecksum => Carrier::Udp,
+        Some((entry, inner_flow::hash(rest.get(entry.before_frame_bytes as usize..)?)))
     }
 }
 
@@ -162,7 +150,7 @@ fn row<const N: usize>(
     frames: &FrameBatch,
     mut position: usize,
     shares: &mut Shares,
-    takers: &Takers,
+    exchange: &Exchange,
 ) -> usize {
     let (expected, mask, start) = (*found.expected(), *found.mask, found.session.header_bytes());
     while let Some(frame) = frames.get(position) {
@@ -174,7 +162,7 @@ fn row<const N: usize>(
         if !front.is_like(&mask, &expected) {
             break;
         }
-        shares.put(position, takers.of(inner_flow::hash(inner)));
+        shares.put(position, exchange.taker_of(inner_flow::hash(inner)));
         position += 1;
     }
     position

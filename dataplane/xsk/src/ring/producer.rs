@@ -100,7 +100,7 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         count
     }
 
-    /// Tells the CPU that the `count` entries published last are for another one.
+    /// Tells the CPU that the `count` entries published last are for another one; not always of the line that the next ones begin in.
     #[inline]
     pub fn demote(&self, count: u32) {
         let first = self.published.wrapping_sub(count);
