@@ -124,7 +124,7 @@ impl Batch {
         !decided.fold(0, |positions, (position, _)| positions | 1 << position)
     }
 
-    /// Lets `deal` take frames out. The others stay, in order, each with its slot.
+    /// Lets `take` take frames out. The others stay, in order, each with its slot.
     #[inline]
     pub fn deal(&mut self, take: impl FnOnce(&mut Deal<'_>)) {
         let mut deal = Deal::new(&mut self.frames);

@@ -13,7 +13,7 @@
 //! A taker gives places of a lane back only when what stood there has left. So [`Packets::is_settled`] tells when nothing given is on
 //! its way any more. A worker waits for that when the spread sessions change: frames of a flow that it now keeps must not pass those that it gave away.
 
-use xsk::{Deal, FrameBatch, LaneReceiver, LaneSender, Positions, lane};
+use xsk::{Deal, FrameBatch, LaneReceiver, LaneSender, Positions, lane, ones};
 
 use super::MAX_WORKERS;
 
@@ -34,12 +34,12 @@ pub(super) fn lane_packets(workers: usize) -> usize {
 const GROUPS: usize = 256;
 
 /// Groups that a worker keeps which shares with one other: 31 percent, among the best that were measured for relayed frames and the cheapest ones; for
-/// long ones with a checksum 40 percent is some 7 percent better (docs/src/performance/scaling.md).
+/// long ones with a checksum 40 percent is some 7 percent better (docs/src/performance/scaling.md). Not by the rule for more workers: its costs are
+/// chosen, and such as give this number for two leave the receiver among three next to nothing, which nobody measured.
 const KEPT_OF_TWO: usize = 80;
 
-/// With more workers, where nothing was measured: what looking for a packet's worker costs, and giving it away, in percent of what the packet costs behind that. Of the cheapest one, in memory, some 60; less
-/// the dearer one is, and with a card's or a veth's rings in front and behind none is so cheap. So 40: what other shares give is in
-/// docs/src/performance/scaling.md.
+/// With more workers: what looking for a packet's worker costs, and giving it away, in percent of what the packet costs behind that. Of the
+/// cheapest one, in memory, some 60; less the dearer one is, and with a card's or a veth's rings in front and behind none is so cheap. So 40.
 const DISPATCH_PERCENT: usize = 40;
 
 /// What a packet costs more when it comes from another worker, likewise.
@@ -123,12 +123,10 @@ impl Packets {
     #[inline]
     pub(super) fn publish(&mut self) -> u64 {
         let workers = core::mem::take(&mut self.unpublished);
-        let mut left = workers;
-        while left != 0 {
-            if let Some(Some(lane)) = self.to.get_mut(left.trailing_zeros() as usize) {
+        for worker in ones(workers) {
+            if let Some(Some(lane)) = self.to.get_mut(worker) {
                 lane.publish();
             }
-            left &= left - 1;
         }
         workers
     }
@@ -172,9 +170,9 @@ impl Packets {
 
 /// The worker of each group of flows that worker `worker` of `workers` receives.
 ///
-/// It keeps so many that it has as much to do as each other one: of two what was measured, of more with *d* for looking at a packet and *t* for taking one over, both
-/// as parts of a packet's other costs, it keeps *s* of them where `d + s = (1 - s) (1 + t) / (workers - 1)`; none where that is
-/// below zero. The others get the rest in turn.
+/// It keeps so many that it has as much to do as each other one. Of two that was measured. Of more, with *d* for looking at a packet and *t* for
+/// taking one over, both as parts of a packet's other costs, it keeps *s* of them where `d + s = (1 - s) (1 + t) / (workers - 1)`; none
+/// where that is below zero. The others get the rest in turn.
 fn groups(worker: usize, workers: usize) -> [u8; GROUPS] {
     let others = workers.saturating_sub(1).max(1);
     let each_percent = (100 + TAKING_PERCENT) / others;

@@ -99,30 +99,23 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
     context.counters.batches.add(1);
     context.counters.received.add(batch.frames.len() as u64);
     look_for_unfilled_checksum(port, batch, exits.ports);
-    if let Some(table) = context.tables.port(port) {
-        match (table.attachment.is_empty(), table.is_underlay) {
-            (true, false) => batch.open(),
-            (true, true) => {
-                if is_spread(context) {
-                    // Before there are slots: most packets are given away.
-                    batch.close();
-                    spread::run(context, batch, exits);
-                }
-                batch.open();
-                decap::run(context, batch, exits.cache);
-            }
-            (false, false) => {
-                batch.open();
-                admit::run(table, batch);
-            }
-            (false, true) => {
-                batch.open();
-                admit::run(table, batch);
-                open_some(context, batch, exits);
-            }
+    let table = context.tables.port(port);
+    let is_underlay = table.is_some_and(|table| table.is_underlay);
+    let attached = table.filter(|table| !table.attachment.is_empty());
+    if is_underlay && attached.is_none() {
+        // Nothing here is for a LAN. Before there are slots, which those that are given away do not need.
+        batch.close();
+        spread_some(context, batch, exits);
+    }
+    batch.open();
+    if let Some(table) = attached {
+        admit::run(table, batch);
+        if is_underlay {
+            spread_some(context, batch, exits);
         }
-    } else {
-        batch.open();
+    }
+    if is_underlay {
+        decap::run(context, batch, exits.cache);
     }
     carry_on(context, batch, exits);
     run_whole(context, batch, exits);
@@ -161,19 +154,12 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
     carry_on(context, batch, exits);
 }
 
-/// Takes the outer headers off packets that no stage looked at, but for those that other workers have to take: these are given to them.
+/// Gives packets that no stage looked at to the workers that have to take them, where there are sessions that are spread.
 #[inline]
-fn open_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    if is_spread(context) {
+fn spread_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
+    if !context.tables.sessions.spreading().is_empty() {
         spread::run(context, batch, exits);
     }
-    decap::run(context, batch, exits.cache);
-}
-
-/// Whether there are sessions whose packets may have to go to other workers.
-#[inline]
-fn is_spread(context: &Context<'_>) -> bool {
-    !context.tables.sessions.spreading().is_empty()
 }
 
 /// The stages that all frames have in common.
@@ -190,7 +176,8 @@ fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
         return;
     }
     batch.open();
-    open_some(context, batch, exits);
+    spread_some(context, batch, exits);
+    decap::run(context, batch, exits.cache);
     carry_on(context, batch, exits);
 }
 

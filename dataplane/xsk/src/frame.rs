@@ -25,7 +25,7 @@ use core::slice;
 use arrayvec::ArrayVec;
 
 pub use chain::{Chunks, MAX_SEGMENTS, SEGMENT_START_BYTES, Segments};
-pub use deal::{Deal, Positions};
+pub use deal::{Deal, Positions, ones};
 
 use crate::chunk::Chunk;
 use crate::prefetch::{LINE_BYTES, prefetch_at};

@@ -67,7 +67,7 @@ pub use chunk::Chunk;
 pub use chunk_cache::ChunkCache;
 pub use chunk_pool::{BLOCK, ChunkPool};
 pub use frame::{
-    BATCH, Chunks, Deal, Frame, FrameBatch, MAX_SEGMENTS, Positions, SEGMENT_START_BYTES, Segments,
+    BATCH, Chunks, Deal, Frame, FrameBatch, MAX_SEGMENTS, Positions, SEGMENT_START_BYTES, Segments, ones,
 };
 pub use lane::{LaneReceiver, LaneSender, lane};
 pub use lent::Held;

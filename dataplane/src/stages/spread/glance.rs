@@ -10,7 +10,7 @@ use wire::{
     ipv6::{self, Ipv6Header},
     l2tpv3::{self, SessionId},
 };
-use xsk::{Frame, FrameBatch, Positions};
+use xsk::{Frame, FrameBatch, Positions, ones};
 use zerocopy::FromBytes;
 
 use super::super::outer;
@@ -53,12 +53,7 @@ impl Shares {
     /// What others than this worker have, worker by worker.
     #[inline]
     pub(super) fn of_others(&self, own: usize) -> impl Iterator<Item = (usize, Positions)> {
-        let mut workers = self.workers & !(1 << own);
-        core::iter::from_fn(move || {
-            let worker = workers.checked_ilog2()? as usize;
-            workers ^= 1 << worker;
-            Some((worker, self.positions[worker % MAX_WORKERS]))
-        })
+        ones(self.workers & !(1 << own)).map(|worker| (worker, self.positions[worker % MAX_WORKERS]))
     }
 }
 

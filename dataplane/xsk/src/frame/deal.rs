@@ -9,6 +9,16 @@ pub type Positions = u64;
 
 const _: () = assert!(BATCH <= Positions::BITS as usize);
 
+/// Which bits of a word are set, the lowest first.
+#[inline]
+pub fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(bit as usize)
+    })
+}
+
 /// A batch of which frames are taken out. What nobody took closes up, in order, when this is dropped. To forget it loses the chunks of all
 /// frames.
 ///
@@ -39,15 +49,12 @@ impl<'b> Deal<'b> {
     /// Takes those of these frames out that nobody took, the first one first, each when it is asked for.
     #[inline]
     pub fn take(&mut self, positions: Positions) -> impl Iterator<Item = Frame> {
-        let mut positions = positions & self.left;
-        core::iter::from_fn(move || {
-            let position = (positions != 0).then(|| positions.trailing_zeros())?;
-            positions &= positions - 1;
+        ones(positions & self.left).map(|position| {
             self.left ^= 1 << position;
-            let place = self.batch.as_ptr().wrapping_add(position as usize);
+            let place = self.batch.as_ptr().wrapping_add(position);
             // SAFETY: the bit was set in `left`, so there is a frame at this position of the batch's memory; the bit is not set any more, so
             // nobody else takes it.
-            Some(unsafe { place.read() })
+            unsafe { place.read() }
         })
     }
 }
@@ -56,14 +63,12 @@ impl Drop for Deal<'_> {
     #[inline]
     fn drop(&mut self) {
         let (frames, mut count) = (self.batch.as_mut_ptr(), 0);
-        let mut left = self.left;
-        while left != 0 {
-            let place = frames.wrapping_add(left.trailing_zeros() as usize);
+        for position in ones(self.left) {
             // SAFETY: there is a frame at this position of the batch's memory, by its bit in `left`, and nobody else takes it.
-            let frame = unsafe { place.read() };
+            let frame = unsafe { frames.wrapping_add(position).read() };
             // SAFETY: position `count` is not beyond the frame's own, and what stood there was moved on or taken.
             unsafe { frames.wrapping_add(count).write(frame) };
-            (left, count) = (left & (left - 1), count + 1);
+            count += 1;
         }
         // SAFETY: the first `count` places were just written, and no frame stands in two.
         unsafe { self.batch.set_len(count) };

@@ -79,6 +79,10 @@ mod tests {
         assert_eq!(base.addr().get() % HUGE_PAGE_BYTES, 0);
         assert_eq!(flags_at(base.addr().get()).contains("hg"), is_possible());
         assert!(!flags_at(base.addr().get() + HUGE_PAGE_BYTES).contains("hg"), "not for what is left over");
+        let mut present = vec![0; len / PAGE_BYTES];
+        // SAFETY: the kernel writes a byte for each page of `len` bytes, which are mapped, and there are as many.
+        let asked = unsafe { libc::mincore(base.as_ptr().cast(), len, present.as_mut_ptr()) };
+        assert!(asked == 0 && present.iter().all(|page| page & 1 == 1), "before anybody else wrote to it");
         // SAFETY: as long as it was asked for, new, and never unmapped.
         let memory = unsafe { std::slice::from_raw_parts_mut(base.as_ptr(), len) };
         assert!(memory.iter().all(|byte| *byte == 0));
