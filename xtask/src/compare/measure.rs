@@ -35,18 +35,27 @@ pub(super) trait Stage {
     fn usages(&self, offer: &Offer) -> Result<(Outcome, [Option<Usage>; 2])>;
 }
 
-/// Measures one round of a system with one frame size, and adds it to what is known.
+/// Measures one round of a system with one frame size, and adds it to what is known. CPU time is measured at `beside`, too: rates of systems that
+/// are compared with this one.
 ///
 /// # Errors
 /// A program fails; that a system carries nothing is no error.
-pub(super) fn round(stage: &impl Stage, plan: &Plan, round: u32, known: &mut Measured) -> Result<()> {
+pub(super) fn round(
+    stage: &impl Stage,
+    plan: &Plan,
+    round: u32,
+    beside: &[u64],
+    known: &mut Measured,
+) -> Result<()> {
     let frame_bytes = known.frame_bytes;
     let search = known
         .rate()
         .map_or_else(|| Search::new(plan.close), |rate| Search::near(whole(rate.median), plan.close));
     let rate = highest_rate(stage, plan, frame_bytes, search)?;
-    let cost = rate.map(|rate| cost(stage, plan, frame_bytes, part(rate, COST_LOAD))).transpose()?;
-    known.rounds.push(Round { round, rate, cost });
+    let cost_at = |rate, runs| cost(stage, plan, frame_bytes, rate, runs);
+    let cost = rate.map(|rate| cost_at(part(rate, COST_LOAD), plan.cost_runs)).transpose()?;
+    let beside = beside.iter().map(|&rate| cost_at(rate, plan.beside_runs)).collect::<Result<_>>()?;
+    known.rounds.push(Round { round, rate, cost, beside });
     if plan.measures_latency(round)
         && let Some(rate) = known.rate()
     {
@@ -86,10 +95,10 @@ fn passes(stage: &impl Stage, plan: &Plan, offer: &Offer) -> Result<bool> {
 }
 
 /// CPU time at a rate, run after run.
-fn cost(stage: &impl Stage, plan: &Plan, frame_bytes: u32, rate: u64) -> Result<Cost> {
+fn cost(stage: &impl Stage, plan: &Plan, frame_bytes: u32, rate: u64, runs: u32) -> Result<Cost> {
     let offer = Offer { frame_bytes, rate, seconds: plan.cost_s, look: Look::Cpu };
     let mut cost = Cost { rate, loss: 0.0, system: Vec::new(), wire: Vec::new() };
-    for _ in 0..plan.cost_runs {
+    for _ in 0..runs {
         let (outcome, [system, wire]) = stage.usages(&offer)?;
         cost.loss = cost.loss.max(outcome.loss());
         cost.system.extend(system);

@@ -146,7 +146,7 @@ pub(super) fn measure(
     for round in 0..plan.rounds {
         for &size in &plan.sizes {
             let known = results.entry(system.name, size);
-            measure::round(&nics, plan, round, known)?;
+            measure::round(&nics, plan, round, &[], known)?;
             let rate = known.rounds.last().and_then(|round| round.rate).unwrap_or(0);
             eprintln!(
                 "      round {} of {}: {size} bytes: {rate} frames/s without loss",

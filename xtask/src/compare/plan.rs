@@ -4,15 +4,16 @@
 //!  round 1..n:  system after system:  set up, then for each size:
 //!                 highest rate without loss    trials, each a second
 //!                 CPU time at 95 % of it       the system, the wire, the system, the wire
+//!                   null forwarders: at the same rates as those that are compared with them, too
 //!                 latency at 10, 50, 90 %      in the last round
 //! ```
 //! Systems alternate within a round, so that a slow spell of the machine does not fall on one of them alone; ratios and
-//! differences are taken within a round.
+//! differences are taken within a round. A null forwarder is visited behind those that are compared with it, when their rates are known.
 
 use std::time::Duration;
 
 use super::load::WARM_UP_S;
-use super::systems::System;
+use super::systems::{self, System};
 
 /// Seconds of setting up and removing one system.
 const SET_UP_S: f64 = 2.0;
@@ -23,8 +24,8 @@ const RUN_OVERHEAD_S: f64 = 0.5;
 /// Trials of a search from nothing, and of one near a known rate, repeated ones included.
 const TRIALS: [f64; 2] = [14.0, 10.0];
 
-/// Share of the highest rate at which CPU time is measured. A worker that polls before it sleeps takes a whole CPU well below
-/// its highest rate, so its CPU time per frame means something only near it.
+/// Share of the highest rate at which CPU time is measured. A worker that sleeps when nothing comes takes more per frame the fewer
+/// frames come, so its CPU time per frame is least near it.
 pub(super) const COST_LOAD: f64 = 0.95;
 
 /// What is measured.
@@ -48,6 +49,8 @@ pub(super) struct Plan {
     pub(super) cost_s: f64,
     /// Such runs of a system in a round; as many of the bare wire alternate with them.
     pub(super) cost_runs: u32,
+    /// Such runs of a null forwarder at each rate of those that are compared with it. At one rate two runs differ by some 2 %.
+    pub(super) beside_runs: u32,
     /// Length of a measurement of latency. Units: s.
     pub(super) latency_s: f64,
     /// Shares of the highest rate at which latency is measured. Range: 0 to 1.
@@ -78,6 +81,7 @@ impl Plan {
             trial_s: 0.5,
             cost_s: 1.2,
             cost_runs: 2,
+            beside_runs: 1,
             latency_s: 1.5,
             loads: &[0.1, 0.5, 0.9],
             bound: Duration::from_secs(38 * 60),
@@ -96,6 +100,7 @@ impl Plan {
             trial_s: 0.25,
             cost_s: 0.5,
             cost_runs: 1,
+            beside_runs: 1,
             latency_s: 0.4,
             loads: &[0.5],
             bound: Duration::from_secs(65),
@@ -109,8 +114,20 @@ impl Plan {
 
     /// All visits in order.
     pub(super) fn visits(&self) -> Vec<Visit> {
-        let round = |round| self.systems.iter().map(move |system| Visit { round, system: system.name });
+        let mut order = self.systems.clone();
+        let place = |one: &System| self.systems.iter().position(|other| other.name == one.name);
+        order.sort_by_key(|system| {
+            // Right behind the last of them.
+            let last = self.compared_with(system).filter_map(place).max();
+            (last.max(place(system)), last)
+        });
+        let round = |round| order.iter().map(move |system| Visit { round, system: system.name });
         (0..self.rounds).flat_map(round).collect()
+    }
+
+    /// The systems that this one is the null forwarder of.
+    fn compared_with(&self, null: &System) -> impl Iterator<Item = &'static System> {
+        self.systems.iter().copied().filter(|system| system.null() == Some(null.name))
     }
 
     /// How long it takes, about, if nothing ends it early.
@@ -123,7 +140,10 @@ impl Plan {
     fn visit_s(&self, visit: &Visit) -> f64 {
         let run = |seconds: f64| seconds + RUN_OVERHEAD_S;
         let trials = TRIALS[usize::from(visit.round > 0)] * run(self.trial_s);
-        let costs = 2.0 * f64::from(self.cost_runs) * run(self.cost_s + WARM_UP_S);
+        let rates_beside =
+            systems::named(visit.system).map_or(0, |system| self.compared_with(system).count());
+        let cost_runs = f64::from(self.cost_runs) + f64::from(self.beside_runs) * rates_beside as f64;
+        let costs = 2.0 * cost_runs * run(self.cost_s + WARM_UP_S);
         let loads = if self.measures_latency(visit.round) { self.loads.len() } else { 0 };
         SET_UP_S + self.sizes.len() as f64 * (trials + costs + loads as f64 * run(self.latency_s))
     }
@@ -148,6 +168,29 @@ mod tests {
         // The last visit may begin at the bound.
         let longest = short.bound + Duration::from_secs_f64(short.visit_s(&short.visits()[0]));
         assert!(longest <= Duration::from_secs(90), "{longest:?}");
+    }
+
+    #[test]
+    fn a_null_forwarder_comes_behind_those_that_are_compared_with_it() {
+        let plan = Plan::long(SYSTEMS.iter().collect(), vec![64], 2, 0.0);
+        let order: Vec<&str> = plan.visits().iter().map(|visit| visit.system).collect();
+        assert_eq!(
+            order[..7],
+            [
+                "wire",
+                "null-live-frames",
+                "null-xsk-rs",
+                "spanwire-udp",
+                "spanwire-ip",
+                "spanwire-cookie",
+                "null"
+            ]
+        );
+        let place = |name| order.iter().position(|one| *one == name).unwrap();
+        for system in SYSTEMS {
+            assert!(system.null().is_none_or(|null| place(system.name) < place(null)), "{}", system.name);
+        }
+        assert_eq!(order.len(), 2 * SYSTEMS.len());
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) struct Round {
     pub(super) rate: Option<u64>,
     /// CPU time at a part of it.
     pub(super) cost: Option<Cost>,
+    /// The same at the rates of systems that this one is the null forwarder of.
+    #[serde(default)]
+    pub(super) beside: Vec<Cost>,
 }
 
 /// CPU time at a rate: with the system, and of generator and sink alone at the same rate.
@@ -129,6 +132,13 @@ fn rate_of(round: &Round) -> Option<f64> {
     round.rate.map(|rate| rate as f64)
 }
 
+impl Round {
+    /// CPU time at the rate of another system's: at exactly that one, where it was measured, else at this one's own.
+    fn cost_beside(&self, other: &Cost) -> Option<&Cost> {
+        self.beside.iter().find(|cost| cost.rate == other.rate).or(self.cost.as_ref())
+    }
+}
+
 fn gateways_of(round: &Round) -> Option<f64> {
     round.cost.as_ref()?.gateways_ns()
 }
@@ -186,11 +196,28 @@ impl Results {
         }))
     }
 
-    /// What the tunnel costs: CPU time of the gateways less that of the null forwarder of the same family. Units: ns per
+    /// What the tunnel costs: CPU time of the gateways less that of the null forwarder of the same family, at the same rate. Units: ns per
     /// frame.
     pub(super) fn tunnel_ns(&self, system: &str, frame_bytes: u32) -> Option<Spread> {
-        let null = systems::named(system)?.null()?;
-        self.paired([system, null], frame_bytes, gateways_of, |gateway, null| gateway - null)
+        let null = self.find(systems::named(system)?.null()?, frame_bytes)?;
+        let difference = |round: &Round| {
+            let cost = round.cost.as_ref()?;
+            let beside = null.rounds.iter().find(|null| null.round == round.round)?.cost_beside(cost)?;
+            Some(cost.gateways_ns()? - beside.gateways_ns()?)
+        };
+        Spread::of(self.find(system, frame_bytes)?.each(difference).map(|(_, ns)| ns))
+    }
+
+    /// The rates at which CPU time was measured in a round of the systems that this one is the null forwarder of, each once.
+    pub(super) fn rates_beside(&self, null: &str, frame_bytes: u32, round: u32) -> Vec<u64> {
+        let has_null = |name: &str| systems::named(name).and_then(System::null) == Some(null);
+        let others =
+            self.measured.iter().filter(|found| found.frame_bytes == frame_bytes && has_null(&found.system));
+        let rounds = others.flat_map(|found| &found.rounds).filter(|found| found.round == round);
+        let mut rates: Vec<u64> = rounds.filter_map(|found| Some(found.cost.as_ref()?.rate)).collect();
+        rates.sort_unstable();
+        rates.dedup();
+        rates
     }
 
     /// Rate of one system by that of another.
@@ -227,17 +254,18 @@ pub(super) mod tests {
         }
     }
 
+    fn cost(rate: u64, ns: f64) -> Cost {
+        let system = vec![usage(1000, 1000.0 * (ns + 200.0))];
+        Cost { rate, loss: 0.0, system, wire: vec![usage(500, 500.0 * 200.0)] }
+    }
+
     /// A system with rounds of a rate, and of a CPU time of its gateways.
     pub(in super::super) fn measured(system: &str, rounds: &[(u64, f64)]) -> Measured {
         let round = |(round, &(rate, ns)): (u32, &(u64, f64))| Round {
             round,
             rate: Some(rate),
-            cost: Some(Cost {
-                rate,
-                loss: 0.0,
-                system: vec![usage(1000, 1000.0 * (ns + 200.0))],
-                wire: vec![usage(500, 500.0 * 200.0)],
-            }),
+            cost: Some(cost(rate, ns)),
+            beside: Vec::new(),
         };
         let rounds = (0..).zip(rounds).map(round).collect();
         Measured { system: system.to_owned(), frame_bytes: 64, rounds, latencies: Vec::new() }
@@ -274,6 +302,29 @@ pub(super) mod tests {
         near(results.efficiency_ratio(["spanwire-udp", "vxlan"], 64), 10.0, 10.0, 10.0);
         assert_eq!(results.tunnel_ns("null", 64), None);
         assert_eq!(results.tunnel_ns("vxlan", 1514), None);
+    }
+
+    #[test]
+    fn a_tunnels_cost_is_taken_at_one_rate_where_the_null_forwarder_was_measured_at_it() {
+        // The null forwarder takes more per frame where fewer frames come.
+        let mut null = measured("null", &[(700, 1600.0), (500, 2000.0)]);
+        null.rounds[0].beside = vec![cost(400, 2100.0), cost(600, 1700.0)];
+        let mut results = results(vec![
+            null,
+            measured("spanwire-udp", &[(600, 1810.0), (550, 2110.0)]),
+            measured("spanwire-ip", &[(400, 2190.0)]),
+            measured("vxlan", &[(450, 1.0)]),
+        ]);
+        // In the second round there is only the null forwarder's own rate.
+        near(results.tunnel_ns("spanwire-udp", 64), 110.0, 110.0, 110.0);
+        near(results.tunnel_ns("spanwire-ip", 64), 90.0, 90.0, 90.0);
+        let again = results.measured[1].rounds[0].clone();
+        results.measured[2].rounds.push(again);
+        assert_eq!(results.rates_beside("null", 64, 0), [400, 600]);
+        assert_eq!(results.rates_beside("null", 64, 1), [550]);
+        assert_eq!(results.rates_beside("bridge", 64, 0), [450]);
+        assert_eq!(results.rates_beside("null", 1514, 0), [0; 0]);
+        assert_eq!(results.rates_beside("vxlan", 64, 0), [0; 0]);
     }
 
     #[test]

@@ -58,8 +58,9 @@ fn visit_one(
 ) -> Result<()> {
     let bed = Bed::make(system, tools, placement)?;
     for &size in &plan.sizes {
+        let beside = results.rates_beside(system.name, size, visit.round);
         let known = results.entry(system.name, size);
-        measure::round(&bed, plan, visit.round, known)?;
+        measure::round(&bed, plan, visit.round, &beside, known)?;
         let rate = known.rounds.last().and_then(|round| round.rate).unwrap_or(0);
         let gateways = known.rounds.last().and_then(|round| round.cost.as_ref()?.gateways_ns());
         let gateways = gateways.filter(|_| system.has_gateways());
