@@ -250,7 +250,7 @@ impl Exchange {
     /// Whether no frames wait for this worker.
     #[must_use]
     #[inline]
-    pub fn is_empty(&mut self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.berths.workers.get(self.worker).is_none_or(|berth| berth.fragments.is_empty())
             && self.packets.is_empty()
     }

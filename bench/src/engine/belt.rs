@@ -73,7 +73,7 @@ impl Port for BeltPort {
     }
 
     #[inline]
-    fn is_quiet(&mut self) -> bool {
+    fn is_quiet(&self) -> bool {
         let belt = self.belt.borrow();
         self.id != belt.receiver || belt.arriving.is_empty()
     }

@@ -143,8 +143,8 @@ impl Packets {
     }
 
     /// Whether nothing waits for this worker.
-    pub(super) fn is_empty(&mut self) -> bool {
-        self.from.iter_mut().all(LaneReceiver::is_empty)
+    pub(super) fn is_empty(&self) -> bool {
+        self.from.iter().all(LaneReceiver::is_empty)
     }
 
     /// Says that all packets taken so far are on their TX rings, or nowhere.

@@ -336,7 +336,7 @@ impl Port for MemPort {
     }
 
     #[inline]
-    fn is_quiet(&mut self) -> bool {
+    fn is_quiet(&self) -> bool {
         self.rings.rx.is_empty() && self.rings.completed.is_empty() && self.held.fill == self.ring_chunks
     }
 

@@ -70,7 +70,7 @@ pub trait Port {
     fn has_room(&mut self, count: usize) -> bool;
 
     /// Whether [`Port::receive`] and [`Port::reclaim`] would do nothing now: nothing came, nothing was completed, and all chunks are lent that can be.
-    fn is_quiet(&mut self) -> bool;
+    fn is_quiet(&self) -> bool;
 
     /// Sends what was queued. Tells whether that took a system call.
     fn flush(&mut self) -> bool;
@@ -178,8 +178,8 @@ impl<P: Port> PortSet<P> {
 
     /// Whether there is nothing to receive or to reclaim: [`Port::is_quiet`].
     #[inline]
-    pub fn is_quiet(&mut self) -> bool {
-        self.ports.iter_mut().all(P::is_quiet)
+    pub fn is_quiet(&self) -> bool {
+        self.ports.iter().all(P::is_quiet)
     }
 
     /// Sends what was queued on every queue, and begins a new round. Tells whether that took a system call.

@@ -144,7 +144,7 @@ impl Port for XskPort {
     }
 
     #[inline]
-    fn is_quiet(&mut self) -> bool {
+    fn is_quiet(&self) -> bool {
         self.queue.is_quiet()
     }
 

@@ -46,10 +46,10 @@ impl Fragments {
     /// Whether nothing waits here, nor comes from other workers.
     #[must_use]
     #[inline]
-    pub fn is_quiet(&mut self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.table.parked() == 0
             && self.whole.is_empty()
-            && self.exchange.as_mut().is_none_or(|exchange| exchange.is_empty())
+            && self.exchange.as_ref().is_none_or(Exchange::is_empty)
     }
 
     /// Chunks that those stand in.

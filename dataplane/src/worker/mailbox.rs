@@ -75,10 +75,15 @@ impl<P> Mailbox<P> {
 }
 
 impl<P> Inbox<P> {
-    /// The next command, if any.
+    /// Whether no command waits.
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// The next command, if any.
     pub(super) fn next(&self) -> Option<Command<P>> {
-        if self.commands.is_empty() { None } else { self.commands.try_recv().ok() }
+        self.commands.try_recv().ok()
     }
 
     /// Hands queues back to the main thread.

@@ -94,8 +94,8 @@ impl LaneReceiver {
     /// Whether nothing can be popped.
     #[must_use]
     #[inline]
-    pub fn is_empty(&mut self) -> bool {
-        self.0.available(1) == 0
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

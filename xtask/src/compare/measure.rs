@@ -11,7 +11,7 @@ use super::results::{Cost, LatencyAt, Measured, Round};
 use super::search::Search;
 
 /// Loss above which a failed trial is no accident and is not tried again.
-const PLAIN_LOSS: f64 = 0.03;
+pub(super) const PLAIN_LOSS: f64 = 0.03;
 
 /// Highest load at which the bare wire's latency is measured: looking at each frame's time takes the sink a part of what it
 /// can do at most.
@@ -35,8 +35,8 @@ pub(super) trait Stage {
     fn usages(&self, offer: &Offer) -> Result<(Outcome, [Option<Usage>; 2])>;
 }
 
-/// Measures one round of a system with one frame size, and adds it to what is known. CPU time is measured at `beside`, too: rates of systems that
-/// are compared with this one.
+/// Measures one round of a system with one frame size, and adds it to what is known. If it carries anything, CPU time is
+/// measured at the rates `beside`, too, which are those of systems that are compared with this one.
 ///
 /// # Errors
 /// A program fails; that a system carries nothing is no error.
@@ -54,8 +54,14 @@ pub(super) fn round(
     let rate = highest_rate(stage, plan, frame_bytes, search)?;
     let cost_at = |rate, runs| cost(stage, plan, frame_bytes, rate, runs);
     let cost = rate.map(|rate| cost_at(part(rate, COST_LOAD), plan.cost_runs)).transpose()?;
-    let beside = beside.iter().map(|&rate| cost_at(rate, plan.beside_runs)).collect::<Result<_>>()?;
-    known.rounds.push(Round { round, rate, cost, beside });
+    known.rounds.push(Round { round, rate, cost, beside: Vec::new() });
+    if rate.is_some() && plan.beside_runs > 0 {
+        for &rate in beside {
+            let cost = cost_at(rate, plan.beside_runs)?;
+            // The one of this round is there whatever fails here.
+            known.rounds.last_mut().into_iter().for_each(|round| round.beside.push(cost.clone()));
+        }
+    }
     if plan.measures_latency(round)
         && let Some(rate) = known.rate()
     {
@@ -94,13 +100,13 @@ fn passes(stage: &impl Stage, plan: &Plan, offer: &Offer) -> Result<bool> {
     Ok(false)
 }
 
-/// CPU time at a rate, run after run.
+/// CPU time at a rate, in so many runs.
 fn cost(stage: &impl Stage, plan: &Plan, frame_bytes: u32, rate: u64, runs: u32) -> Result<Cost> {
     let offer = Offer { frame_bytes, rate, seconds: plan.cost_s, look: Look::Cpu };
     let mut cost = Cost { rate, loss: 0.0, system: Vec::new(), wire: Vec::new() };
     for _ in 0..runs {
         let (outcome, [system, wire]) = stage.usages(&offer)?;
-        cost.loss = cost.loss.max(outcome.loss());
+        cost.loss += outcome.loss() / f64::from(runs);
         cost.system.extend(system);
         cost.wire.extend(wire);
     }
@@ -123,4 +129,62 @@ fn part(rate: u64, share: f64) -> u64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates far below 2^53")]
 fn whole(rate: f64) -> u64 {
     rate as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::results::tests::measured;
+    use super::super::systems::SYSTEMS;
+    use super::*;
+
+    /// Carries so many frames a second, and loses all of more. Remembers at which rates CPU time was measured.
+    struct Carrying {
+        most: u64,
+        usages: RefCell<Vec<u64>>,
+    }
+
+    impl Stage for Carrying {
+        fn has_gateways(&self) -> bool {
+            true
+        }
+
+        fn offer(&self, offer: &Offer) -> Result<Outcome> {
+            let Offer { rate, .. } = *offer;
+            let came = if rate <= self.most { rate } else { 0 };
+            #[expect(clippy::cast_precision_loss, reason = "rates far below 2^53")]
+            let sent_pps = rate as f64;
+            Ok(Outcome { sent: rate, came, sent_pps, usage: None, latency: None })
+        }
+
+        fn usages(&self, offer: &Offer) -> Result<(Outcome, [Option<Usage>; 2])> {
+            self.usages.borrow_mut().push(offer.rate);
+            Ok((self.offer(offer)?, [None, None]))
+        }
+    }
+
+    fn round_of(most: u64, beside: &[u64]) -> (Round, Vec<u64>) {
+        let plan = Plan { loads: &[], ..Plan::long(SYSTEMS.iter().take(2).collect(), vec![64], 1, 0.0) };
+        let (stage, mut known) = (Carrying { most, usages: RefCell::default() }, measured("null", &[]));
+        round(&stage, &plan, 0, beside, &mut known).unwrap();
+        (known.rounds.pop().unwrap(), stage.usages.into_inner())
+    }
+
+    #[test]
+    fn cpu_time_is_measured_near_the_highest_rate_and_at_those_of_others() {
+        let (round, usages) = round_of(1_000_000, &[300, 400]);
+        let own = round.cost.unwrap().rate;
+        assert!((930_000..=950_000).contains(&own), "{own}");
+        assert_eq!(usages, [own, own, 300, 400]);
+        let beside: Vec<(u64, f64)> = round.beside.iter().map(|cost| (cost.rate, cost.loss)).collect();
+        assert_eq!(beside, [(300, 0.0), (400, 0.0)]);
+    }
+
+    #[test]
+    fn of_what_carries_nothing_no_cpu_time_is_measured() {
+        let (round, usages) = round_of(0, &[300]);
+        assert!(round.rate.is_none() && round.cost.is_none() && round.beside.is_empty());
+        assert_eq!(usages, [0; 0]);
+    }
 }

@@ -145,8 +145,9 @@ pub(super) fn measure(
     results.measured.retain(|known| known.system != system.name);
     for round in 0..plan.rounds {
         for &size in &plan.sizes {
+            let beside = results.rates_beside(system.name, size, round);
             let known = results.entry(system.name, size);
-            measure::round(&nics, plan, round, &[], known)?;
+            measure::round(&nics, plan, round, &beside, known)?;
             let rate = known.rounds.last().and_then(|round| round.rate).unwrap_or(0);
             eprintln!(
                 "      round {} of {}: {size} bytes: {rate} frames/s without loss",

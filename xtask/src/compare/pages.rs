@@ -29,11 +29,13 @@ pub(super) const NOTES: [&str; 5] = [
     "Gateways: CPU time of the whole machine per frame, softirqs included, at 95 % of that rate, of both gateways together (one \
      encapsulates, one decapsulates); without idle waiting, without other processes, and without what generator and sink take on the \
      bare wire at the same rate.",
-    "Tunnel: the same less that of the null forwarder of the same family, taken in the same round and at the same rate. The null forwarder is the gateway \
-     with the tunnel taken out: as many gateways in the row, the same way in and out of each (AF_XDP sockets, kernel bridge, Open \
-     vSwitch), no outer headers. OpenVPN's frames come and go through a kernel bridge.",
+    "Tunnel: the same less that of the null forwarder of the same family, taken in the same round, and at the same rate where it \
+     was measured at it. The null forwarder is the gateway with the tunnel taken out: as many gateways in the row, the same way in \
+     and out of each (AF_XDP sockets, kernel bridge, Open vSwitch), no outer headers. OpenVPN's frames come and go through a \
+     kernel bridge.",
     "Frames per CPU-second: what one CPU could carry if it did nothing else than both gateways' work.",
-    "Rates depend on which CPU does what; compare CPU time between families, and rates within one.",
+    "Rates depend on which CPU does what; compare CPU time between families, and rates within one. A program that sleeps when \
+     nothing comes takes more per frame the fewer come.",
 ];
 
 /// The main table.

@@ -44,6 +44,13 @@ impl<T: Slot, M: RingMemory<T>> Producer<T, M> {
         self.free_by_last_view()
     }
 
+    /// Whether nothing can be written now. Looks at the consumer's index and does no more: who writes then looks again.
+    #[must_use]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.next.wrapping_sub(self.shared.consumer().load(Relaxed)) >= self.shared.size()
+    }
+
     /// Writes one entry, not yet visible to the other end.
     ///
     /// # Errors

@@ -97,6 +97,9 @@ fn step(act: Act, (producer, consumer): &mut HeapEnds<u64>, model: &mut Model) -
             model.read = 0;
         }
     }
+    // Before anything brings the ends' views up to date.
+    prop_assert_eq!(consumer.is_empty(), model.visible.is_empty());
+    prop_assert_eq!(producer.is_full(), model.taken() == producer.size() as usize);
     prop_assert_eq!(producer.unpublished() as usize, model.written.len());
     prop_assert_eq!(producer.unconsumed() as usize, model.visible.len() + model.read);
     prop_assert_eq!(consumer.available(u32::MAX) as usize, model.visible.len());

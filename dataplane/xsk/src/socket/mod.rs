@@ -130,8 +130,9 @@ impl XskQueue {
     }
 
     /// Whether `receive`, `reap` and `refill` would do nothing now, not even a system call.
+    #[must_use]
     #[inline]
-    pub fn is_quiet(&mut self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         !self.busy_poll && self.rings.is_quiet()
     }
 

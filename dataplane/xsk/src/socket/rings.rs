@@ -75,12 +75,9 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
 
     /// Whether nothing came, nothing was completed, and all chunks are lent that can be, to a kernel that does not ask to be woken for them.
     #[inline]
-    pub(crate) fn is_quiet(&mut self) -> bool {
-        let Ends { fill, rx, completion, .. } = &mut self.ends;
-        rx.available(1) == 0
-            && completion.available(1) == 0
-            && fill.free_count(1) == 0
-            && !fill.needs_wakeup()
+    pub(crate) fn is_quiet(&self) -> bool {
+        let Ends { fill, rx, completion, .. } = &self.ends;
+        rx.is_empty() && completion.is_empty() && fill.is_full() && !fill.needs_wakeup()
     }
 
     /// The frame whose first entry has just been read and is not its last; none when it cannot be taken, and is discarded.

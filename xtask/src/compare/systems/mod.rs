@@ -123,7 +123,8 @@ const OVS: Need = Need::Package("openvswitch-switch", "ovs-vswitchd");
 /// OpenVPN.
 const OPENVPN: Need = Need::Package("openvpn", "openvpn");
 
-/// Every system, in the order in which they are measured. A null forwarder stands before what is compared with it.
+/// Every system, in the order of the tables: a null forwarder stands before what is compared with it. Measured it is behind
+/// that: see [`Plan::visits`](super::plan::Plan::visits).
 pub(super) const SYSTEMS: &[System] = &[
     plain("wire", "wire only", Family::Wire, |_, _| Ok(Vec::new())).short(),
     plain("null", "null forwarder, own rings", Family::AfXdp, null::own).short(),
