@@ -251,8 +251,7 @@ impl Exchange {
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.berths.workers.get(self.worker).is_none_or(|berth| berth.fragments.is_empty())
-            && self.packets.is_empty()
+        self.own().is_none_or(|berth| berth.fragments.is_empty()) && self.packets.is_empty()
     }
 
     /// Says that this worker is about to sleep. Returns whether it may: not when frames wait for it.

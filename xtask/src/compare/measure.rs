@@ -5,13 +5,10 @@
 use anyhow::Result;
 
 use super::load::{Look, Offer, Outcome};
-use super::plan::{COST_LOAD, Plan};
+use super::plan::{COST_LOAD, PLAIN_LOSS, Plan};
 use super::reports::Usage;
 use super::results::{Cost, LatencyAt, Measured, Round};
 use super::search::Search;
-
-/// Loss above which a failed trial is no accident and is not tried again.
-pub(super) const PLAIN_LOSS: f64 = 0.03;
 
 /// Highest load at which the bare wire's latency is measured: looking at each frame's time takes the sink a part of what it
 /// can do at most.
@@ -55,11 +52,12 @@ pub(super) fn round(
     let cost_at = |rate, runs| cost(stage, plan, frame_bytes, rate, runs);
     let cost = rate.map(|rate| cost_at(part(rate, COST_LOAD), plan.cost_runs)).transpose()?;
     known.rounds.push(Round { round, rate, cost, beside: Vec::new() });
-    if rate.is_some() && plan.beside_runs > 0 {
-        for &rate in beside {
-            let cost = cost_at(rate, plan.beside_runs)?;
-            // The one of this round is there whatever fails here.
-            known.rounds.last_mut().into_iter().for_each(|round| round.beside.push(cost.clone()));
+    let beside = if rate.is_some() && plan.beside_runs > 0 { beside } else { &[] };
+    for &rate in beside {
+        let cost = cost_at(rate, plan.beside_runs)?;
+        // What the round has so far stays, whatever fails here.
+        if let Some(round) = known.rounds.last_mut() {
+            round.beside.push(cost);
         }
     }
     if plan.measures_latency(round)

@@ -29,6 +29,10 @@ const TRIALS: [f64; 2] = [14.0, 10.0];
 /// frames come, so its CPU time per frame is least near it.
 pub(super) const COST_LOAD: f64 = 0.95;
 
+/// Loss that is no accident: a trial that fails by more is not tried again, and a null forwarder is not compared at a rate at which it
+/// loses more.
+pub(super) const PLAIN_LOSS: f64 = 0.03;
+
 /// What is measured.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::measure::PLAIN_LOSS;
+use super::plan::PLAIN_LOSS;
 use super::reports::{Latency, Usage};
 use super::systems::{self, System};
 use crate::report::Spread;
@@ -104,27 +104,24 @@ fn mean(runs: &[Usage]) -> Option<f64> {
 }
 
 impl Measured {
-    /// One round's number, if it has one.
-    fn each<'m>(
-        &'m self,
-        number: impl Fn(&Round) -> Option<f64> + 'm,
-    ) -> impl Iterator<Item = (u32, f64)> + 'm {
-        self.rounds.iter().filter_map(move |round| Some((round.round, number(round)?)))
+    /// Each round's number, if it has one.
+    fn each<'m>(&'m self, number: impl Fn(&Round) -> Option<f64> + 'm) -> impl Iterator<Item = f64> + 'm {
+        self.rounds.iter().filter_map(number)
     }
 
     /// The highest rate without loss. Units: frames/s.
     pub(super) fn rate(&self) -> Option<Spread> {
-        Spread::of(self.each(rate_of).map(|(_, rate)| rate))
+        Spread::of(self.each(rate_of))
     }
 
     /// CPU time of the gateways. Units: ns per frame.
     pub(super) fn gateways_ns(&self) -> Option<Spread> {
-        Spread::of(self.each(gateways_of).map(|(_, ns)| ns))
+        Spread::of(self.each(gateways_of))
     }
 
     /// CPU time of generator and sink alone. Units: ns per frame.
     pub(super) fn ends_ns(&self) -> Option<Spread> {
-        Spread::of(self.each(|round| round.cost.as_ref()?.ends_ns()).map(|(_, ns)| ns))
+        Spread::of(self.each(|round| round.cost.as_ref()?.ends_ns()))
     }
 }
 
@@ -182,32 +179,26 @@ impl Results {
         failed.chain(barred).collect()
     }
 
-    /// Pairs of numbers of two systems from the same rounds, through a function of both.
+    /// A number of two systems from the same rounds.
     fn paired(
         &self,
         [one, other]: [&str; 2],
         frame_bytes: u32,
-        number: impl Fn(&Round) -> Option<f64> + Copy,
-        through: impl Fn(f64, f64) -> f64,
+        number: impl Fn(&Round, &Round) -> Option<f64>,
     ) -> Option<Spread> {
-        let others: Vec<(u32, f64)> = self.find(other, frame_bytes)?.each(number).collect();
-        let ones = self.find(one, frame_bytes)?.each(number);
-        Spread::of(ones.filter_map(|(round, value)| {
-            let (_, beside) = others.iter().find(|(number, _)| *number == round)?;
-            Some(through(value, *beside))
-        }))
+        let others = &self.find(other, frame_bytes)?.rounds;
+        let pair = |round: &Round| number(round, others.iter().find(|other| other.round == round.round)?);
+        Spread::of(self.find(one, frame_bytes)?.each(pair))
     }
 
     /// What the tunnel costs: CPU time of the gateways less that of the null forwarder of the same family, at the same rate
     /// where it was measured at it. Units: ns per frame.
     pub(super) fn tunnel_ns(&self, system: &str, frame_bytes: u32) -> Option<Spread> {
-        let null = self.find(systems::named(system)?.null()?, frame_bytes)?;
-        let difference = |round: &Round| {
+        let null = systems::named(system)?.null()?;
+        self.paired([system, null], frame_bytes, |round, null| {
             let cost = round.cost.as_ref()?;
-            let beside = null.rounds.iter().find(|null| null.round == round.round)?.cost_beside(cost)?;
-            Some(cost.gateways_ns()? - beside.gateways_ns()?)
-        };
-        Spread::of(self.find(system, frame_bytes)?.each(difference).map(|(_, ns)| ns))
+            Some(cost.gateways_ns()? - null.cost_beside(cost)?.gateways_ns()?)
+        })
     }
 
     /// The rates at which CPU time was measured in a round of the systems that this one is the null forwarder of,
@@ -225,12 +216,12 @@ impl Results {
 
     /// Rate of one system by that of another.
     pub(super) fn rate_ratio(&self, systems: [&str; 2], frame_bytes: u32) -> Option<Spread> {
-        self.paired(systems, frame_bytes, rate_of, |one, other| one / other)
+        self.paired(systems, frame_bytes, |one, other| Some(rate_of(one)? / rate_of(other)?))
     }
 
     /// Frames per CPU time of one system by those of another.
     pub(super) fn efficiency_ratio(&self, systems: [&str; 2], frame_bytes: u32) -> Option<Spread> {
-        self.paired(systems, frame_bytes, gateways_of, |one, other| other / one)
+        self.paired(systems, frame_bytes, |one, other| Some(gateways_of(other)? / gateways_of(one)?))
     }
 
     /// The most CPUs that other processes had in one of the runs.

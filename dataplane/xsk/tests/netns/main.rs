@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use world::{World, sniff};
 use xsk::{
-    BindMode, BindOperation, ChunkCache, ChunkPool, Frame, FrameBatch, SocketConfig, Umem, UmemConfig,
-    XskQueue,
+    BindMode, BindOperation, BusyPoll, ChunkCache, ChunkPool, Frame, FrameBatch, SocketConfig, Umem,
+    UmemConfig, XskQueue,
 };
 
 const CHUNKS: u32 = 1024;
@@ -379,5 +379,26 @@ fn chunks_of_a_socket_that_somebody_keeps_open_are_withheld() {
         assert_eq!(memory.pool.withheld_count(), RING as usize);
         assert_eq!(memory.free_count() + RING as usize, CHUNKS as usize);
         drop(duplicate);
+    });
+}
+
+#[test]
+#[ignore = "needs root: makes network namespaces"]
+fn a_queue_over_which_nothing_comes_is_quiet_unless_it_polls_its_driver() {
+    World::enter(|world| {
+        let mut memory = Memory::map();
+        let poll = BusyPoll { timeout_us: 20, budget_frames: 8 };
+        for (interface, busy_poll) in [("a0", None), ("b0", Some(poll))] {
+            let config = SocketConfig { busy_poll, ..config(BindMode::Copy) };
+            let ifindex = world.ifindex(interface);
+            let mut queue =
+                XskQueue::open(memory.umem, ifindex, 0, &config, &mut memory.cache).expect("a queue");
+            assert_eq!(queue.is_quiet(), busy_poll.is_none(), "{interface}");
+            let before = queue.counts().rx_kicks;
+            queue.refill(&mut memory.cache);
+            assert_eq!(queue.counts().rx_kicks - before, u64::from(busy_poll.is_some()), "{interface}");
+            queue.close(&mut memory.cache);
+        }
+        assert_eq!(memory.free_count(), CHUNKS as usize);
     });
 }
