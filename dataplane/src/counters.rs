@@ -104,7 +104,7 @@ pub struct WorkerCounters {
     pub batches: Counter,
     /// Rounds over all queues.
     pub rounds: Counter,
-    /// Times the worker went to sleep in `poll(2)`.
+    /// Times the worker went to sleep.
     pub sleeps: Counter,
     /// System calls that made the kernel send, or look for empty chunks, on the worker's present queues.
     pub kicks: Counter,

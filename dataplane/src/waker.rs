@@ -1,4 +1,4 @@
-//! Waker: wakes a worker that sleeps in `poll(2)`, through an eventfd.
+//! Waker: wakes a worker that sleeps, through an eventfd.
 //!
 //! Place on the path: never per frame. The main thread wakes a worker with a command, a worker another one with frames.
 

@@ -86,3 +86,27 @@ fn sleeps_are_short_while_frames_are_under_way_and_grow_when_none_of_them_goes()
     assert!(again < Duration::from_millis(1200), "short again after one of them went, but took {again:?}");
     crew.stop();
 }
+
+#[test]
+fn drivers_are_woken_before_each_sleep_and_told_when_no_frame_under_way_has_gone() {
+    let (crew, lan_0, lan_1) = sleeper();
+    let sleeps = || crew.count(0).sleeps.get();
+    let three_more = || {
+        let before = sleeps();
+        wait_until("three more sleeps", || sleeps() > before + 3);
+    };
+    leave_under_way(&crew, &lan_0, 1);
+    let [_, stuck] = lan_1.wakes();
+    three_more();
+    assert!(lan_1.wakes()[1] >= stuck + 2, "{stuck}, {:?}", lan_1.wakes());
+
+    assert_eq!(lan_1.receive(<[u8]>::to_vec), Some(inner()));
+    wait_until("the worker takes the chunk back", || crew.count(0).chunks.read().tx == 0);
+    // A sleep may have begun just before.
+    three_more();
+    let ([calm, stuck], before) = (lan_1.wakes(), sleeps());
+    three_more();
+    assert_eq!(lan_1.wakes()[1], stuck, "nothing is under way");
+    assert!(u64::from(lan_1.wakes()[0] - calm) + 1 >= sleeps() - before, "before each sleep");
+    crew.stop();
+}

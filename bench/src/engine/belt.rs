@@ -84,6 +84,8 @@ impl Port for BeltPort {
 
     fn reclaim(&mut self, _cache: &mut ChunkCache) {}
 
+    fn wake_driver(&mut self, _is_stuck: bool) {}
+
     fn wait_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -1,10 +1,11 @@
 //! Two queues joined by one worker, whosever sockets they are; and the workers' loop.
 
-use std::os::fd::BorrowedFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use anyhow::{Context, anyhow};
+use rustix::event::{Timespec, epoll};
 
 use crate::generate::pin;
 use crate::stop::Stop;
@@ -45,6 +46,9 @@ pub(super) trait Joint: Send {
     /// Frames that the kernel has and has not sent.
     fn under_way(&self) -> u64;
 
+    /// Wakes drivers that ask for it and have something to do, as the gateway does before it sleeps.
+    fn wake_drivers(&mut self);
+
     /// The two sockets.
     fn sockets(&self) -> [BorrowedFd<'_>; 2];
 
@@ -75,8 +79,7 @@ pub(super) fn forward_all(
                     if let Some(cpu) = cpu {
                         pin(cpu + index)?;
                     }
-                    forward(worker, stop, idle_rounds);
-                    anyhow::Ok(())
+                    forward(worker, stop, idle_rounds)
                 })
             })
             .collect();
@@ -86,7 +89,8 @@ pub(super) fn forward_all(
 }
 
 /// Forwards until it is time to stop.
-fn forward(worker: &mut impl Joint, stop: &Stop, idle_rounds: Option<u32>) {
+fn forward(worker: &mut impl Joint, stop: &Stop, idle_rounds: Option<u32>) -> anyhow::Result<()> {
+    let waits = watch(worker.sockets()).context("watch the sockets")?;
     let idle_rounds = idle_rounds.unwrap_or(u32::MAX);
     let mut idle = 0;
     while !stop.is_due() {
@@ -96,19 +100,30 @@ fn forward(worker: &mut impl Joint, stop: &Stop, idle_rounds: Option<u32>) {
             } else if idle < idle_rounds {
                 idle = idle.saturating_add(1);
             } else if idle_rounds < u32::MAX {
-                sleep(worker);
+                sleep(worker, &waits);
                 // Asleep for a moment or for long: the clock tells.
                 break;
             }
         }
     }
+    Ok(())
+}
+
+/// What a worker waits on, watched as in the gateway.
+fn watch(sockets: [BorrowedFd<'_>; 2]) -> rustix::io::Result<OwnedFd> {
+    let waits = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for socket in sockets {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&waits, socket, epoll::EventData::new_u64(0), flags)?;
+    }
+    Ok(waits)
 }
 
 /// Waits for a frame or a completion.
-fn sleep(worker: &impl Joint) {
+fn sleep(worker: &mut impl Joint, waits: &OwnedFd) {
     let pause = if worker.under_way() == 0 { LONGEST_SLEEP } else { TX_SLEEP };
-    let [first, second] = worker.sockets();
-    let mut fds = [first, second].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    worker.wake_drivers();
+    let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 2];
     // An interrupted or failed wait is a short one.
-    let _ = poll(&mut fds, Timespec::try_from(pause).ok().as_ref());
+    let _ = epoll::wait(waits, &mut events, Timespec::try_from(pause).ok().as_ref());
 }

@@ -63,6 +63,10 @@ impl Joint for Worker {
         self.sockets.under_way()
     }
 
+    fn wake_drivers(&mut self) {
+        self.sockets.wake_drivers();
+    }
+
     fn sockets(&self) -> [BorrowedFd<'_>; 2] {
         self.sockets.sockets()
     }

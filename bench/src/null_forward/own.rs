@@ -80,6 +80,10 @@ impl Joint for Worker {
         self.queues.iter().map(|queue| u64::from(queue.held().tx)).sum()
     }
 
+    fn wake_drivers(&mut self) {
+        self.queues.iter_mut().for_each(|queue| queue.wake_driver(false));
+    }
+
     fn sockets(&self) -> [BorrowedFd<'_>; 2] {
         self.queues.each_ref().map(|queue| queue.as_fd())
     }

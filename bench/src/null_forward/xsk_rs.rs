@@ -52,6 +52,10 @@ impl Joint for Worker {
         self.pair.under_way()
     }
 
+    fn wake_drivers(&mut self) {
+        self.pair.wake_drivers();
+    }
+
     fn sockets(&self) -> [BorrowedFd<'_>; 2] {
         self.pair.sockets()
     }

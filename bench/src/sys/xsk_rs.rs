@@ -124,6 +124,16 @@ impl Pair {
         self.queues.iter().map(|queue| queue.under_way).sum()
     }
 
+    /// Wakes drivers that wait for chunks to receive into; those that have something to send were woken when it was written.
+    pub fn wake_drivers(&mut self) {
+        for queue in &mut self.queues {
+            if queue.fill.needs_wakeup() {
+                // It asks the socket whether anything came, which wakes the driver. An error would show when frames fail to come.
+                let _ = queue.fill.wakeup(queue.rx.fd_mut(), 0);
+            }
+        }
+    }
+
     /// The two sockets.
     #[must_use]
     pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {

@@ -16,7 +16,7 @@ use std::{
     os::fd::BorrowedFd,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
 
@@ -47,6 +47,8 @@ struct Rings {
     tx: ArrayQueue<Sent>,
     /// Whether a flush shows nothing: as a kernel whose buffers are full.
     holds_up: AtomicBool,
+    /// How often the engine wanted a driver to be woken: [`MemWire::wakes`].
+    wakes: [AtomicU32; 2],
     completed: ArrayQueue<Chunk>,
 }
 
@@ -105,6 +107,7 @@ pub fn multi_buffer_port(
         rx: ArrayQueue::new(places),
         tx: ArrayQueue::new(places),
         holds_up: AtomicBool::new(false),
+        wakes: [const { AtomicU32::new(0) }; 2],
         completed: ArrayQueue::new(places),
     });
     let wire = MemWire { rings: Arc::clone(&rings) };
@@ -121,6 +124,12 @@ pub fn multi_buffer_port(
 }
 
 impl MemWire {
+    /// How often the engine would have woken a driver on its way to sleep: where it saw no reason to think that the driver is stuck, and where it did.
+    #[must_use]
+    pub fn wakes(&self) -> [u32; 2] {
+        self.rings.wakes.each_ref().map(|count| count.load(Relaxed))
+    }
+
     /// Lets bytes arrive at the engine. Returns whether a chunk was lent for them and has room for them; more chunks, each filled before
     /// the next, where the port may have them.
     #[must_use]
@@ -353,6 +362,11 @@ impl Port for MemPort {
     fn reclaim(&mut self, cache: &mut ChunkCache) {
         self.reap(cache);
         self.refill(cache);
+    }
+
+    /// There is no driver: it is counted.
+    fn wake_driver(&mut self, is_stuck: bool) {
+        self.rings.wakes[usize::from(is_stuck)].fetch_add(1, Relaxed);
     }
 
     fn wait_fd(&self) -> Option<BorrowedFd<'_>> {

@@ -78,6 +78,10 @@ pub trait Port {
     /// Takes back chunks whose transmission is over and lends new ones for reception.
     fn reclaim(&mut self, cache: &mut ChunkCache);
 
+    /// Wakes a driver that asks for it and has something to do, however lately that was done: before a sleep, where nobody would ask again.
+    /// `is_stuck`: frames are under way, and none of them has gone since the last sleep.
+    fn wake_driver(&mut self, is_stuck: bool);
+
     /// What to wait on for frames; `None` for ports in memory.
     fn wait_fd(&self) -> Option<BorrowedFd<'_>>;
 

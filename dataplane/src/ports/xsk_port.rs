@@ -162,6 +162,10 @@ impl Port for XskPort {
         self.queue.refill(cache);
     }
 
+    fn wake_driver(&mut self, is_stuck: bool) {
+        self.queue.wake_driver(is_stuck);
+    }
+
     fn wait_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.queue.as_fd())
     }

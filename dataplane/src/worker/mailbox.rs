@@ -3,14 +3,12 @@
 //! Place on the path: looked at once per round of the loop, by one atomic load when empty; never per frame.
 //! A command wakes a sleeping worker through an eventfd.
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-};
+use std::{io, os::fd::AsFd, time::Duration};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
-use crate::{tables::PortId, waker::Waker};
+use super::waits::Waits;
+use crate::{ports::Port, tables::PortId, waker::Waker};
 
 /// What the main thread can ask of a worker.
 #[derive(Debug)]
@@ -46,17 +44,20 @@ pub struct Inbox<P> {
     commands: Receiver<Command<P>>,
     detached: Sender<Detached<P>>,
     waker: Waker,
+    /// What ends the worker's sleep: commands, and frames on its queues.
+    waits: Waits,
 }
 
 /// A pair of connected ends.
 ///
 /// # Errors
-/// When the process has no file descriptor left for the eventfd.
+/// When the process has no file descriptors left for the eventfd and for waiting on it.
 pub fn mailbox<P>() -> io::Result<(Mailbox<P>, Inbox<P>)> {
     let (command_sender, command_receiver) = unbounded();
     let (detached_sender, detached_receiver) = unbounded();
     let waker = Waker::new()?;
-    let worker = Inbox { commands: command_receiver, detached: detached_sender, waker: waker.clone() };
+    let waits = Waits::new(waker.as_fd())?;
+    let worker = Inbox { commands: command_receiver, detached: detached_sender, waker: waker.clone(), waits };
     Ok((Mailbox { commands: command_sender, detached: detached_receiver, waker }, worker))
 }
 
@@ -86,24 +87,32 @@ impl<P> Inbox<P> {
         self.commands.try_recv().ok()
     }
 
-    /// Hands queues back to the main thread.
-    pub(super) fn hand_back(&self, port: Option<PortId>, queues: Vec<P>) {
-        let _ = self.detached.send(Detached { port, queues });
-    }
-
     /// What wakes the worker; others may have it too.
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// What to wait on for commands.
-    pub(super) fn wait_fd(&self) -> BorrowedFd<'_> {
-        self.waker.as_fd()
+    /// Waits for a command, or for a frame on a queue that is watched, or so long; commands are to be looked for then.
+    pub(super) fn wait(&self, longest: Duration) {
+        self.waits.wait(longest);
+        self.waker.clear();
+    }
+}
+
+impl<P: Port> Inbox<P> {
+    /// Lets frames on a queue end waits, too.
+    pub(super) fn watch(&mut self, queue: &P) {
+        if let Some(socket) = queue.wait_fd() {
+            self.waits.add(socket);
+        }
     }
 
-    /// Forgets wake-ups that have been answered.
-    pub(super) fn clear_wake(&self) {
-        self.waker.clear();
+    /// Hands queues back to the main thread, which are watched no more.
+    pub(super) fn hand_back(&mut self, port: Option<PortId>, queues: Vec<P>) {
+        for socket in queues.iter().filter_map(P::wait_fd) {
+            self.waits.remove(socket);
+        }
+        let _ = self.detached.send(Detached { port, queues });
     }
 }

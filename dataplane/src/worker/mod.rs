@@ -7,6 +7,7 @@ pub mod idle;
 pub mod mailbox;
 pub mod pin;
 pub mod run;
+mod waits;
 
 pub use mailbox::{Command, Detached, Inbox, Mailbox, mailbox};
 pub use run::{Clock, Worker, WorkerSetup};

@@ -2,7 +2,7 @@
 //!
 //! One round: answer the mailbox, load the newest tables, then for each queue take chunks back, receive a batch, take
 //! it through the stages; then take over fragments and packets from other workers, and at the end send what was queued. A round in which nothing waits anywhere
-//! ends with the look that finds that out, and counts towards sleep; a sleeping worker waits in `poll(2)` on all its sockets and its mailbox.
+//! ends with the look that finds that out, and counts towards sleep; a sleeping worker waits on its mailbox and all its sockets, see `waits`.
 //!
 //! In steady state a round makes no allocation, takes no lock, reads no clock (the main thread keeps [`Clock`]) and
 //! makes no system call besides the kicks and sleeps that AF_XDP itself asks for.
@@ -16,9 +16,7 @@ use std::{
     time::Duration,
 };
 
-use arrayvec::ArrayVec;
 use crossbeam::utils::CachePadded;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use xsk::ChunkCache;
 
 use super::idle::{Idle, Next};
@@ -32,9 +30,6 @@ use crate::{
     stages::{self, AnswerBudget, Exits, Fragments, Identification},
     tables::{PortId, snapshot::SharedTables},
 };
-
-/// Most sockets one worker waits on; more are served, but do not wake it by themselves.
-const MAX_WAIT_FDS: usize = 256;
 
 /// Longest sleep while nothing is under way; a bound on how long a missed wake-up could last.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -177,6 +172,7 @@ impl<P: Port> Worker<P> {
         match command {
             Command::Attach(port) => {
                 self.chunks_handed_in += chunks_in(&port);
+                self.setup.inbox.watch(&port);
                 self.ports.attach(port);
             }
             Command::Detach(id) => {
@@ -294,23 +290,17 @@ impl<P: Port> Worker<P> {
             return;
         }
         self.counters(|counters| counters.sleeps.add(1));
-        let pause = self.pause();
-        let mut fds = ArrayVec::<PollFd<'_>, MAX_WAIT_FDS>::new();
-        fds.push(PollFd::from_borrowed_fd(self.setup.inbox.wait_fd(), PollFlags::IN));
-        for fd in self.ports.iter().filter_map(Port::wait_fd).take(MAX_WAIT_FDS - 1) {
-            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        }
-        let timeout = Timespec::try_from(pause).ok();
-        // An interrupted or failed wait is a short one: the loop looks at every queue again.
-        let _ = poll(&mut fds, timeout.as_ref());
+        let (pause, is_stuck) = self.pause();
+        // Waiting wakes no driver.
+        self.ports.iter_mut().for_each(|port| port.wake_driver(is_stuck));
+        self.setup.inbox.wait(pause);
         self.fragments.awake();
-        self.setup.inbox.clear_wake();
     }
 }
 
 impl<P: Port> Worker<P> {
-    /// How long to sleep: briefly while frames are under way, longer each time that none of them has gone meanwhile.
-    fn pause(&mut self) -> Duration {
+    /// How long to sleep: briefly while frames are under way, longer each time that none of them has gone meanwhile; and whether that is so.
+    fn pause(&mut self) -> (Duration, bool) {
         let under_way: u32 = self.ports.iter().map(|port| port.held().tx).sum();
         let has_moved = under_way != self.under_way;
         self.under_way = under_way;
@@ -319,7 +309,7 @@ impl<P: Port> Worker<P> {
             _ if has_moved => TX_SLEEP,
             _ => (self.pause * 2).min(LONGEST_SLEEP),
         };
-        self.pause
+        (self.pause, under_way != 0 && !has_moved)
     }
 }
 

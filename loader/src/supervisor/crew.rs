@@ -24,7 +24,7 @@ const CACHE_CHUNKS: usize = 512;
 /// Rounds over idle queues before an adaptive worker sleeps.
 const ADAPTIVE_ROUNDS: u32 = 32;
 
-// Then the worker sleeps before it would wake a driver for the second time, and going to sleep wakes it.
+// Then the worker sleeps before it would wake a driver for the second time, and asks once more on its way to sleep.
 const _: () = assert!(ADAPTIVE_ROUNDS < xsk::WAKE_PAUSE_FLUSHES);
 
 /// How long a worker may take to answer; it looks at its mailbox every round, and a command wakes it.

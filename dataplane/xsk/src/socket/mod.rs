@@ -200,6 +200,29 @@ impl XskQueue {
         count
     }
 
+    /// Wakes a driver that asks for that and has something to do, however lately [`flush`](XskQueue::flush) or [`refill`](XskQueue::refill) woke it. For a
+    /// caller that is about to sleep: a wake-up that was lost would last as long as the sleep. `is_stuck`: none of the frames that were handed over for
+    /// transmission has come back since the last sleep; then a driver that has them all is woken, too.
+    pub fn wake_driver(&mut self, is_stuck: bool) {
+        // In copy mode there is no driver to wake: the last flush sent what could be sent.
+        if !self.need_wakeup || !self.zero_copy {
+            return;
+        }
+        let tx = &mut self.rings.ends.tx;
+        let waiting = tx.unconsumed();
+        let is_waited_for = waiting != 0 || (is_stuck && self.loans.lent.held().tx != 0);
+        if is_waited_for && tx.needs_wakeup() {
+            let consumed = tx.consumed();
+            self.kick_tx(waiting, consumed);
+        }
+        let fill = &mut self.rings.ends.fill;
+        if fill.needs_wakeup() && fill.unconsumed() != 0 {
+            let consumed = fill.consumed();
+            self.kick_rx();
+            self.fill_wake.woken(consumed);
+        }
+    }
+
     /// Makes the driver look at the fill ring.
     fn kick_rx(&mut self) {
         self.rings.counts.rx_kicks += 1;
