@@ -88,25 +88,31 @@ fn sleeps_are_short_while_frames_are_under_way_and_grow_when_none_of_them_goes()
 }
 
 #[test]
-fn drivers_are_woken_before_each_sleep_and_told_when_no_frame_under_way_has_gone() {
+fn every_queue_is_looked_after_before_each_sleep() {
     let (crew, lan_0, lan_1) = sleeper();
     let sleeps = || crew.count(0).sleeps.get();
-    let three_more = || {
-        let before = sleeps();
-        wait_until("three more sleeps", || sleeps() > before + 3);
-    };
-    leave_under_way(&crew, &lan_0, 1);
-    let [_, stuck] = lan_1.wakes();
-    three_more();
-    assert!(lan_1.wakes()[1] >= stuck + 2, "{stuck}, {:?}", lan_1.wakes());
+    let before = sleeps();
+    let looked_after = [&lan_0, &lan_1].map(MemWire::sleeps);
+    wait_until("three more sleeps", || sleeps() > before + 3);
+    // A sleep is counted just before.
+    let slept = sleeps() - before;
+    for (wire, looked_after) in [&lan_0, &lan_1].into_iter().zip(looked_after) {
+        assert!(u64::from(wire.sleeps() - looked_after) + 1 >= slept);
+    }
+    crew.stop();
+}
 
-    assert_eq!(lan_1.receive(<[u8]>::to_vec), Some(inner()));
-    wait_until("the worker takes the chunk back", || crew.count(0).chunks.read().tx == 0);
-    // A sleep may have begun just before.
-    three_more();
-    let ([calm, stuck], before) = (lan_1.wakes(), sleeps());
-    three_more();
-    assert_eq!(lan_1.wakes()[1], stuck, "nothing is under way");
-    assert!(u64::from(lan_1.wakes()[0] - calm) + 1 >= sleeps() - before, "before each sleep");
+#[test]
+fn a_worker_does_not_sleep_while_frames_wait_that_it_cannot_take() {
+    let (crew, lan_0, lan_1) = sleeper();
+    lan_0.withhold(true);
+    assert!(lan_0.send(&inner()));
+    // A command wakes it; a queue in memory does not.
+    crew.detach(0, WAN);
+    let (rounds, sleeps) = (crew.count(0).rounds.get(), crew.count(0).sleeps.get());
+    wait_until("many rounds", || crew.count(0).rounds.get() > rounds + 1000);
+    assert!(crew.count(0).sleeps.get() <= sleeps + 1, "it may have been on its way to sleep");
+    lan_0.withhold(false);
+    wait_until("the frame comes out", || lan_1.receive(<[u8]>::to_vec) == Some(inner()));
     crew.stop();
 }

@@ -84,7 +84,11 @@ impl Port for BeltPort {
 
     fn reclaim(&mut self, _cache: &mut ChunkCache) {}
 
-    fn wake_driver(&mut self, _is_stuck: bool) {}
+    fn wake_before_sleep(&mut self) {}
+
+    fn has_received(&self) -> bool {
+        !self.is_quiet()
+    }
 
     fn wait_fd(&self) -> Option<BorrowedFd<'_>> {
         None

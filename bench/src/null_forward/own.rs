@@ -81,7 +81,7 @@ impl Joint for Worker {
     }
 
     fn wake_drivers(&mut self) {
-        self.queues.iter_mut().for_each(|queue| queue.wake_driver(false));
+        self.queues.iter_mut().for_each(XskQueue::wake_before_sleep);
     }
 
     fn sockets(&self) -> [BorrowedFd<'_>; 2] {

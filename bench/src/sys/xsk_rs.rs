@@ -124,7 +124,7 @@ impl Pair {
         self.queues.iter().map(|queue| queue.under_way).sum()
     }
 
-    /// Wakes drivers that wait for chunks to receive into; those that have something to send were woken when it was written.
+    /// Wakes drivers that wait for chunks to receive into; those that have something to send were woken when it was written, and each turn since.
     pub fn wake_drivers(&mut self) {
         for queue in &mut self.queues {
             if queue.fill.needs_wakeup() {

@@ -47,8 +47,10 @@ struct Rings {
     tx: ArrayQueue<Sent>,
     /// Whether a flush shows nothing: as a kernel whose buffers are full.
     holds_up: AtomicBool,
-    /// How often the engine wanted a driver to be woken: [`MemWire::wakes`].
-    wakes: [AtomicU32; 2],
+    /// How often the engine was about to sleep: [`MemWire::sleeps`].
+    sleeps: AtomicU32,
+    /// Whether frames that arrived are not given out.
+    withholds: AtomicBool,
     completed: ArrayQueue<Chunk>,
 }
 
@@ -107,7 +109,8 @@ pub fn multi_buffer_port(
         rx: ArrayQueue::new(places),
         tx: ArrayQueue::new(places),
         holds_up: AtomicBool::new(false),
-        wakes: [const { AtomicU32::new(0) }; 2],
+        sleeps: AtomicU32::new(0),
+        withholds: AtomicBool::new(false),
         completed: ArrayQueue::new(places),
     });
     let wire = MemWire { rings: Arc::clone(&rings) };
@@ -124,10 +127,15 @@ pub fn multi_buffer_port(
 }
 
 impl MemWire {
-    /// How often the engine would have woken a driver on its way to sleep: where it saw no reason to think that the driver is stuck, and where it did.
+    /// How often the engine was about to sleep, and made the far side look at its rings before.
     #[must_use]
-    pub fn wakes(&self) -> [u32; 2] {
-        self.rings.wakes.each_ref().map(|count| count.load(Relaxed))
+    pub fn sleeps(&self) -> u32 {
+        self.rings.sleeps.load(Relaxed)
+    }
+
+    /// Leaves frames that arrive in the ring, as if the last of their segments had not been shown; or gives them out again.
+    pub fn withhold(&self, withholds: bool) {
+        self.rings.withholds.store(withholds, Relaxed);
     }
 
     /// Lets bytes arrive at the engine. Returns whether a chunk was lent for them and has room for them; more chunks, each filled before
@@ -317,6 +325,9 @@ impl Port for MemPort {
 
     #[inline]
     fn receive(&mut self, _: &mut ChunkCache, batch: &mut FrameBatch) -> usize {
+        if self.rings.withholds.load(Relaxed) {
+            return 0;
+        }
         let before = batch.len();
         while !batch.is_full() {
             let Some(frame) = self.rings.rx.pop() else { break };
@@ -364,9 +375,13 @@ impl Port for MemPort {
         self.refill(cache);
     }
 
-    /// There is no driver: it is counted.
-    fn wake_driver(&mut self, is_stuck: bool) {
-        self.rings.wakes[usize::from(is_stuck)].fetch_add(1, Relaxed);
+    /// Nothing has to be woken: it is counted.
+    fn wake_before_sleep(&mut self) {
+        self.rings.sleeps.fetch_add(1, Relaxed);
+    }
+
+    fn has_received(&self) -> bool {
+        !self.rings.rx.is_empty()
     }
 
     fn wait_fd(&self) -> Option<BorrowedFd<'_>> {

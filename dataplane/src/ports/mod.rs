@@ -78,11 +78,14 @@ pub trait Port {
     /// Takes back chunks whose transmission is over and lends new ones for reception.
     fn reclaim(&mut self, cache: &mut ChunkCache);
 
-    /// Wakes a driver that asks for it and has something to do, however lately that was done: before a sleep, where nobody would ask again.
-    /// `is_stuck`: frames are under way, and none of them has gone since the last sleep.
-    fn wake_driver(&mut self, is_stuck: bool);
+    /// Before a sleep: makes the other side of the rings look at what it has not come to yet, however lately that was done. Nobody would do so
+    /// again until there is something to receive.
+    fn wake_before_sleep(&mut self);
 
-    /// What to wait on for frames; `None` for ports in memory.
+    /// Whether frames wait to be received.
+    fn has_received(&self) -> bool;
+
+    /// What to wait on for frames, the same for as long as the port is attached; `None` for ports in memory.
     fn wait_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Chunks the other side of the rings holds: lent for reception, queued for transmission.

@@ -162,8 +162,12 @@ impl Port for XskPort {
         self.queue.refill(cache);
     }
 
-    fn wake_driver(&mut self, is_stuck: bool) {
-        self.queue.wake_driver(is_stuck);
+    fn wake_before_sleep(&mut self) {
+        self.queue.wake_before_sleep();
+    }
+
+    fn has_received(&self) -> bool {
+        self.queue.has_received()
     }
 
     fn wait_fd(&self) -> Option<BorrowedFd<'_>> {

@@ -286,21 +286,21 @@ impl<P: Port> Worker<P> {
 
     /// Waits for a frame, a completion, a command or what another worker gives.
     fn sleep(&mut self) {
-        if !self.fragments.may_sleep() {
+        // Frames that are left where they are, as while others are on their way at another worker, were told of once and will not be again.
+        if self.ports.iter().any(P::has_received) || !self.fragments.may_sleep() {
             return;
         }
         self.counters(|counters| counters.sleeps.add(1));
-        let (pause, is_stuck) = self.pause();
-        // Waiting wakes no driver.
-        self.ports.iter_mut().for_each(|port| port.wake_driver(is_stuck));
+        let pause = self.pause();
+        self.ports.iter_mut().for_each(P::wake_before_sleep);
         self.setup.inbox.wait(pause);
         self.fragments.awake();
     }
 }
 
 impl<P: Port> Worker<P> {
-    /// How long to sleep: briefly while frames are under way, longer each time that none of them has gone meanwhile; and whether that is so.
-    fn pause(&mut self) -> (Duration, bool) {
+    /// How long to sleep: briefly while frames are under way, longer each time that none of them has gone meanwhile.
+    fn pause(&mut self) -> Duration {
         let under_way: u32 = self.ports.iter().map(|port| port.held().tx).sum();
         let has_moved = under_way != self.under_way;
         self.under_way = under_way;
@@ -309,7 +309,7 @@ impl<P: Port> Worker<P> {
             _ if has_moved => TX_SLEEP,
             _ => (self.pause * 2).min(LONGEST_SLEEP),
         };
-        (self.pause, under_way != 0 && !has_moved)
+        self.pause
     }
 }
 

@@ -21,6 +21,9 @@ const IDLE_SHARE: f64 = 0.02;
 /// Sleeps of half a second that an idle gateway is watched for.
 const SLEEPS: u64 = 10;
 
+/// Much shorter than those, and much longer than the waits of a worker whose sockets cannot be watched.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
+
 /// A gateway as it comes.
 const UNTUNED: Tuning<'_> = Tuning { gateway: "", ports: "" };
 
@@ -80,6 +83,8 @@ fn idle_share(pair: &Pair, gateway: &Process) -> f64 {
         if more >= SLEEPS { Ok(()) } else { Err(format!("{more} waits")) }
     };
     pair.lab.wait_until("the worker to have slept", deadline, probe).unwrap();
+    let took = start.elapsed();
+    assert!(took > SHORTEST_SLEEP * u32::try_from(SLEEPS).unwrap(), "{SLEEPS} waits took {took:?}");
     let share = (cpu_time(gateway.pid()) - used).as_secs_f64() / start.elapsed().as_secs_f64();
     assert!(sleeps(pair, 0) - before >= SLEEPS, "it waited for something else");
     share

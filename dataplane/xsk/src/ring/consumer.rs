@@ -53,6 +53,13 @@ impl<T: Slot, M: RingMemory<T>> Consumer<T, M> {
         self.shared.producer().load(Relaxed) == self.next
     }
 
+    /// Index of the entry that is read next; another one whenever some were read.
+    #[must_use]
+    #[inline]
+    pub fn position(&self) -> u32 {
+        self.next
+    }
+
     /// Reads one entry; its slot stays taken until `release`.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {

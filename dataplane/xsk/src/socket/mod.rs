@@ -30,7 +30,7 @@ use crate::tx_metadata::ChecksumRequest;
 use crate::umem::Umem;
 use link_pause::LinkPause;
 use loans::Loans;
-use rings::MappedRings;
+use rings::{MappedRings, Overdue};
 pub use wake_pause::FIRST_FLUSHES as WAKE_PAUSE_FLUSHES;
 use wake_pause::WakePause;
 
@@ -163,7 +163,7 @@ impl XskQueue {
         is_due
     }
 
-    /// Makes the kernel transmit what waits in the ring behind the index `consumed`.
+    /// Makes the kernel transmit what waits in the ring behind the index `consumed`, or look at what it has when nothing waits.
     fn kick_tx(&mut self, waiting: u32, consumed: u32) {
         let Self { socket, rings, .. } = self;
         let ends = &mut rings.ends;
@@ -175,7 +175,8 @@ impl XskQueue {
         self.rings.counts.tx_kick_errors += u64::from(kicks.refused);
         self.rings.counts.tx_lost += u64::from(kicks.lost);
         self.link_pause.learn(kicks.link_down);
-        if !kicks.refused {
+        // With nothing for it there, the driver would not be seen to have come.
+        if waiting != 0 && !kicks.refused {
             self.tx_wake.woken(consumed);
         }
     }
@@ -200,27 +201,28 @@ impl XskQueue {
         count
     }
 
-    /// Wakes a driver that asks for that and has something to do, however lately [`flush`](XskQueue::flush) or [`refill`](XskQueue::refill) woke it. For a
-    /// caller that is about to sleep: a wake-up that was lost would last as long as the sleep. `is_stuck`: none of the frames that were handed over for
-    /// transmission has come back since the last sleep; then a driver that has them all is woken, too.
-    pub fn wake_driver(&mut self, is_stuck: bool) {
-        // In copy mode there is no driver to wake: the last flush sent what could be sent.
-        if !self.need_wakeup || !self.zero_copy {
-            return;
-        }
-        let tx = &mut self.rings.ends.tx;
-        let waiting = tx.unconsumed();
-        let is_waited_for = waiting != 0 || (is_stuck && self.loans.lent.held().tx != 0);
-        if is_waited_for && tx.needs_wakeup() {
-            let consumed = tx.consumed();
+    /// Makes the kernel look at rings that it has not come to the end of, however lately [`flush`](XskQueue::flush) or [`refill`](XskQueue::refill) did, and a
+    /// driver that asks to be woken look at the frames it has when none of them was completed since the last call. For a caller that
+    /// is about to sleep: a wake-up that was lost, or spared, would otherwise last as long as the sleep. Mostly there is nothing to do.
+    pub fn wake_before_sleep(&mut self) {
+        let Overdue { tx, fill } = self.rings.overdue(&self.loans.lent, self.zero_copy, self.need_wakeup);
+        if tx {
+            let ring = &mut self.rings.ends.tx;
+            let (waiting, consumed) = (ring.unconsumed(), ring.consumed());
             self.kick_tx(waiting, consumed);
         }
-        let fill = &mut self.rings.ends.fill;
-        if fill.needs_wakeup() && fill.unconsumed() != 0 {
-            let consumed = fill.consumed();
+        if fill {
+            let consumed = self.rings.ends.fill.consumed();
             self.kick_rx();
             self.fill_wake.woken(consumed);
         }
+    }
+
+    /// Whether frames wait to be received, as far as the kernel has shown them.
+    #[must_use]
+    #[inline]
+    pub fn has_received(&self) -> bool {
+        !self.rings.ends.rx.is_empty()
     }
 
     /// Makes the driver look at the fill ring.

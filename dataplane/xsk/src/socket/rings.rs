@@ -4,6 +4,7 @@
 //! play the kernel at the other ends in plain memory.
 
 use core::ops::ControlFlow;
+use core::sync::atomic::{Ordering::SeqCst, fence};
 
 use arrayvec::ArrayVec;
 
@@ -27,6 +28,15 @@ pub(crate) struct Rings<A, D> {
     pub(crate) batch: u32,
     /// The entries up to the next end of a frame are of one that was discarded.
     skipping: bool,
+    /// Where the completion ring stood before the last sleep; `None`: no frame was under way.
+    completed_before_sleep: Option<u32>,
+}
+
+/// Which rings the kernel has to be told of once more before nobody looks at them for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overdue {
+    pub(crate) tx: bool,
+    pub(crate) fill: bool,
 }
 
 /// The rings of a real queue.
@@ -35,7 +45,14 @@ pub(crate) type MappedRings = Rings<RingMap<u64>, RingMap<Descriptor>>;
 impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     /// The rings with these ends.
     pub(crate) fn new(ends: Ends<A, D>, max_segments: usize) -> Self {
-        Self { ends, counts: QueueCounts::default(), max_segments, batch: u32::MAX, skipping: false }
+        Self {
+            ends,
+            counts: QueueCounts::default(),
+            max_segments,
+            batch: u32::MAX,
+            skipping: false,
+            completed_before_sleep: None,
+        }
     }
 
     /// Received frames into `out`, as many as wait and fit; how many. Chunks of what makes no frame go to `cache`.
@@ -78,6 +95,22 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
     pub(crate) fn is_quiet(&self) -> bool {
         let Ends { fill, rx, completion, .. } = &self.ends;
         rx.is_empty() && completion.is_empty() && fill.is_full() && !fill.needs_wakeup()
+    }
+
+    /// What is left for a kernel that wants to be told, before a sleep. The TX ring also when the kernel has all of it and completed none since the last
+    /// time, for a driver in zero-copy mode that does not come by itself; so much did `poll` on the socket.
+    pub(crate) fn overdue(&mut self, lent: &Lent, zero_copy: bool, need_wakeup: bool) -> Overdue {
+        // What was published is seen before its wish is read: nobody looks again until a frame comes.
+        fence(SeqCst);
+        let Ends { tx, fill, completion, .. } = &mut self.ends;
+        let completed = (lent.held().tx != 0).then(|| completion.position());
+        let is_stuck = zero_copy && completed.is_some() && completed == self.completed_before_sleep;
+        self.completed_before_sleep = completed;
+        let wants_tx = !need_wakeup || tx.needs_wakeup();
+        Overdue {
+            tx: wants_tx && (tx.unconsumed() != 0 || is_stuck),
+            fill: need_wakeup && fill.needs_wakeup() && fill.unconsumed() != 0,
+        }
     }
 
     /// The frame whose first entry has just been read and is not its last; none when it cannot be taken, and is discarded.

@@ -14,6 +14,8 @@ use crate::{ChunkPool, Held, Umem, UmemConfig};
 mod chains;
 #[path = "rings_row_tests.rs"]
 mod rows;
+#[path = "rings_sleep_tests.rs"]
+mod sleeps;
 
 type Addresses = Arc<HeapRing<u64>>;
 type Descriptors = Arc<HeapRing<Descriptor>>;

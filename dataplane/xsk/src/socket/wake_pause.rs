@@ -6,7 +6,7 @@
 //! refill that sees the driver's index where it was at the last call goes without one, for 64 times at first, then twice as many, up
 //! to 512. A wake-up that is lost after all, or a driver that came and could take nothing, costs so much and no more.
 
-/// Flushes without a call after the first one. A worker that sleeps after fewer rounds spares the second call, or makes it on its way to sleep.
+/// Flushes without a call after the first one. A worker that sleeps after fewer rounds makes the second call on its way to sleep, if the driver has not come by then.
 pub const FIRST_FLUSHES: u32 = 64;
 
 /// Flushes without a call between two attempts, at most.

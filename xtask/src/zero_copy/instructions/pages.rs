@@ -14,8 +14,8 @@ const AIM: f64 = 0.2;
 /// The systems that the goal is about.
 const COMPARED: [System; 2] = [System::Spanwire, System::L2tp];
 
-/// A ratio above which the short form fails: what is measured at the steady load (0.36 to 0.38), and some more for kernels and compilers that differ.
-const GATE: f64 = 0.45;
+/// A ratio above which the short form fails: what is measured at the steady load (0.33 to 0.34), and some more for kernels and compilers that differ.
+const GATE: f64 = 0.40;
 
 /// What the numbers are, below the table.
 fn notes() -> [String; 4] {
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn the_short_form_fails_when_the_goal_is_missed_by_far_and_when_nothing_was_measured() {
-        assert!(gate(&results(1790.0)).is_ok());
-        let fault = gate(&results(1900.0)).unwrap_err().to_string();
-        assert!(fault.contains("0.475"), "{fault}");
+        assert!(gate(&results(1590.0)).is_ok());
+        let fault = gate(&results(1700.0)).unwrap_err().to_string();
+        assert!(fault.contains("0.425"), "{fault}");
         assert!(gate(&Results::default()).is_err());
         assert!(gate(&results(f64::NAN)).is_err());
     }
