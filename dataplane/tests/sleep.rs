@@ -91,10 +91,10 @@ fn sleeps_are_short_while_frames_are_under_way_and_grow_when_none_of_them_goes()
 fn every_queue_is_looked_after_before_each_sleep() {
     let (crew, lan_0, lan_1) = sleeper();
     let sleeps = || crew.count(0).sleeps.get();
-    let before = sleeps();
+    // In this order: a sleep is counted just before its queues are looked after.
     let looked_after = [&lan_0, &lan_1].map(MemWire::sleeps);
+    let before = sleeps();
     wait_until("three more sleeps", || sleeps() > before + 3);
-    // A sleep is counted just before.
     let slept = sleeps() - before;
     for (wire, looked_after) in [&lan_0, &lan_1].into_iter().zip(looked_after) {
         assert!(u64::from(wire.sleeps() - looked_after) + 1 >= slept);

@@ -288,7 +288,7 @@ impl<P: Port> Worker<P> {
     fn sleep(&mut self) {
         // Frames that are left where they are, as while others are on their way at another worker, were told of once and will not be again.
         if self.ports.iter().any(P::has_received) || !self.fragments.may_sleep() {
-            return;
+            return core::hint::spin_loop();
         }
         self.counters(|counters| counters.sleeps.add(1));
         let pause = self.pause();

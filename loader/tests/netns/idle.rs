@@ -22,7 +22,7 @@ const IDLE_SHARE: f64 = 0.02;
 const SLEEPS: u64 = 10;
 
 /// Much shorter than those, and much longer than the waits of a worker whose sockets cannot be watched.
-const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
+const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
 
 /// A gateway as it comes.
 const UNTUNED: Tuning<'_> = Tuning { gateway: "", ports: "" };

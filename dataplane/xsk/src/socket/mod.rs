@@ -143,7 +143,7 @@ impl XskQueue {
     ///
     /// A link that is administratively down takes nothing and keeps what is in the ring, up to a ring of old frames, which leave when it
     /// comes up: nothing can be taken out of a TX ring again. To spare calls that fail, flushes then go without one, first one, after
-    /// each further failure twice as many, up to 256, until a call succeeds. A link without carrier takes frames in copy mode and drops
+    /// each further failure twice as many, up to 256, until a call succeeds; [`wake_before_sleep`](XskQueue::wake_before_sleep) tries each time. A link without carrier takes frames in copy mode and drops
     /// them: [`QueueCounts::tx_lost`]. In zero-copy mode a driver that was woken and has taken nothing since is spared likewise.
     ///
     /// Tells whether the kernel was called.

@@ -104,7 +104,10 @@ impl<A: RingMemory<u64>, D: RingMemory<Descriptor>> Rings<A, D> {
         fence(SeqCst);
         let Ends { tx, fill, completion, .. } = &mut self.ends;
         let completed = (lent.held().tx != 0).then(|| completion.position());
-        let is_stuck = zero_copy && completed.is_some() && completed == self.completed_before_sleep;
+        let is_stuck = zero_copy
+            && completed.is_some()
+            && completed == self.completed_before_sleep
+            && completion.is_empty();
         self.completed_before_sleep = completed;
         let wants_tx = !need_wakeup || tx.needs_wakeup();
         Overdue {

@@ -49,8 +49,10 @@ fn a_driver_that_has_all_frames_is_told_of_them_when_it_completed_none_since_the
     assert_eq!(bench.overdue(), NOTHING, "not asleep before");
     assert_eq!(bench.overdue(), TX);
     for entry in taken {
+        assert_eq!(bench.overdue(), TX);
         bench.kernel.completion.push(entry.ring_address).unwrap();
         bench.kernel.completion.publish();
+        assert_eq!(bench.overdue(), NOTHING, "one came back, if nobody has taken it yet");
         bench.reap();
         // As many are under way as before: one was completed, and another one sent.
         bench.send();
