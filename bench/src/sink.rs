@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs root"]
+    #[ignore = "needs root: cargo test -p spanwire-bench -- --ignored"]
     fn a_frame_that_was_due_a_while_ago_is_booked_with_that_time() {
         let mut object = loaded();
         let range = |text: &str| text.parse().expect("a range");
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs root"]
+    #[ignore = "needs root: cargo test -p spanwire-bench -- --ignored"]
     fn gaps_late_frames_and_duplicates_are_told_apart() {
         let mut object = loaded();
         // 10 and 11 in order; 14 skips 12 and 13; 12 is late; 12 again is a duplicate, and so is 14.
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs root"]
+    #[ignore = "needs root: cargo test -p spanwire-bench -- --ignored"]
     fn a_jump_beyond_the_window_forgets_what_is_behind_it() {
         let mut object = loaded();
         // 5000 / 64 is word 78: words 63 to 78 remain, so 4032 may come late and 4031 may be anything.
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs root"]
+    #[ignore = "needs root: cargo test -p spanwire-bench -- --ignored"]
     fn a_frame_without_a_stamp_is_passed_and_counted_apart() {
         let object = &mut loaded();
         let input = ProgramInput { data_in: Some(&[0xFF; 64]), ..ProgramInput::default() };

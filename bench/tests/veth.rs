@@ -95,7 +95,7 @@ fn assert_all_accounted_for(generated: &Value, sunk: &Value) {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_million_frames_of_a_thousand_flows_are_all_accounted_for() {
     let wire = Wire::lay("million");
     let sink = start_sink(&wire.right, &["--flows", "1000"]);
@@ -118,7 +118,7 @@ fn a_million_frames_of_a_thousand_flows_are_all_accounted_for() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn paced_frames_with_a_vlan_tag_arrive_whole_and_the_sink_ends_with_the_last() {
     let wire = Wire::lay("paced");
     let sink = start_sink(&wire.right, &["--frames=20000", "--duration=20"]);
@@ -135,7 +135,7 @@ fn paced_frames_with_a_vlan_tag_arrive_whole_and_the_sink_ends_with_the_last() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_generator_that_is_told_to_stop_reports_what_it_sent() {
     let wire = Wire::lay("stop");
     let sink = start_sink(&wire.right, &[]);
@@ -148,7 +148,7 @@ fn a_generator_that_is_told_to_stop_reports_what_it_sent() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_killed_sink_leaves_no_program_behind() {
     let wire = Wire::lay("kill");
     let show = || wire.right.ip("-d link show dev eth0").expect("shown");
@@ -160,7 +160,7 @@ fn a_killed_sink_leaves_no_program_behind() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_replayed_frame_arrives_as_often_as_was_asked_for_and_at_its_time() {
     let wire = Wire::lay("replay");
     let sink = start_sink(&wire.right, &["--others=drop", "--silence=1"]);
@@ -218,19 +218,19 @@ fn assert_passes_every_frame(test: &str, options: &[&str]) -> Value {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn the_null_forwarder_passes_every_paced_frame_in_order() {
     assert_passes_every_frame("null", &[]);
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_null_forwarder_that_sleeps_when_idle_passes_every_paced_frame_in_order() {
     assert_passes_every_frame("sleep", &["--idle-rounds=8"]);
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn the_null_forwarder_over_xsk_rs_passes_every_paced_frame_in_order() {
     assert_passes_every_frame("xskrs", &["--rings=xsk-rs", "--idle-rounds=8"]);
 }
@@ -243,7 +243,7 @@ fn assert_redirects_every_frame(test: &str, options: &[&str]) {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_null_forwarder_that_sends_live_frames_passes_every_paced_frame_in_order() {
     assert_redirects_every_frame("live", &["--transmit=live-frames", "--live-from=1", "--idle-rounds=8"]);
 }
@@ -290,13 +290,13 @@ fn assert_changes_no_byte(test: &str, options: &[&str]) {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_null_forwarder_that_sends_live_frames_changes_no_byte() {
     assert_changes_no_byte("livebytes", &["--transmit=live-frames", "--live-from=1", "--idle-rounds=8"]);
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn an_overrun_null_forwarder_over_xsk_rs_loses_no_chunk() {
     let Row { left, right, forwarder, _lab } = Row::lay("overrun", &["--rings=xsk-rs", "--ring=256"]);
     // Many times as many frames as there are chunks, as fast as it goes; then as many as the rings hold, so that none is
@@ -318,7 +318,7 @@ fn an_overrun_null_forwarder_over_xsk_rs_loses_no_chunk() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_generator_on_schedule_tells_each_frames_latency_and_gives_no_time_up() {
     let wire = Wire::lay("schedule");
     let sink = start_sink(&wire.right, &["--latency", "--silence=1"]);
@@ -340,7 +340,7 @@ fn a_generator_on_schedule_tells_each_frames_latency_and_gives_no_time_up() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces"]
+#[ignore = "makes network namespaces, as root: cargo test -p spanwire-bench -- --ignored"]
 fn a_held_up_generator_on_schedule_sends_what_it_owes_and_tells_how_late() {
     let wire = Wire::lay("heldup");
     let sink = start_sink(&wire.right, &["--latency", "--silence=1"]);

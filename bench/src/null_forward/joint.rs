@@ -1,11 +1,10 @@
 //! Two queues joined by one worker, whosever sockets they are; and the workers' loop.
 
-use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use rustix::event::{Timespec, epoll};
+use dataplane::worker::Waits;
 
 use crate::generate::pin;
 use crate::stop::Stop;
@@ -90,7 +89,8 @@ pub(super) fn forward_all(
 
 /// Forwards until it is time to stop.
 fn forward(worker: &mut impl Joint, stop: &Stop, idle_rounds: Option<u32>) -> anyhow::Result<()> {
-    let waits = watch(worker.sockets()).context("watch the sockets")?;
+    let mut waits = Waits::new().context("make what a worker waits on")?;
+    worker.sockets().into_iter().for_each(|socket| waits.add(socket));
     let idle_rounds = idle_rounds.unwrap_or(u32::MAX);
     let mut idle = 0;
     while !stop.is_due() {
@@ -109,21 +109,9 @@ fn forward(worker: &mut impl Joint, stop: &Stop, idle_rounds: Option<u32>) -> an
     Ok(())
 }
 
-/// What a worker waits on, watched as in the gateway.
-fn watch(sockets: [BorrowedFd<'_>; 2]) -> rustix::io::Result<OwnedFd> {
-    let waits = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    for socket in sockets {
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&waits, socket, epoll::EventData::new_u64(0), flags)?;
-    }
-    Ok(waits)
-}
-
-/// Waits for a frame or a completion.
-fn sleep(worker: &mut impl Joint, waits: &OwnedFd) {
+/// Waits for a frame or a completion, in the gateway's own way.
+fn sleep(worker: &mut impl Joint, waits: &Waits) {
     let pause = if worker.under_way() == 0 { LONGEST_SLEEP } else { TX_SLEEP };
     worker.wake_drivers();
-    let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 2];
-    // An interrupted or failed wait is a short one.
-    let _ = epoll::wait(waits, &mut events, Timespec::try_from(pause).ok().as_ref());
+    waits.wait(pause);
 }

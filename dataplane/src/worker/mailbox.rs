@@ -56,7 +56,8 @@ pub fn mailbox<P>() -> io::Result<(Mailbox<P>, Inbox<P>)> {
     let (command_sender, command_receiver) = unbounded();
     let (detached_sender, detached_receiver) = unbounded();
     let waker = Waker::new()?;
-    let waits = Waits::new(waker.as_fd())?;
+    let waits = Waits::new()?;
+    waits.add_mailbox(waker.as_fd())?;
     let worker = Inbox { commands: command_receiver, detached: detached_sender, waker: waker.clone(), waits };
     Ok((Mailbox { commands: command_sender, detached: detached_receiver, waker }, worker))
 }

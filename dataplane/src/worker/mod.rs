@@ -11,3 +11,4 @@ mod waits;
 
 pub use mailbox::{Command, Detached, Inbox, Mailbox, mailbox};
 pub use run::{Clock, Worker, WorkerSetup};
+pub use waits::Waits;

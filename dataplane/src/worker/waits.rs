@@ -23,38 +23,44 @@ const EVENTS: usize = 16;
 
 /// All that a worker waits on.
 #[derive(Debug)]
-pub(super) struct Waits {
+pub struct Waits {
     epoll: OwnedFd,
     /// Sockets that the kernel did not let be watched.
     unwatched: u32,
 }
 
 impl Waits {
+    /// On nothing yet.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, unwatched: 0 })
+    }
+
     /// Waits on a mailbox, which ends every wait for as long as something in it was not answered.
     ///
     /// # Errors
-    /// When the process has no file descriptor left, or the user no watch (`fs.epoll.max_user_watches`).
-    pub(super) fn new(mailbox: BorrowedFd<'_>) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, mailbox, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, unwatched: 0 })
+    /// When the user has no watch left (`fs.epoll.max_user_watches`).
+    pub fn add_mailbox(&self, mailbox: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, mailbox, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
     }
 
     /// Waits on a socket, too. Where the kernel does not allow that, waits are short from now on.
-    pub(super) fn add(&mut self, socket: BorrowedFd<'_>) {
+    pub fn add(&mut self, socket: BorrowedFd<'_>) {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         let is_watched = epoll::add(&self.epoll, socket, epoll::EventData::new_u64(0), flags).is_ok();
         self.unwatched += u32::from(!is_watched);
     }
 
     /// Waits on a socket no more that was added.
-    pub(super) fn remove(&mut self, socket: BorrowedFd<'_>) {
+    pub fn remove(&mut self, socket: BorrowedFd<'_>) {
         let was_watched = epoll::delete(&self.epoll, socket).is_ok();
         self.unwatched = self.unwatched.saturating_sub(u32::from(!was_watched));
     }
 
     /// Waits until there is something, or so long.
-    pub(super) fn wait(&self, longest: Duration) {
+    pub fn wait(&self, longest: Duration) {
         let longest = if self.unwatched > 0 { longest.min(BLIND_WAIT) } else { longest };
         let timeout = Timespec::try_from(longest).ok();
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS];
@@ -72,6 +78,12 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
     const SHORT: Duration = Duration::from_millis(20);
 
+    fn with(mailbox: &Waker) -> Waits {
+        let waits = Waits::new().unwrap();
+        waits.add_mailbox(mailbox.as_fd()).unwrap();
+        waits
+    }
+
     /// Whether a wait ends before its time.
     fn ends(waits: &Waits, longest: Duration) -> bool {
         let start = Instant::now();
@@ -82,7 +94,7 @@ mod tests {
     #[test]
     fn a_command_ends_every_wait_until_it_is_answered() {
         let mailbox = Waker::new().unwrap();
-        let waits = Waits::new(mailbox.as_fd()).unwrap();
+        let waits = with(&mailbox);
         assert!(!ends(&waits, SHORT));
         mailbox.wake();
         assert!(ends(&waits, LONG) && ends(&waits, LONG));
@@ -93,7 +105,7 @@ mod tests {
     #[test]
     fn what_came_at_a_socket_ends_one_wait_and_no_second_one() {
         let mailbox = Waker::new().unwrap();
-        let mut waits = Waits::new(mailbox.as_fd()).unwrap();
+        let mut waits = with(&mailbox);
         let (mut far, near) = UnixStream::pair().unwrap();
         far.write_all(b"before it was watched").unwrap();
         waits.add(near.as_fd());
@@ -109,7 +121,7 @@ mod tests {
     #[test]
     fn waits_are_short_while_a_socket_cannot_be_watched() {
         let mailbox = Waker::new().unwrap();
-        let mut waits = Waits::new(mailbox.as_fd()).unwrap();
+        let mut waits = with(&mailbox);
         // The kernel watches no directories.
         let directory = std::fs::File::open("/").unwrap();
         waits.add(directory.as_fd());

@@ -143,8 +143,9 @@ impl XskQueue {
     ///
     /// A link that is administratively down takes nothing and keeps what is in the ring, up to a ring of old frames, which leave when it
     /// comes up: nothing can be taken out of a TX ring again. To spare calls that fail, flushes then go without one, first one, after
-    /// each further failure twice as many, up to 256, until a call succeeds; [`wake_before_sleep`](XskQueue::wake_before_sleep) tries each time. A link without carrier takes frames in copy mode and drops
-    /// them: [`QueueCounts::tx_lost`]. In zero-copy mode a driver that was woken and has taken nothing since is spared likewise.
+    /// each further failure twice as many, up to 256, until a call succeeds; [`wake_before_sleep`](XskQueue::wake_before_sleep) tries each
+    /// time. A link without carrier takes frames in copy mode and drops them: [`QueueCounts::tx_lost`]. In zero-copy mode a driver that was
+    /// woken and has taken nothing since is spared likewise.
     ///
     /// Tells whether the kernel was called.
     #[inline]
@@ -175,9 +176,8 @@ impl XskQueue {
         self.rings.counts.tx_kick_errors += u64::from(kicks.refused);
         self.rings.counts.tx_lost += u64::from(kicks.lost);
         self.link_pause.learn(kicks.link_down);
-        // With nothing for it there, the driver would not be seen to have come.
-        if waiting != 0 && !kicks.refused {
-            self.tx_wake.woken(consumed);
+        if !kicks.refused {
+            self.tx_wake.woken(consumed, waiting);
         }
     }
 
@@ -196,7 +196,6 @@ impl XskQueue {
         let consumed = fill.consumed();
         if self.busy_poll || (asked && self.fill_wake.is_over(consumed)) {
             self.kick_rx();
-            self.fill_wake.woken(consumed);
         }
         count
     }
@@ -212,9 +211,7 @@ impl XskQueue {
             self.kick_tx(waiting, consumed);
         }
         if fill {
-            let consumed = self.rings.ends.fill.consumed();
             self.kick_rx();
-            self.fill_wake.woken(consumed);
         }
     }
 
@@ -227,9 +224,12 @@ impl XskQueue {
 
     /// Makes the driver look at the fill ring.
     fn kick_rx(&mut self) {
+        let fill = &mut self.rings.ends.fill;
+        let (waiting, consumed) = (fill.unconsumed(), fill.consumed());
         self.rings.counts.rx_kicks += 1;
         let refused = self.socket.kick_rx().is_err();
         self.rings.counts.rx_kick_errors += u64::from(refused);
+        self.fill_wake.woken(consumed, waiting);
     }
 
     /// Closes the queue and takes every chunk back that the kernel still held; how many those were.

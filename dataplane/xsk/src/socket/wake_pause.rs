@@ -39,9 +39,13 @@ impl WakePause {
         }
     }
 
-    /// The driver was woken; its index was `consumed` before.
+    /// The driver was woken; its index was `consumed` before, and `waiting` entries were there for it. With none, its index cannot tell that it came, so
+    /// it is not spared for that.
     #[inline]
-    pub(super) fn woken(&mut self, consumed: u32) {
+    pub(super) fn woken(&mut self, consumed: u32, waiting: u32) {
+        if waiting == 0 {
+            return;
+        }
         let again = self.woken_at == Some(consumed);
         self.length = if again { (self.length * 2).min(MOST_FLUSHES) } else { FIRST_FLUSHES };
         self.left = self.length;
@@ -59,7 +63,7 @@ mod tests {
         while !pause.is_over(consumed) {
             flushes += 1;
         }
-        pause.woken(consumed);
+        pause.woken(consumed, 1);
         flushes
     }
 
@@ -87,5 +91,13 @@ mod tests {
         }
         assert_eq!(pause(&mut driver, 8), 0);
         assert_eq!(pause(&mut driver, 8), 64);
+    }
+
+    #[test]
+    fn a_driver_that_was_woken_with_nothing_there_is_woken_for_what_comes_then() {
+        let mut driver = WakePause::default();
+        pause(&mut driver, 7);
+        driver.woken(8, 0);
+        assert_eq!(pause(&mut driver, 8), 0);
     }
 }
