@@ -20,12 +20,20 @@ pub(super) struct Belt {
     receiver: PortId,
     /// Most that one call of [`Port::receive`] hands over.
     burst: usize,
+    /// Frames that may still be received.
+    pub(super) credit: usize,
 }
 
 impl Belt {
-    /// An empty belt on which up to `frames` arrive at `receiver`.
+    /// An empty belt on which up to `frames` arrive at `receiver`, who may receive all of them.
     pub(super) fn new(receiver: PortId, burst: usize, frames: usize) -> Self {
-        Self { arriving: VecDeque::with_capacity(frames), left: Vec::with_capacity(frames), receiver, burst }
+        let (arriving, left) = (VecDeque::with_capacity(frames), Vec::with_capacity(frames));
+        Self { arriving, left, receiver, burst, credit: usize::MAX }
+    }
+
+    /// Frames that can be received now.
+    fn waiting(&self) -> usize {
+        self.arriving.len().min(self.credit)
     }
 }
 
@@ -47,7 +55,8 @@ impl Port for BeltPort {
         if self.id != belt.receiver {
             return 0;
         }
-        let count = batch.remaining_capacity().min(belt.arriving.len()).min(belt.burst);
+        let count = batch.remaining_capacity().min(belt.waiting()).min(belt.burst);
+        belt.credit -= count;
         batch.extend(belt.arriving.drain(..count));
         count
     }
@@ -75,7 +84,7 @@ impl Port for BeltPort {
     #[inline]
     fn is_quiet(&self) -> bool {
         let belt = self.belt.borrow();
-        self.id != belt.receiver || belt.arriving.is_empty()
+        self.id != belt.receiver || belt.waiting() == 0
     }
 
     fn flush(&mut self) -> bool {

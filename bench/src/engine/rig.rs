@@ -12,7 +12,7 @@ use dataplane::tables::PortId;
 use dataplane::tables::snapshot::{self, SharedTables, Tables};
 use dataplane::waker::Waker;
 use dataplane::worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox};
-use xsk::{Chunk, ChunkCache, ChunkPool, Frame, FrameBatch, Umem, UmemConfig};
+use xsk::{BATCH, Chunk, ChunkCache, ChunkPool, Frame, FrameBatch, Umem, UmemConfig};
 
 use super::belt::{Belt, BeltPort};
 use super::scenario::{BASE_FRAMES, Scenario, Way};
@@ -23,9 +23,10 @@ use crate::harness::{Case, Work};
 /// Frames that one pass of a base takes through the engine.
 pub(super) const FRAMES: usize = BASE_FRAMES as usize;
 
-/// Frames of a pass of one tunnel that is spread: enough that filling and draining the lane between the workers is
-/// little beside it, as it is where a tunnel saturates a worker; and few enough to stay in a core's caches.
-pub(super) const SPREAD_FRAMES: usize = 4 * FRAMES;
+/// Frames of a pass of one tunnel that is spread: as many as the rings of a gateway of two workers and two ports have places for, so that they come
+/// from where they do there; and enough that filling and draining the lane between the workers is little beside it, as it is where a
+/// tunnel saturates a worker.
+pub(super) const SPREAD_FRAMES: usize = 16 * FRAMES;
 
 /// Chunks of each worker beyond those of its frames: for its cache, and for copies if it floods.
 const SPARE_CHUNKS: u32 = 256;
@@ -192,6 +193,20 @@ impl Rig {
     #[inline]
     pub(super) fn left(&self) -> usize {
         self.belt.borrow().left.len()
+    }
+
+    /// Lets frames be received until `most` of them are in the engine, when `left` have left by any worker.
+    #[inline]
+    pub(super) fn admit(&self, most: usize, left: usize) {
+        let belt = &mut *self.belt.borrow_mut();
+        let received = SPREAD_FRAMES - belt.arriving.len();
+        belt.credit = most.saturating_sub(received - left);
+    }
+
+    /// Whether less than a batch may be received before more is [admitted](Self::admit).
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.belt.borrow().credit < BATCH
     }
 
     /// Moves the frames that have left to `frames`.
@@ -388,6 +403,22 @@ mod tests {
                 rig.prepare();
             }
         }
+    }
+
+    #[test]
+    fn no_more_frames_are_in_the_engine_than_are_admitted() {
+        let site = Site::spread(&Scenario::base(Way::Decap), 2).expect("a site");
+        let rig = &mut Rig::alone(&site).expect("a rig");
+        site.set_spread(false);
+        // As if another worker had let none leave: received less left may be a hundred.
+        rig.admit(100, 0);
+        let received: Vec<_> = (0..3).map(|_| rig.round()).collect();
+        assert_eq!((received, rig.left()), (vec![64, 36, 0], 100));
+        assert!(rig.is_short());
+        rig.admit(100, 80);
+        assert_eq!([rig.round(), rig.round()], [64, 16]);
+        rig.admit(100, 180);
+        assert!(!rig.is_short());
     }
 
     #[test]

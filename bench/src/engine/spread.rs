@@ -9,7 +9,7 @@
 //! left; filling and draining the queues between the workers is part of it, waking the second worker is not: a tunnel that saturates one keeps
 //! the other awake. Between passes, and not measured: every frame is
 //! looked at, and a flow of which one frame left behind a later one, or by two workers, ends the measurement. Worker A's frames are
-//! made on CPU A, so B finds them in A's caches; behind a NIC it would find them in the cache that both share.
+//! made on CPU A, so the last of them are in A's caches when a pass begins; behind a NIC all would be in the cache that both share.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -25,6 +25,9 @@ use super::scenario::{Carrier, FrameLength, Scenario, Way};
 use super::traffic::inner_number;
 use crate::harness::{Spread, Work};
 use crate::sys::tsc::{self, TscClock};
+
+/// Frames in the engine at a time: as many as a lane between two workers holds, so that none is dropped for want of room in it.
+const MOST_UNDER_WAY: usize = 4096;
 
 /// Passes of each kind that one round's medians are of.
 const PASSES: usize = 32;
@@ -194,15 +197,19 @@ impl Leader<'_> {
                 std::hint::spin_loop();
             }
         }
+        self.rig.admit(MOST_UNDER_WAY, 0);
         let first = tsc::ticks();
         // Beyond any time that a pass takes, so that a lost frame ends the measurement.
         let deadline = first + (1 << 33);
         loop {
-            // What the other worker counts is looked at only when there is nothing else to do: it lies in that worker's cache.
             let is_idle = self.rig.round() == 0;
-            if is_idle
-                && (self.rig.left() + shared.left.load(Acquire) >= SPREAD_FRAMES || tsc::ticks() > deadline)
-            {
+            // What the other worker counts lies in its cache, so it is not looked at each time.
+            if !is_idle && !self.rig.is_short() {
+                continue;
+            }
+            let left = self.rig.left() + shared.left.load(Acquire);
+            self.rig.admit(MOST_UNDER_WAY, left);
+            if is_idle && (left >= SPREAD_FRAMES || tsc::ticks() > deadline) {
                 break;
             }
         }
