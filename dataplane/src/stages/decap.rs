@@ -32,11 +32,12 @@ use crate::{
     verdict::DropReason,
 };
 
-/// Every packet of a batch, or what `admit` left of it.
+/// Every packet of a batch, or what `admit` left of it. `common` is the session, by its position, that they all are like in what its packets have in common; with
+/// these tables, and `None` where nobody compared them.
 #[inline(never)]
-pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
+pub(super) fn run(context: &Context<'_>, batch: &mut Batch, common: Option<u32>, cache: &mut ChunkCache) {
     let (mut frames, mut slots) = batch.parts();
-    let mut quick = QuickDecap::new(context);
+    let mut quick = QuickDecap::new(context, common);
     frames.iter().take(AHEAD).for_each(Frame::prefetch);
     while !frames.is_empty() {
         if let Some(frame) = frames.get(AHEAD) {

@@ -102,20 +102,21 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
     let table = context.tables.port(port);
     let is_underlay = table.is_some_and(|table| table.is_underlay);
     let attached = table.filter(|table| !table.attachment.is_empty());
+    let mut common = None;
     if is_underlay && attached.is_none() {
         // Nothing here is for a LAN. Before there are slots, which those that are given away do not need.
         batch.close();
-        spread_some(context, batch, exits);
+        common = spread_some(context, batch, exits);
     }
     batch.open();
     if let Some(table) = attached {
         admit::run(table, batch);
         if is_underlay {
-            spread_some(context, batch, exits);
+            common = spread_some(context, batch, exits);
         }
     }
     if is_underlay {
-        decap::run(context, batch, exits.cache);
+        decap::run(context, batch, common, exits.cache);
     }
     carry_on(context, batch, exits);
     run_whole(context, batch, exits);
@@ -150,16 +151,16 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
     batch.open();
     context.counters.batches.add(1);
     context.counters.taken.add(batch.frames.len() as u64);
-    decap::run(context, batch, exits.cache);
+    // Who gave them compared them, but perhaps with other tables.
+    decap::run(context, batch, None, exits.cache);
     carry_on(context, batch, exits);
 }
 
-/// Gives packets that no stage looked at to the workers that have to take them, where there are sessions that are spread.
+/// Gives packets that no stage looked at to the workers that have to take them, where there are sessions that are spread. Returns the session that
+/// all packets left were found to be like.
 #[inline]
-fn spread_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
-    if !context.tables.sessions.spreading().is_empty() {
-        spread::run(context, batch, exits);
-    }
+fn spread_some<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) -> Option<u32> {
+    if context.tables.sessions.spreading().is_empty() { None } else { spread::run(context, batch, exits) }
 }
 
 /// The stages that all frames have in common.
@@ -176,8 +177,8 @@ fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
         return;
     }
     batch.open();
-    spread_some(context, batch, exits);
-    decap::run(context, batch, exits.cache);
+    let common = spread_some(context, batch, exits);
+    decap::run(context, batch, common, exits.cache);
     carry_on(context, batch, exits);
 }
 

@@ -54,13 +54,15 @@ pub(super) struct QuickDecap<'t> {
     context: Context<'t>,
     /// Position of the session of the packet before.
     before: u32,
+    /// Position of the session that every packet was found to be like.
+    common: Option<u32>,
 }
 
 impl<'t> QuickDecap<'t> {
-    /// None yet.
+    /// None yet. `common` is the position of the session that all of them are like, where somebody compared them.
     #[inline]
-    pub(super) fn new(context: &Context<'t>) -> Self {
-        Self { context: *context, before: u32::MAX }
+    pub(super) fn new(context: &Context<'t>, common: Option<u32>) -> Self {
+        Self { context: *context, before: common.unwrap_or(u32::MAX), common }
     }
 
     /// Takes the outer headers off the first packet, and off those behind it that are of the same session, and lets the frames enter its
@@ -97,7 +99,8 @@ impl<'t> QuickDecap<'t> {
         self.before = found.session.position;
         let (taken, bytes) = match (frames, slots) {
             ([frame], [slot]) => open::<H, N>(found.session, frame, slot).map_or((0, 0), |bytes| (1, bytes)),
-            (frames, slots) => row::<H, N>(&found, frames, slots),
+            (frames, slots) if self.common == Some(self.before) => row::<H, N, true>(&found, frames, slots),
+            (frames, slots) => row::<H, N, false>(&found, frames, slots),
         };
         if taken > 0 {
             count(&self.context, self.before, taken as u64, bytes as u64);
@@ -113,9 +116,9 @@ impl<'t> QuickDecap<'t> {
 pub(super) const AHEAD: usize = 16;
 
 /// Takes packets of a session until there comes one that is not, or that is not right in every respect. Returns how many, and the bytes of
-/// their frames. A function of its own: what it compares with stays in registers.
+/// their frames. A function of its own: what it compares with stays in registers. With `ALIKE` all were compared before.
 #[inline(never)]
-fn row<H: Headers, const N: usize>(
+fn row<H: Headers, const N: usize, const ALIKE: bool>(
     found: &Found<'_, N>,
     frames: &mut [Frame],
     slots: &mut [Slot],
@@ -128,7 +131,8 @@ fn row<H: Headers, const N: usize>(
         }
         let (Some(frame), Some(slot)) = (frames.get_mut(position), slots.get_mut(position)) else { break };
         let front = frame.linear().and_then(Front::of);
-        if slot.fate != Fate::Undecided || !front.is_some_and(|front| front.is_like(&mask, &expected)) {
+        let is_like = front.is_some_and(|front| ALIKE || front.is_like(&mask, &expected));
+        if slot.fate != Fate::Undecided || !is_like {
             break;
         }
         let Some(frame_bytes) = open::<H, N>(session, frame, slot) else { break };

@@ -17,12 +17,13 @@ use crate::{
 };
 use glance::Glance;
 
-/// Gives away what other workers have to take. The rest stays in the batch, in order.
+/// Gives away what other workers have to take. The rest stays in the batch, in order. Returns the session that all of it is like, by its position: with that
+/// one's packets it was compared. `None`: it is of several, or nobody knows.
 #[inline(never)]
-pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) {
+pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits<'_, P>) -> Option<u32> {
     let Exits { fragments, cache, .. } = exits;
     // A worker on its own.
-    let Some(exchange) = fragments.exchange() else { return };
+    let exchange = fragments.exchange()?;
     exchange.prepare_packets(batch.frames.len());
     let mut glance = Glance::new(&context.tables.sessions);
     let shares = glance.run(&batch.frames, exchange);
@@ -43,4 +44,5 @@ pub(super) fn run<P>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exits
         }
     });
     exchange.publish_packets();
+    glance.common()
 }

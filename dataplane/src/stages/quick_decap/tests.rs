@@ -13,7 +13,10 @@ use super::*;
 use crate::{
     batch::Batch,
     counters::{PerWorker, WorkerCounters},
-    stages::decap,
+    exchange::exchange,
+    ports::PortSet,
+    reassembly::Limits,
+    stages::{AnswerBudget, Exits, Fragments, Identification, decap, spread},
     tables::{
         attachment::Attachment,
         bridge_domains::{DomainId, MemberId},
@@ -22,6 +25,7 @@ use crate::{
         sessions::{Endpoint, RxSession, SessionIndex, SessionTable},
         snapshot::Tables,
     },
+    waker::Waker,
 };
 
 /// Least length of an inner frame that every session's good packets are taken with: an ARP request that nobody padded. Units: bytes.
@@ -135,7 +139,7 @@ fn outcome(batch: &mut Batch, tables: &Tables) -> String {
 /// Takes packets as `decap` does, but for those that it has to look at more closely. Returns how many were taken.
 fn take_all(context: &Context<'_>, batch: &mut Batch) -> usize {
     let (frames, slots) = batch.parts();
-    let (mut quick, mut at, mut taken) = (QuickDecap::new(context), 0, 0);
+    let (mut quick, mut at, mut taken) = (QuickDecap::new(context, None), 0, 0);
     while at < frames.len() {
         let count = quick.run(&mut frames[at..], &mut slots[at..]);
         (at, taken) = (at + count.max(1), taken + count);
@@ -174,6 +178,32 @@ fn both(sessions: &dyn Fn() -> Vec<RxSession>, bytes: &[u8]) -> (Option<String>,
     (alone, closely)
 }
 
+/// What becomes of those packets of a batch that the first of two workers keeps, and whether it found all of them alike, and used that if it may.
+fn kept(packets: &[Vec<u8>], may_use: bool) -> (String, bool) {
+    let tables =
+        Tables { sessions: SessionTable::new(sessions()).with_spread(|_| true), ..Tables::default() };
+    let counters = WorkerCounters::default();
+    let context = Context { tables: &tables, counters: &counters, worker: 0, now_s: 7 };
+    let mut cache = chunks();
+    let wakers = [(); 2].map(|()| Waker::new().unwrap());
+    let mut exchanges = exchange(&wakers, cache.pool());
+    let mut batch = Batch::default();
+    for bytes in packets {
+        batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, bytes).unwrap());
+    }
+    let mut exits = Exits {
+        ports: &mut PortSet::<()>::default(),
+        cache: &mut cache,
+        identification: &mut Identification::new(0, 2, 0),
+        fragments: &mut Fragments::new(Limits::WORKER, exchanges[0].take()),
+        answers: &mut AnswerBudget::default(),
+    };
+    let common = spread::run(&context, &mut batch, &mut exits);
+    batch.open();
+    decap::run(&context, &mut batch, common.filter(|_| may_use), exits.cache);
+    (outcome(&mut batch, &tables), common.is_some())
+}
+
 /// A change to a packet's bytes.
 fn change() -> impl Strategy<Value = (Index, u8)> {
     // Most changes are to headers, which are at the front.
@@ -207,6 +237,32 @@ proptest! {
         if let Some(quick) = quick {
             prop_assert_eq!(quick, closely);
         }
+    }
+
+    /// What a worker keeps of spread packets becomes what it would have become if nobody had compared it before.
+    #[test]
+    fn no_packet_that_is_kept_is_taken_for_one_like_the_others(
+        which: Index, count in 1usize..=64, odd in vec((any::<Index>(), change(), any::<Index>(), any::<bool>()), 0..3),
+    ) {
+        let looks = looks();
+        let look = which.get(&looks);
+        // Each of a flow of its own, so that some are kept.
+        let mut packets: Vec<_> = (0..64).take(count).map(|flow| packet(look, &[flow; 60])).collect();
+        for (position, (at, flipped), other, seals) in &odd {
+            let bytes = position.get_mut(&mut packets);
+            if at.index(4) == 0 {
+                *bytes = packet(other.get(&looks), &[7; 60]);
+            } else {
+                let at = at.index(HEADER_BYTES);
+                bytes[at] ^= flipped;
+            }
+            if *seals {
+                seal(look, bytes);
+            }
+        }
+        let (used, are_alike) = kept(&packets, true);
+        prop_assert!(are_alike || !odd.is_empty());
+        prop_assert_eq!(used, kept(&packets, false).0);
     }
 
     /// No good packet of a quick session takes the long way, with or without a UDP checksum.
@@ -303,7 +359,7 @@ fn sessions_in_turn_are_counted_each() {
         batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, &bytes).unwrap());
     }
     batch.open();
-    decap::run(&context, &mut batch, &mut cache);
+    decap::run(&context, &mut batch, None, &mut cache);
     let counted = |position: u32| {
         let counters = tables.sessions.at(position).unwrap().counters.of(0).unwrap();
         (counters.rx_frames.get(), counters.rx_bytes.get())

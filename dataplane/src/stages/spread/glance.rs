@@ -64,13 +64,15 @@ pub(super) struct Glance<'t> {
     before: u32,
     /// Whether it is spread.
     is_spread: bool,
+    /// Whether all packets of the batch were compared with it and are like it.
+    are_alike: bool,
 }
 
 impl<'t> Glance<'t> {
     /// No packet came before.
     #[inline]
     pub(super) const fn new(sessions: &'t SessionTable) -> Self {
-        Self { sessions, before: u32::MAX, is_spread: false }
+        Self { sessions, before: u32::MAX, is_spread: false, are_alike: false }
     }
 
     /// The packets that each worker has. Nobody has one that is not of a spread session, or a fragment, or nothing that `decap` would take.
@@ -93,9 +95,17 @@ impl<'t> Glance<'t> {
             {
                 shares.put(position, exchange.taker_of(flow));
             }
+            self.are_alike = position == 0 && end == frames.len();
             position = end.max(position + 1);
         }
         shares
+    }
+
+    /// The session that every packet of the batch is like, in all that its packets have in common: nobody has to compare them again. `None`: there are
+    /// others, or no packets.
+    #[inline]
+    pub(super) fn common(&self) -> Option<u32> {
+        self.are_alike.then_some(self.before)
     }
 
     /// Takes packets from a position on, of one spread session, that are like nearly all others; returns the position of the first that
