@@ -19,21 +19,13 @@ pub(super) struct Belt {
     /// Where they arrive.
     receiver: PortId,
     /// Most that one call of [`Port::receive`] hands over.
-    burst: usize,
-    /// Frames that may still be received.
-    pub(super) credit: usize,
+    pub(super) burst: usize,
 }
 
 impl Belt {
-    /// An empty belt on which up to `frames` arrive at `receiver`, who may receive all of them.
+    /// An empty belt on which up to `frames` arrive at `receiver`.
     pub(super) fn new(receiver: PortId, burst: usize, frames: usize) -> Self {
-        let (arriving, left) = (VecDeque::with_capacity(frames), Vec::with_capacity(frames));
-        Self { arriving, left, receiver, burst, credit: usize::MAX }
-    }
-
-    /// Frames that can be received now.
-    fn waiting(&self) -> usize {
-        self.arriving.len().min(self.credit)
+        Self { arriving: VecDeque::with_capacity(frames), left: Vec::with_capacity(frames), receiver, burst }
     }
 }
 
@@ -55,8 +47,7 @@ impl Port for BeltPort {
         if self.id != belt.receiver {
             return 0;
         }
-        let count = batch.remaining_capacity().min(belt.waiting()).min(belt.burst);
-        belt.credit -= count;
+        let count = batch.remaining_capacity().min(belt.arriving.len()).min(belt.burst);
         batch.extend(belt.arriving.drain(..count));
         count
     }
@@ -84,7 +75,7 @@ impl Port for BeltPort {
     #[inline]
     fn is_quiet(&self) -> bool {
         let belt = self.belt.borrow();
-        self.id != belt.receiver || belt.waiting() == 0
+        self.id != belt.receiver || belt.arriving.is_empty()
     }
 
     fn flush(&mut self) -> bool {

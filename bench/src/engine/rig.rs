@@ -195,18 +195,16 @@ impl Rig {
         self.belt.borrow().left.len()
     }
 
-    /// Lets frames be received until `most` of them are in the engine, when `left` have left by any worker.
+    /// How many frames have not been received.
     #[inline]
-    pub(super) fn admit(&self, most: usize, left: usize) {
-        let belt = &mut *self.belt.borrow_mut();
-        let received = SPREAD_FRAMES - belt.arriving.len();
-        belt.credit = most.saturating_sub(received - left);
+    pub(super) fn arriving(&self) -> usize {
+        self.belt.borrow().arriving.len()
     }
 
-    /// Whether less than a batch may be received before more is [admitted](Self::admit).
+    /// Whether the next round may receive any.
     #[inline]
-    pub(super) fn is_short(&self) -> bool {
-        self.belt.borrow().credit < BATCH
+    pub(super) fn open(&self, is_open: bool) {
+        self.belt.borrow_mut().burst = if is_open { BATCH } else { 0 };
     }
 
     /// Moves the frames that have left to `frames`.
@@ -403,22 +401,6 @@ mod tests {
                 rig.prepare();
             }
         }
-    }
-
-    #[test]
-    fn no_more_frames_are_in_the_engine_than_are_admitted() {
-        let site = Site::spread(&Scenario::base(Way::Decap), 2).expect("a site");
-        let rig = &mut Rig::alone(&site).expect("a rig");
-        site.set_spread(false);
-        // As if another worker had let none leave: received less left may be a hundred.
-        rig.admit(100, 0);
-        let received: Vec<_> = (0..3).map(|_| rig.round()).collect();
-        assert_eq!((received, rig.left()), (vec![64, 36, 0], 100));
-        assert!(rig.is_short());
-        rig.admit(100, 80);
-        assert_eq!([rig.round(), rig.round()], [64, 16]);
-        rig.admit(100, 180);
-        assert!(!rig.is_short());
     }
 
     #[test]

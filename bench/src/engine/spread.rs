@@ -17,7 +17,7 @@ use std::sync::{Barrier, PoisonError};
 
 use anyhow::{Context, ensure};
 use dataplane::worker::pin;
-use xsk::Frame;
+use xsk::{BATCH, Frame};
 
 use super::rig::{Rig, SPREAD_FRAMES, Site};
 use super::scaling::ScalingCase;
@@ -197,19 +197,20 @@ impl Leader<'_> {
                 std::hint::spin_loop();
             }
         }
-        self.rig.admit(MOST_UNDER_WAY, 0);
         let first = tsc::ticks();
         // Beyond any time that a pass takes, so that a lost frame ends the measurement.
         let deadline = first + (1 << 33);
+        let mut window = Window::default();
         loop {
             let is_idle = self.rig.round() == 0;
+            let received = SPREAD_FRAMES - self.rig.arriving();
             // What the other worker counts lies in its cache, so it is not looked at each time.
-            if !is_idle && !self.rig.is_short() {
+            if !is_idle && window.is_open(received) {
                 continue;
             }
-            let left = self.rig.left() + shared.left.load(Acquire);
-            self.rig.admit(MOST_UNDER_WAY, left);
-            if is_idle && (left >= SPREAD_FRAMES || tsc::ticks() > deadline) {
+            window.left = self.rig.left() + shared.left.load(Acquire);
+            self.rig.open(window.is_open(received));
+            if is_idle && (window.left >= SPREAD_FRAMES || tsc::ticks() > deadline) {
                 break;
             }
         }
@@ -226,6 +227,20 @@ impl Leader<'_> {
         rig.with_left(|left| order.check([left, &others]))?;
         self.rig.add_left(&mut others);
         Ok(SPREAD_FRAMES as f64 / ticks.max(1) as f64)
+    }
+}
+
+/// How many frames may be in the engine.
+#[derive(Default)]
+struct Window {
+    /// Frames that have left by both workers, when somebody last looked.
+    left: usize,
+}
+
+impl Window {
+    /// Whether another batch may be received, of so many frames that were.
+    fn is_open(&self, received: usize) -> bool {
+        received + BATCH <= self.left + MOST_UNDER_WAY
     }
 }
 
@@ -276,6 +291,25 @@ mod tests {
         assert_eq!(cases.len(), scenarios().len());
         // Not by how much: on a busy machine the second worker may hardly run.
         assert!(cases.iter().all(|case| case.ratio.minimum > 0.0), "{cases:?}");
+    }
+
+    #[test]
+    fn no_more_frames_are_under_way_than_a_lane_holds() {
+        let site = Site::spread(&Scenario::base(Way::Decap), 2).expect("a site");
+        let mut rig = Rig::alone(&site).expect("a rig");
+        site.set_spread(false);
+        let mut window = Window::default();
+        let receive = |window: &Window, rig: &mut Rig| {
+            while rig.round() > 0 {
+                rig.open(window.is_open(SPREAD_FRAMES - rig.arriving()));
+            }
+            rig.open(true);
+            rig.left()
+        };
+        // As if another worker had let none of them leave.
+        assert_eq!(receive(&window, &mut rig), MOST_UNDER_WAY);
+        window.left = 100;
+        assert_eq!(receive(&window, &mut rig), MOST_UNDER_WAY + 64);
     }
 
     #[test]

@@ -32,13 +32,36 @@ use crate::{
     verdict::DropReason,
 };
 
-/// Every packet of a batch, or what `admit` left of it. `common` is the session, by its position, that they all are like in what its packets have in common; with
-/// these tables, and `None` where nobody compared them.
+/// Every packet of a batch, or what `admit` left of it.
 #[inline(never)]
-pub(super) fn run(context: &Context<'_>, batch: &mut Batch, common: Option<u32>, cache: &mut ChunkCache) {
-    let (mut frames, mut slots) = batch.parts();
-    let mut quick = QuickDecap::new(context, common);
+pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCache) {
+    let (frames, slots) = batch.parts();
     frames.iter().take(AHEAD).for_each(Frame::prefetch);
+    open_all(context, QuickDecap::new(context), frames, slots, cache);
+}
+
+/// The same where somebody compared every packet, with these tables, and all are like those of one session in what its packets have in common: that one's
+/// position.
+#[inline(never)]
+pub(super) fn run_alike(context: &Context<'_>, batch: &mut Batch, position: u32, cache: &mut ChunkCache) {
+    let (frames, slots) = batch.parts();
+    frames.iter().take(AHEAD).for_each(Frame::prefetch);
+    let mut quick = QuickDecap::new(context);
+    let taken = quick.run_alike(frames, slots, position);
+    if let (Some(frames), Some(slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) {
+        open_all(context, quick, frames, slots, cache);
+    }
+}
+
+/// Packets one after the other; of those in a row that are alike, all at once.
+#[inline(always)]
+fn open_all<'t>(
+    context: &Context<'t>,
+    mut quick: QuickDecap<'t>,
+    mut frames: &mut [Frame],
+    mut slots: &mut [Slot],
+    cache: &mut ChunkCache,
+) {
     while !frames.is_empty() {
         if let Some(frame) = frames.get(AHEAD) {
             frame.prefetch();

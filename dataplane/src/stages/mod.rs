@@ -115,8 +115,10 @@ pub fn run<P: Port>(context: &Context<'_>, port: PortId, batch: &mut Batch, exit
             common = spread_some(context, batch, exits);
         }
     }
-    if is_underlay {
-        decap::run(context, batch, common, exits.cache);
+    match common {
+        Some(position) => decap::run_alike(context, batch, position, exits.cache),
+        None if is_underlay => decap::run(context, batch, exits.cache),
+        None => {}
     }
     carry_on(context, batch, exits);
     run_whole(context, batch, exits);
@@ -152,7 +154,7 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
     context.counters.batches.add(1);
     context.counters.taken.add(batch.frames.len() as u64);
     // Who gave them compared them, but perhaps with other tables.
-    decap::run(context, batch, None, exits.cache);
+    decap::run(context, batch, exits.cache);
     carry_on(context, batch, exits);
 }
 
@@ -177,8 +179,10 @@ fn run_whole<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
         return;
     }
     batch.open();
-    let common = spread_some(context, batch, exits);
-    decap::run(context, batch, common, exits.cache);
+    match spread_some(context, batch, exits) {
+        Some(position) => decap::run_alike(context, batch, position, exits.cache),
+        None => decap::run(context, batch, exits.cache),
+    }
     carry_on(context, batch, exits);
 }
 

@@ -54,15 +54,13 @@ pub(super) struct QuickDecap<'t> {
     context: Context<'t>,
     /// Position of the session of the packet before.
     before: u32,
-    /// Position of the session that every packet was found to be like.
-    common: Option<u32>,
 }
 
 impl<'t> QuickDecap<'t> {
-    /// None yet. `common` is the position of the session that all of them are like, where somebody compared them.
+    /// None yet.
     #[inline]
-    pub(super) fn new(context: &Context<'t>, common: Option<u32>) -> Self {
-        Self { context: *context, before: common.unwrap_or(u32::MAX), common }
+    pub(super) fn new(context: &Context<'t>) -> Self {
+        Self { context: *context, before: u32::MAX }
     }
 
     /// Takes the outer headers off the first packet, and off those behind it that are of the same session, and lets the frames enter its
@@ -80,7 +78,37 @@ impl<'t> QuickDecap<'t> {
         }
     }
 
+    /// The same where all of them were compared and are like those of the session at `position`.
+    #[inline]
+    pub(super) fn run_alike(&mut self, frames: &mut [Frame], slots: &mut [Slot], position: u32) -> usize {
+        let sessions = self.context.tables.sessions.quick();
+        let Some(first) = frames.first() else { return 0 };
+        match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
+            Ok(EtherType::IPV4) => self.take_alike::<OverV4, _>(&sessions.v4, frames, slots, position),
+            Ok(EtherType::IPV6) => self.take_alike::<OverV6, _>(&sessions.v6, frames, slots, position),
+            _ => 0,
+        }
+    }
+
     /// The same for packets of one IP version.
+    #[inline]
+    fn take_alike<H: Headers, const N: usize>(
+        &mut self,
+        sessions: &QuickTable<N>,
+        frames: &mut [Frame],
+        slots: &mut [Slot],
+        position: u32,
+    ) -> usize {
+        let first = frames.first().and_then(Frame::linear).and_then(Front::of);
+        let found = first.and_then(|front| sessions.find(front));
+        let Some(found) = found.filter(|found| found.session.position == position) else { return 0 };
+        self.before = position;
+        let (taken, bytes) = row::<H, N, true>(&found, frames, slots);
+        count(&self.context, position, taken as u64, bytes as u64);
+        taken
+    }
+
+    /// [`Self::run`] for packets of one IP version.
     #[inline(always)]
     fn take<H: Headers, const N: usize>(
         &mut self,
@@ -99,7 +127,6 @@ impl<'t> QuickDecap<'t> {
         self.before = found.session.position;
         let (taken, bytes) = match (frames, slots) {
             ([frame], [slot]) => open::<H, N>(found.session, frame, slot).map_or((0, 0), |bytes| (1, bytes)),
-            (frames, slots) if self.common == Some(self.before) => row::<H, N, true>(&found, frames, slots),
             (frames, slots) => row::<H, N, false>(&found, frames, slots),
         };
         if taken > 0 {

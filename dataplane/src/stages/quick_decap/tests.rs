@@ -139,7 +139,7 @@ fn outcome(batch: &mut Batch, tables: &Tables) -> String {
 /// Takes packets as `decap` does, but for those that it has to look at more closely. Returns how many were taken.
 fn take_all(context: &Context<'_>, batch: &mut Batch) -> usize {
     let (frames, slots) = batch.parts();
-    let (mut quick, mut at, mut taken) = (QuickDecap::new(context, None), 0, 0);
+    let (mut quick, mut at, mut taken) = (QuickDecap::new(context), 0, 0);
     while at < frames.len() {
         let count = quick.run(&mut frames[at..], &mut slots[at..]);
         (at, taken) = (at + count.max(1), taken + count);
@@ -200,7 +200,10 @@ fn kept(packets: &[Vec<u8>], may_use: bool) -> (String, bool) {
     };
     let common = spread::run(&context, &mut batch, &mut exits);
     batch.open();
-    decap::run(&context, &mut batch, common.filter(|_| may_use), exits.cache);
+    match common {
+        Some(position) if may_use => decap::run_alike(&context, &mut batch, position, exits.cache),
+        _ => decap::run(&context, &mut batch, exits.cache),
+    }
     (outcome(&mut batch, &tables), common.is_some())
 }
 
@@ -359,7 +362,7 @@ fn sessions_in_turn_are_counted_each() {
         batch.frames.push(Frame::from_bytes(cache.take().unwrap(), 256, &bytes).unwrap());
     }
     batch.open();
-    decap::run(&context, &mut batch, None, &mut cache);
+    decap::run(&context, &mut batch, &mut cache);
     let counted = |position: u32| {
         let counters = tables.sessions.at(position).unwrap().counters.of(0).unwrap();
         (counters.rx_frames.get(), counters.rx_bytes.get())
