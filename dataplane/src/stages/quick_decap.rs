@@ -158,8 +158,8 @@ fn row<H: Headers, const N: usize, const ALIKE: bool>(
         }
         let (Some(frame), Some(slot)) = (frames.get_mut(position), slots.get_mut(position)) else { break };
         let front = frame.linear().and_then(Front::of);
-        let is_like = front.is_some_and(|front| ALIKE || front.is_like(&mask, &expected));
-        if slot.fate != Fate::Undecided || !is_like {
+        let is_like = |front: &Front<N>| ALIKE || front.is_like(&mask, &expected);
+        if slot.fate != Fate::Undecided || !front.is_some_and(is_like) {
             break;
         }
         let Some(frame_bytes) = open::<H, N>(session, frame, slot) else { break };
