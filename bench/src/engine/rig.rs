@@ -23,9 +23,8 @@ use crate::harness::{Case, Work};
 /// Frames that one pass of a base takes through the engine.
 pub(super) const FRAMES: usize = BASE_FRAMES as usize;
 
-/// Frames of a pass of one tunnel that is spread: as many as the rings of a gateway of two workers and two ports have places for, so that they come
-/// from where they do there; and enough that filling and draining the lane between the workers is little beside it, as it is where a
-/// tunnel saturates a worker.
+/// Frames of a pass of one tunnel that is spread: enough that filling and draining the lane between the workers is little beside it, as it is where a
+/// tunnel saturates a worker; and that most of them come from the cache that all cores share, where a card puts them.
 pub(super) const SPREAD_FRAMES: usize = 16 * FRAMES;
 
 /// Chunks of each worker beyond those of its frames: for its cache, and for copies if it floods.
@@ -201,7 +200,7 @@ impl Rig {
         self.belt.borrow().arriving.len()
     }
 
-    /// Whether the next round may receive any.
+    /// Lets the next rounds receive frames, or none.
     #[inline]
     pub(super) fn open(&self, is_open: bool) {
         self.belt.borrow_mut().burst = if is_open { BATCH } else { 0 };

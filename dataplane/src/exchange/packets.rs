@@ -33,8 +33,8 @@ pub(super) fn lane_packets(workers: usize) -> usize {
 /// Groups that flows fall into by the uppermost byte of their hash.
 const GROUPS: usize = 256;
 
-/// Groups that a worker keeps which shares with one other: 31 percent, among the best that were measured for relayed frames and the cheapest ones; for
-/// long ones with a checksum 40 percent is some 7 percent better (docs/src/performance/scaling.md). Not by the rule for more workers: its costs are
+/// Groups that a worker keeps which shares with one other: 31 percent, between what was best for the cheapest frames, a quarter, which is up to 7 percent better for them, and for
+/// long ones with a checksum, 40 percent, 12 percent better (docs/src/performance/scaling.md). Not by the rule for more workers: its costs are
 /// chosen, and such as give this number for two leave the receiver among three next to nothing, which nobody measured.
 const KEPT_OF_TWO: usize = 80;
 

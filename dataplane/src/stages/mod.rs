@@ -153,7 +153,7 @@ fn run_taken<P: Port>(context: &Context<'_>, batch: &mut Batch, exits: &mut Exit
     batch.open();
     context.counters.batches.add(1);
     context.counters.taken.add(batch.frames.len() as u64);
-    // Who gave them compared them, but perhaps with other tables.
+    // Who gave them may have compared them, but perhaps with other tables.
     decap::run(context, batch, exits.cache);
     carry_on(context, batch, exits);
 }

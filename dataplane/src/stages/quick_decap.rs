@@ -104,7 +104,9 @@ impl<'t> QuickDecap<'t> {
         let Some(found) = found.filter(|found| found.session.position == position) else { return 0 };
         self.before = position;
         let (taken, bytes) = row::<H, N, true>(&found, frames, slots);
-        count(&self.context, position, taken as u64, bytes as u64);
+        if taken > 0 {
+            count(&self.context, position, taken as u64, bytes as u64);
+        }
         taken
     }
 

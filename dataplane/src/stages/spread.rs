@@ -1,7 +1,8 @@
 //! spread: packets of a session that is spread go to the worker that has their inner flow.
 //!
 //! Place on the path: in front of `decap`, when there are such sessions. Only as much of a packet is read as tells its session and
-//! where its inner frame starts ([`glance`]); everything is checked by the worker that takes it. What is not surely a packet of such a
+//! where its inner frame starts ([`glance`]); everything is checked by the worker that takes it, but for what was compared here of
+//! a batch that stays with this worker. What is not surely a packet of such a
 //! session stays here, fragments among it; packets put together from fragments come by again.
 //!
 //! Deliberately not here: which worker has which flow ([`crate::exchange`]), what a flow is ([`wire::inner_flow`]).

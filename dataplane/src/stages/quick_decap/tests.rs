@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use core::sync::atomic::Ordering::Relaxed;
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::{collection::vec, option, prelude::*, sample::Index};
 use wire::{
     build::{self, FrameSpec, Transport},
     ethernet::VlanId,
@@ -213,6 +213,22 @@ fn change() -> impl Strategy<Value = (Index, u8)> {
     (any::<Index>(), prop_oneof![Just(1), Just(0x80), any::<u8>()])
 }
 
+/// A packet among others that is not like them.
+#[derive(Debug)]
+struct Odd {
+    position: Index,
+    /// One of any session and flow instead.
+    other: Option<(Index, u8)>,
+    /// Otherwise the same with a change.
+    change: (Index, u8),
+    seals: bool,
+}
+
+fn odd() -> impl Strategy<Value = Odd> {
+    let parts = (any::<Index>(), option::weighted(0.25, (any::<Index>(), 0u8..64)), change(), any::<bool>());
+    parts.prop_map(|(position, other, change, seals)| Odd { position, other, change, seals })
+}
+
 proptest! {
     /// Whatever arrives: what is taken here is what a closer look makes of it.
     #[test]
@@ -245,22 +261,25 @@ proptest! {
     /// What a worker keeps of spread packets becomes what it would have become if nobody had compared it before.
     #[test]
     fn no_packet_that_is_kept_is_taken_for_one_like_the_others(
-        which: Index, count in 1usize..=64, odd in vec((any::<Index>(), change(), any::<Index>(), any::<bool>()), 0..3),
+        which: Index, count in prop_oneof![1usize..4, 1usize..=64], has_checksum: bool, odd in vec(odd(), 0..3),
     ) {
         let looks = looks();
-        let look = which.get(&looks);
+        let mut look = *which.get(&looks);
+        if let Transport::Udp { checksum: wanted, .. } = &mut look.transport {
+            *wanted = has_checksum;
+        }
         // Each of a flow of its own, so that some are kept.
-        let mut packets: Vec<_> = (0..64).take(count).map(|flow| packet(look, &[flow; 60])).collect();
-        for (position, (at, flipped), other, seals) in &odd {
+        let mut packets: Vec<_> = (0..64).take(count).map(|flow| packet(&look, &[flow; 60])).collect();
+        for Odd { position, other, change: (at, flipped), seals } in &odd {
             let bytes = position.get_mut(&mut packets);
-            if at.index(4) == 0 {
-                *bytes = packet(other.get(&looks), &[7; 60]);
+            if let Some((other, flow)) = other {
+                *bytes = packet(other.get(&looks), &[*flow; 60]);
             } else {
-                let at = at.index(HEADER_BYTES);
+                let at = at.index(bytes.len().min(HEADER_BYTES));
                 bytes[at] ^= flipped;
             }
             if *seals {
-                seal(look, bytes);
+                seal(&look, bytes);
             }
         }
         let (used, are_alike) = kept(&packets, true);
@@ -368,4 +387,19 @@ fn sessions_in_turn_are_counted_each() {
         (counters.rx_frames.get(), counters.rx_bytes.get())
     };
     assert_eq!([5, 6, 29, 30].map(counted), [(4, 240), (1, 60), (2, 120), (1, 60)]);
+}
+
+#[test]
+fn a_session_is_not_heard_by_packets_that_are_like_its_own_and_wrong() {
+    let look = looks()[5];
+    // Of the IPv4 header, the checksum alone: that is not among what is compared.
+    let wrong = |flow| {
+        let mut bytes = packet(&look, &[flow; 60]);
+        bytes[24] ^= 1;
+        bytes
+    };
+    let packets: Vec<_> = (0..64).map(wrong).collect();
+    let (used, are_alike) = kept(&packets, true);
+    assert!(are_alike && used.contains("IpChecksum"), "{used}");
+    assert_eq!(used, kept(&packets, false).0);
 }

@@ -1,7 +1,9 @@
-//! glance: the session of a packet and the flow of its inner frame, read and not checked.
+//! glance: the session of a packet and the flow of its inner frame.
 //!
 //! Place on the path: `spread` asks here for each batch. Nearly all packets are of the session of the packet before, and alike: that is compared
-//! at once, as `decap` does it after. Anything else is read header by header and looked up.
+//! at once, by what `decap` compares, cookie included. Anything else is read header by header and looked up, and not checked.
+//!
+//! If a whole batch is alike, the comparison here is the only one that packets get which this worker keeps: see [`Glance::common`].
 
 use wire::{
     ethernet::{self, EtherType},
@@ -147,8 +149,8 @@ fn fetch(frame: &Frame) {
     frame.prefetch_second_line();
 }
 
-/// The workers of packets of a spread session from a position on, until there comes one that is not. Returns its position. A function of its
-/// own: what it compares with stays in registers.
+/// The workers of packets of a spread session from a position on, until there comes one that is not like the others of that session, cookie included.
+/// Returns its position. A function of its own: what it compares with stays in registers.
 #[inline(never)]
 fn row<const N: usize>(
     found: &Found<'_, N>,
