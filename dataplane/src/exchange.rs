@@ -40,6 +40,7 @@ use crate::waker::Waker;
 use fragment_lane::FragmentLane;
 pub use fragment_lane::LANE_CHUNKS;
 use packets::Packets;
+pub use packets::lane_packets;
 
 /// Most workers that exchange frames: one bit each of a word. The configuration allows no more.
 pub const MAX_WORKERS: usize = 64;

@@ -15,17 +15,10 @@ use dataplane::worker::{Clock, Command, Mailbox, Worker, WorkerSetup, mailbox};
 use xsk::{BATCH, Chunk, ChunkCache, ChunkPool, Frame, FrameBatch, Umem, UmemConfig};
 
 use super::belt::{Belt, BeltPort};
-use super::scenario::{BASE_FRAMES, Scenario, Way};
+use super::scenario::{Scenario, Way};
 use super::tables::{self, LAN, WAN};
 use super::traffic::Traffic;
 use crate::harness::{Case, Work};
-
-/// Frames that one pass of a base takes through the engine.
-pub(super) const FRAMES: usize = BASE_FRAMES as usize;
-
-/// Frames of a pass of one tunnel that is spread: enough that filling and draining the lane between the workers is little beside it, as it is where a
-/// tunnel saturates a worker; and that most of them come from the cache that all cores share, where a card puts them.
-pub(super) const SPREAD_FRAMES: usize = 16 * FRAMES;
 
 /// Chunks of each worker beyond those of its frames: for its cache, and for copies if it floods.
 const SPARE_CHUNKS: u32 = 256;
@@ -100,7 +93,7 @@ impl Site {
         });
         let [spread, mut kept] = alternatives;
         kept.sessions = std::mem::take(&mut kept.sessions).with_spread(|_| false);
-        let site = Self::with(scenario, workers, SPREAD_FRAMES, Tables::default())?;
+        let site = Self::with(scenario, workers, scenario.frames as usize, Tables::default())?;
         Ok(Self { alternatives: Some([Arc::new(kept), Arc::new(spread)]), ..site })
     }
 
@@ -146,7 +139,8 @@ impl Rig {
     /// # Errors
     /// As [`Rig::new`].
     pub(super) fn alone(site: &Site) -> anyhow::Result<Self> {
-        Self::assembled(site, 0, loaded_with(site, Traffic::new(&site.scenario, 0, 1)?, SPREAD_FRAMES)?)
+        let (traffic, frames) = (Traffic::new(&site.scenario, 0, 1)?, site.scenario.frames as usize);
+        Self::assembled(site, 0, loaded_with(site, traffic, frames)?)
     }
 
     /// Worker `number` of a site without frames of its own.
@@ -321,7 +315,7 @@ fn loaded_with(
 ) -> anyhow::Result<(Rc<RefCell<Belt>>, Traffic, ChunkCache)> {
     let mut cache = ChunkCache::new(Arc::clone(&site.pool), 256);
     let Scenario { way, burst, frames: most, .. } = site.scenario;
-    let most = SPREAD_FRAMES.max(most as usize).max(frames);
+    let most = frames.max(most as usize);
     let mut belt = Belt::new(tables::receiver(way), burst as usize, most);
     for _ in 0..frames {
         let chunk = cache.take().context("no chunk is left")?;
@@ -362,7 +356,7 @@ fn port(belt: &Rc<RefCell<Belt>>, id: PortId) -> BeltPort {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::scenario::{Carrier, FrameLength};
+    use crate::engine::scenario::{BASE_FRAMES, Carrier, FrameLength};
 
     #[test]
     fn every_way_forwards_the_frames_of_every_kind_of_scenario_as_it_should() {
@@ -393,7 +387,7 @@ mod tests {
             for _ in 0..3 {
                 rig.run();
                 let belt = rig.belt.borrow();
-                assert_eq!(belt.left.len(), FRAMES);
+                assert_eq!(belt.left.len(), BASE_FRAMES as usize);
                 check_left(&belt, &rig.traffic, rig.first)
                     .unwrap_or_else(|fault| panic!("{way:?}: {fault:#}"));
                 drop(belt);
@@ -406,7 +400,8 @@ mod tests {
     fn an_engine_that_does_not_know_all_stations_is_not_measured() {
         let scenario = Scenario::base(Way::Encap);
         let known = tables::tables(&Scenario { macs: 998, ..scenario }, 1).expect("tables");
-        let mut rig = Rig::new(&Site::with(&scenario, 1, FRAMES, known).expect("a site"), 0).expect("a rig");
+        let mut rig = Rig::new(&Site::with(&scenario, 1, BASE_FRAMES as usize, known).expect("a site"), 0)
+            .expect("a rig");
         let fault = rig.check().expect_err("frames to an unknown station are flooded").to_string();
         // Station 499 sends frame 499 and 999.
         assert!(fault.ends_with("1022 were forwarded, 2 flooded, 0 dropped"), "{fault}");

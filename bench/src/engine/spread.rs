@@ -16,33 +16,36 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Re
 use std::sync::{Barrier, PoisonError};
 
 use anyhow::{Context, ensure};
+use dataplane::exchange::lane_packets;
 use dataplane::worker::pin;
 use xsk::{BATCH, Frame};
 
-use super::rig::{Rig, SPREAD_FRAMES, Site};
+use super::rig::{Rig, Site};
 use super::scaling::ScalingCase;
-use super::scenario::{Carrier, FrameLength, Scenario, Way};
+use super::scenario::{BASE_FRAMES, Carrier, FrameLength, Scenario, Way};
 use super::traffic::inner_number;
 use crate::harness::{Spread, Work};
 use crate::sys::tsc::{self, TscClock};
 
-/// Frames in the engine at a time: as many as a lane between two workers holds, so that none is dropped for want of room in it.
-const MOST_UNDER_WAY: usize = 4096;
-
 /// Passes of each kind in one round, of which the ninth of ten counts. A test looks at none of their rates.
 const PASSES: usize = if cfg!(test) { 4 } else { 32 };
 
-/// One session, whose packets RSS cannot tell apart; 500 stations at either end. The cheapest packets there are, then dearer ones.
-fn scenarios() -> [Scenario; 5] {
+/// Frames of a pass: so many that filling and draining the lane between the workers is little beside it, as it is where a tunnel saturates a worker, and
+/// that most of them come from the cache that all cores share, where a card puts them; and a quarter, a burst.
+const PASS_FRAMES: [u32; 2] = [16 * BASE_FRAMES, 4 * BASE_FRAMES];
+
+/// One session, whose packets RSS cannot tell apart; 500 stations at either end. The cheapest packets there are, then dearer ones; in passes of each length.
+fn scenarios() -> impl Iterator<Item = Scenario> {
     let carried = |way, carrier| Scenario { carrier, ..Scenario::base(way) };
     let checksum = carried(Way::Decap, Carrier::UdpChecksum);
-    [
+    let kinds = [
         carried(Way::Decap, Carrier::Ip),
         carried(Way::Decap, Carrier::Udp),
         carried(Way::Relay, Carrier::Ip),
         checksum,
         Scenario { frame: FrameLength::Bytes(1518), ..checksum },
-    ]
+    ];
+    PASS_FRAMES.into_iter().flat_map(move |frames| kinds.map(|kind| Scenario { frames, ..kind }))
 }
 
 /// What the second worker's thread and the first one's have in common.
@@ -65,7 +68,7 @@ struct Shared {
 /// # Errors
 /// A rig cannot be made, frames are lost, or a flow leaves out of order.
 pub(super) fn run(runs: u32, cpus: [usize; 2], clock: &TscClock) -> anyhow::Result<Vec<ScalingCase>> {
-    scenarios().iter().map(|scenario| case(scenario, runs, cpus, clock)).collect()
+    scenarios().map(|scenario| case(&scenario, runs, cpus, clock)).collect()
 }
 
 fn case(
@@ -82,7 +85,7 @@ fn case(
         is_awake: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
         left: AtomicUsize::new(0),
-        frames: Mutex::new(Vec::with_capacity(SPREAD_FRAMES)),
+        frames: Mutex::new(Vec::with_capacity(scenario.frames as usize)),
     };
     let rounds = std::thread::scope(|scope| {
         let helper = scope.spawn(|| help(&site, second, &shared));
@@ -185,6 +188,7 @@ struct Leader<'s> {
 impl Leader<'_> {
     /// One pass; returns the frames per tick.
     fn pass(&mut self, site: &Site, is_spread: bool) -> anyhow::Result<f64> {
+        let frames = self.order.scenario.frames as usize;
         site.set_spread(is_spread);
         self.rig.prepare();
         let shared = self.shared;
@@ -203,14 +207,14 @@ impl Leader<'_> {
         let mut window = Window::default();
         loop {
             let is_idle = self.rig.round() == 0;
-            let received = SPREAD_FRAMES - self.rig.arriving();
+            let received = frames - self.rig.arriving();
             // What the other worker counts lies in its cache, so it is not looked at each time.
             if !is_idle && window.is_open(received) {
                 continue;
             }
             window.left = self.rig.left() + shared.left.load(Acquire);
             self.rig.open(window.is_open(received));
-            if is_idle && (window.left >= SPREAD_FRAMES || tsc::ticks() > deadline) {
+            if is_idle && (window.left >= frames || tsc::ticks() > deadline) {
                 break;
             }
         }
@@ -222,15 +226,15 @@ impl Leader<'_> {
         }
         let mut others = shared.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let count = self.rig.left() + others.len();
-        ensure!(count == SPREAD_FRAMES, "{count} of {SPREAD_FRAMES} frames left");
+        ensure!(count == frames, "{count} of {frames} frames left");
         let Self { rig, order, .. } = self;
         rig.with_left(|left| order.check([left, &others]))?;
         self.rig.add_left(&mut others);
-        Ok(SPREAD_FRAMES as f64 / ticks.max(1) as f64)
+        Ok(frames as f64 / ticks.max(1) as f64)
     }
 }
 
-/// How many frames may be in the engine.
+/// How many frames may be in the engine: as many as a lane between two workers holds, so that none is dropped for want of room in it.
 #[derive(Default)]
 struct Window {
     /// Frames that have left by both workers, when somebody last looked.
@@ -240,7 +244,7 @@ struct Window {
 impl Window {
     /// Whether another batch may be received, of so many frames that were.
     fn is_open(&self, received: usize) -> bool {
-        received + BATCH <= self.left + MOST_UNDER_WAY
+        received + BATCH <= self.left + lane_packets(2)
     }
 }
 
@@ -288,28 +292,29 @@ mod tests {
         let cpus = pin::allowed_cpus();
         let Some(cpus) = cpus.first_chunk::<2>() else { return };
         let cases = run(1, *cpus, &TscClock::calibrate()).unwrap_or_else(|fault| panic!("{fault:#}"));
-        assert_eq!(cases.len(), scenarios().len());
+        assert_eq!(cases.len(), scenarios().count());
         // Not by how much: on a busy machine the second worker may hardly run.
         assert!(cases.iter().all(|case| case.ratio.minimum > 0.0), "{cases:?}");
     }
 
     #[test]
     fn no_more_frames_are_under_way_than_a_lane_holds() {
-        let site = Site::spread(&Scenario::base(Way::Decap), 2).expect("a site");
+        let frames = PASS_FRAMES[0];
+        let site = Site::spread(&Scenario { frames, ..Scenario::base(Way::Decap) }, 2).expect("a site");
         let mut rig = Rig::alone(&site).expect("a rig");
         site.set_spread(false);
         let mut window = Window::default();
         let receive = |window: &Window, rig: &mut Rig| {
             while rig.round() > 0 {
-                rig.open(window.is_open(SPREAD_FRAMES - rig.arriving()));
+                rig.open(window.is_open(frames as usize - rig.arriving()));
             }
             rig.open(true);
             rig.left()
         };
         // As if another worker had let none of them leave.
-        assert_eq!(receive(&window, &mut rig), MOST_UNDER_WAY);
+        assert_eq!(receive(&window, &mut rig), lane_packets(2));
         window.left = 200;
-        assert_eq!(receive(&window, &mut rig), MOST_UNDER_WAY + 192, "whole batches");
+        assert_eq!(receive(&window, &mut rig), lane_packets(2) + 192, "whole batches");
     }
 
     #[test]
@@ -318,7 +323,7 @@ mod tests {
         let site = Site::spread(&scenario, 2).expect("a site");
         let mut rig = Rig::alone(&site).expect("a rig");
         site.set_spread(false);
-        while rig.left() < SPREAD_FRAMES {
+        while rig.left() < scenario.frames as usize {
             rig.round();
         }
         let mut frames = Vec::new();

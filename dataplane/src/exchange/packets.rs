@@ -25,7 +25,8 @@ const WAITING: usize = 4096;
 const SHORTEST_LANE: usize = 256;
 
 /// What one lane between workers holds, with so many of them. Units: packets.
-pub(super) fn lane_packets(workers: usize) -> usize {
+#[must_use]
+pub fn lane_packets(workers: usize) -> usize {
     let each = WAITING / workers.saturating_sub(1).max(1);
     (1 << each.max(1).ilog2()).max(SHORTEST_LANE)
 }

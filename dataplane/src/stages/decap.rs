@@ -48,8 +48,8 @@ pub(super) fn run(context: &Context<'_>, batch: &mut Batch, cache: &mut ChunkCac
 pub(super) fn run_alike(context: &Context<'_>, batch: &mut Batch, position: u32, cache: &mut ChunkCache) {
     let (frames, slots) = batch.parts();
     frames.iter().take(AHEAD).for_each(Frame::prefetch);
-    let mut quick = QuickDecap::new(context);
-    let taken = quick.run_alike(frames, slots, position);
+    let mut quick = QuickDecap::behind(context, position);
+    let taken = quick.run::<true>(frames, slots);
     if let (Some(frames), Some(slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) {
         open_all(context, quick, frames, slots, cache);
     }
@@ -68,7 +68,7 @@ fn open_all<'t>(
         if let Some(frame) = frames.get(AHEAD) {
             frame.prefetch();
         }
-        let taken = quick.run(frames, slots);
+        let taken = quick.run::<false>(frames, slots);
         let (Some(rest), Some(rest_slots)) = (frames.get_mut(taken..), slots.get_mut(taken..)) else {
             return;
         };

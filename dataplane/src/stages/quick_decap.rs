@@ -60,59 +60,34 @@ impl<'t> QuickDecap<'t> {
     /// None yet.
     #[inline]
     pub(super) fn new(context: &Context<'t>) -> Self {
-        Self { context: *context, before: u32::MAX }
+        Self::behind(context, u32::MAX)
+    }
+
+    /// As if one of the session at this position had come before.
+    #[inline]
+    pub(super) fn behind(context: &Context<'t>, before: u32) -> Self {
+        Self { context: *context, before }
     }
 
     /// Takes the outer headers off the first packet, and off those behind it that are of the same session, and lets the frames enter its
-    /// bridge domain. Returns how many it took; 0: the first one is as it was, and has to be looked at more closely.
+    /// bridge domain. Returns how many it took; 0: the first one is as it was, and has to be looked at more closely. With `ALIKE` all were compared, and are like
+    /// those of the session of the packet before.
     #[inline(always)]
-    pub(super) fn run(&mut self, frames: &mut [Frame], slots: &mut [Slot]) -> usize {
+    pub(super) fn run<const ALIKE: bool>(&mut self, frames: &mut [Frame], slots: &mut [Slot]) -> usize {
         let sessions = self.context.tables.sessions.quick();
         let (Some(first), Some(Slot { fate: Fate::Undecided, .. })) = (frames.first(), slots.first()) else {
             return 0;
         };
         match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
-            Ok(EtherType::IPV4) => self.take::<OverV4, _>(&sessions.v4, frames, slots),
-            Ok(EtherType::IPV6) => self.take::<OverV6, _>(&sessions.v6, frames, slots),
+            Ok(EtherType::IPV4) => self.take::<OverV4, _, ALIKE>(&sessions.v4, frames, slots),
+            Ok(EtherType::IPV6) => self.take::<OverV6, _, ALIKE>(&sessions.v6, frames, slots),
             _ => 0,
         }
-    }
-
-    /// The same where all of them were compared and are like those of the session at `position`.
-    #[inline]
-    pub(super) fn run_alike(&mut self, frames: &mut [Frame], slots: &mut [Slot], position: u32) -> usize {
-        let sessions = self.context.tables.sessions.quick();
-        let Some(first) = frames.first() else { return 0 };
-        match ethernet::split(first.head()).map(|(header, _)| header.ethertype()) {
-            Ok(EtherType::IPV4) => self.take_alike::<OverV4, _>(&sessions.v4, frames, slots, position),
-            Ok(EtherType::IPV6) => self.take_alike::<OverV6, _>(&sessions.v6, frames, slots, position),
-            _ => 0,
-        }
-    }
-
-    /// The same for packets of one IP version.
-    #[inline]
-    fn take_alike<H: Headers, const N: usize>(
-        &mut self,
-        sessions: &QuickTable<N>,
-        frames: &mut [Frame],
-        slots: &mut [Slot],
-        position: u32,
-    ) -> usize {
-        let first = frames.first().and_then(Frame::linear).and_then(Front::of);
-        let found = first.and_then(|front| sessions.find(front));
-        let Some(found) = found.filter(|found| found.session.position == position) else { return 0 };
-        self.before = position;
-        let (taken, bytes) = row::<H, N, true>(&found, frames, slots);
-        if taken > 0 {
-            count(&self.context, position, taken as u64, bytes as u64);
-        }
-        taken
     }
 
     /// [`Self::run`] for packets of one IP version.
     #[inline(always)]
-    fn take<H: Headers, const N: usize>(
+    fn take<H: Headers, const N: usize, const ALIKE: bool>(
         &mut self,
         sessions: &QuickTable<N>,
         frames: &mut [Frame],
@@ -129,7 +104,7 @@ impl<'t> QuickDecap<'t> {
         self.before = found.session.position;
         let (taken, bytes) = match (frames, slots) {
             ([frame], [slot]) => open::<H, N>(found.session, frame, slot).map_or((0, 0), |bytes| (1, bytes)),
-            (frames, slots) => row::<H, N, false>(&found, frames, slots),
+            (frames, slots) => row::<H, N, ALIKE>(&found, frames, slots),
         };
         if taken > 0 {
             count(&self.context, self.before, taken as u64, bytes as u64);

@@ -141,7 +141,7 @@ fn take_all(context: &Context<'_>, batch: &mut Batch) -> usize {
     let (frames, slots) = batch.parts();
     let (mut quick, mut at, mut taken) = (QuickDecap::new(context), 0, 0);
     while at < frames.len() {
-        let count = quick.run(&mut frames[at..], &mut slots[at..]);
+        let count = quick.run::<false>(&mut frames[at..], &mut slots[at..]);
         (at, taken) = (at + count.max(1), taken + count);
     }
     taken
